@@ -197,7 +197,7 @@ def test_a_second_evaluator_with_the_same_metric_has_a_row_of_its_own(installed,
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        ('takes = "completion"', "takes is 'completion'; it must be one of 'chat', 'text'"),
+        ('prompt_form = "completion"', "prompt_form is 'completion'; it must be one of 'chat', 'text'"),
         ('stream_format = "ndjson"', "stream_format is 'ndjson'; it must be one of 'sse', 'json'"),
         ('params = ["top_k"]', "params is ['top_k']; it must be a frozenset of names, or \"any\""),
         ('default_for = "accuracy"', "default_for is 'accuracy'; it must be a frozenset of"),

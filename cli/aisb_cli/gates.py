@@ -175,8 +175,8 @@ def _score_check(result: Result, least: float) -> Check:
         text += f", 95 % [{headline.low:.1f}, {headline.high:.1f}]"
         if headline.low < least <= headline.high:
             text += f", which contains {least:g}"
-    if result.not_asked_yet:
-        holds, text = False, f"{text}; {result.not_asked_yet} samples were not sent yet"
+    if result.not_sent:
+        holds, text = False, f"{text}; {result.not_sent} samples were not sent yet"
     return made(text, holds=holds)
 
 

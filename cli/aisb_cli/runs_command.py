@@ -97,7 +97,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
         ("began", one.started),
         ("ended", one.ended),
         ("exit code", one.exit_code),
-        ("not sent", f"{one.not_asked} requests" if one.not_asked and one.status != "running" else None),
+        ("not sent", f"{one.not_sent} requests" if one.not_sent and one.status != "running" else None),
         ("size", f"{run_size(one.folder) / 1e6:.1f} MB"),
     ):
         if value not in (None, ""):
@@ -165,7 +165,7 @@ def record(one: RunInfo) -> dict[str, Any]:
         "started": one.started,
         "ended": one.ended,
         "exit_code": one.exit_code,
-        "not_asked": one.not_asked,
+        "not_asked": one.not_sent,
         "command": list(one.command),
         "imported": one.imported,
         "served": {name: dict(table) for name, table in one.served.items()},

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from aisb._deprecated import Renamed
 from aisb._errors import ServiceError, UsageError
 from aisb._types import Chunk, Message, Prediction, Request, ServiceInfo, TokenScores
 
@@ -72,13 +74,15 @@ class Backend(ABC):
     concurrency: ClassVar[int | None] = None
     """The default number of concurrent requests; None selects the default of the load."""
 
-    takes: ClassVar[Literal["chat", "text"]] = "chat"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "chat"
     """Whether a request holds messages or one text. The engine converts prompts to this form."""
 
     @property
-    def renders(self) -> bool:
+    def has_chat_template(self) -> bool:
         """Whether a backend that takes texts also accepts messages, by its own chat template."""
         return False
+
+    takes, renders = Renamed("prompt_form"), Renamed("has_chat_template")
 
     local: ClassVar[bool] = False
     """Whether the model runs in this process. If so, `probe` loads it; parallel subtasks are processes."""
@@ -171,6 +175,14 @@ class Backend(ABC):
         Other counters may have any name, preferably with the server's prefix, and must never decrease.
         """
         return {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give the attributes that a subclass defines under an old name their new one."""
+        super().__init_subclass__(**options)
+        for old, new in (("takes", "prompt_form"), ("renders", "has_chat_template")):
+            if old in vars(cls):
+                setattr(cls, new, vars(cls)[old])
+                warnings.warn(f"{cls.__name__}.{old} is now {new}; 0.4 removes it", DeprecationWarning, 3)
 
     async def aclose(self) -> None:
         """Release the resources of the backend. The creator of the backend calls it once."""
@@ -284,16 +296,13 @@ class HttpBackend(Backend):
         if self.api_key_file:
             from pathlib import Path
 
+            name = f"the API key file {self.api_key_file}"
             try:
                 key = Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
             except OSError as error:
-                raise ServiceError(
-                    f"the API key file {self.api_key_file} cannot be read: {error.strerror}"
-                ) from error
+                raise ServiceError(f"{name} cannot be read: {error.strerror}") from error
             if not key or "\n" in key:
-                raise ServiceError(
-                    f"the API key file {self.api_key_file} must hold the key and nothing else, on one line"
-                )
+                raise ServiceError(f"{name} must hold the key and nothing else, on one line")
             return key
         if self.api_key_env:
             if key := os.environ.get(self.api_key_env, "").strip():
@@ -332,7 +341,7 @@ class HttpBackend(Backend):
             )
         return await self.client.fetch(self, path, body=body, timeout=timeout)
 
-    async def look(self, path: str, *, body: Mapping[str, Any] | None = None) -> Fetched:
+    async def probe_path(self, path: str, *, body: Mapping[str, Any] | None = None) -> Fetched:
         """Fetch a page that describes the service, for a probe. A status such as 404 or 403 raises nothing.
 
         Raises:
@@ -349,6 +358,8 @@ class HttpBackend(Backend):
             target = response.headers.get("location", "another address")
             raise ServiceError(f"{where} redirects to {target}; set url to its target")
         return response
+
+    look = Renamed("probe_path")
 
     @property
     def address(self) -> str:
@@ -371,11 +382,8 @@ class HttpBackend(Backend):
         if not self.url.startswith(("http://", "https://")):
             url = _without_user(self.url)
             scheme, separator, rest = url.partition("://")
-            raise UsageError(
-                f"url = {url!r} is {scheme}, not HTTP; write http://{rest} or https://{rest}"
-                if separator
-                else f"url = {url!r} has no scheme; write http://{url} or https://{url}"
-            )
+            problem, rest = (f"is {scheme}, not HTTP", rest) if separator else ("has no scheme", url)
+            raise UsageError(f"url = {url!r} {problem}; write http://{rest} or https://{rest}")
         self.url = self.url.rstrip("/")
 
 

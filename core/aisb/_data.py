@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from aisb._deprecated import Renamed
 from aisb._errors import DataError
 
 LFS_MARK = b"version https://git-lfs"
@@ -61,23 +62,25 @@ class DataFile:
         """Return the whole content as text; raise DataError if it is not UTF-8."""
         return "".join(self.lines())
 
-    def wrong(self, message: str) -> DataError:
+    def error(self, message: str) -> DataError:
         """Return an error with a message on the current position; the caller raises it."""
-        return DataError(f"{self.here}: {message}")
+        return DataError(f"{self.position}: {message}")
 
     @property
-    def here(self) -> str:
+    def position(self) -> str:
         """The current position: the file, and the line or row that was read last."""
         if self.row is not None:
             return f"{self.path}, row {self.row}"
         return f"{self.path}, line {self.line}" if self.line else str(self.path)
+
+    wrong, here = Renamed("error"), Renamed("position")
 
     def _begun(self, line: bytes) -> bytes:
         """Return the first line without a byte-order mark; raise if the file is a pointer or UTF-16."""
         if line.startswith(LFS_MARK):
             raise self._pointer()
         if line.startswith(_UTF16_MARKS):
-            raise self.wrong(
+            raise self.error(
                 "the file is UTF-16, but must be UTF-8; "
                 f"convert it with: iconv -f UTF-16 -t UTF-8 {self.path.name} > new"
             )
@@ -87,7 +90,7 @@ class DataFile:
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            raise self.wrong(
+            raise self.error(
                 f"byte {line[error.start]:#04x} at {error.start} is not UTF-8; find the encoding "
                 f"(often GB18030 or Latin-1), then\n  iconv -f GB18030 -t UTF-8 {self.path.name} > new"
             ) from error
@@ -95,7 +98,7 @@ class DataFile:
     def _pointer(self) -> DataError:
         self.line = None
         get = f"; or get the file from {self.source}" if self.source else ""
-        return self.wrong(
+        return self.error(
             f"this is a Git LFS pointer, not the data; run `git lfs pull` in {self.path.parent}{get}"
         )
 
@@ -117,7 +120,7 @@ class _Reading:
             else:
                 self.stream = self.file.path.open("rb")
         except OSError as error:
-            raise self.file.wrong(f"cannot be read: {error.strerror}") from error
+            raise self.file.error(f"cannot be read: {error.strerror}") from error
         return self.stream
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -125,7 +128,7 @@ class _Reading:
 
         self.stream.close()
         if isinstance(error, OSError | EOFError | zlib.error):
-            raise self.file.wrong(f"cannot be read to its end: {error}") from error
+            raise self.file.error(f"cannot be read to its end: {error}") from error
 
 
 class DataFiles:
@@ -148,9 +151,11 @@ class DataFiles:
             yield file
 
     @property
-    def here(self) -> str:
+    def position(self) -> str:
         """The current position in the current file, for errors."""
-        return self.current.here if self.current else self.layout
+        return self.current.position if self.current else self.layout
+
+    here = Renamed("position")
 
     @property
     def sha256(self) -> str:

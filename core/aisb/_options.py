@@ -152,11 +152,7 @@ def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
             f"the options of {short_repr(factory)} cannot be read: {error}; wrap it in a function"
         ) from None
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
-    return {
-        name: parameter
-        for name, parameter in signature.parameters.items()
-        if parameter.kind not in positional
-    }
+    return {name: one for name, one in signature.parameters.items() if one.kind not in positional}
 
 
 class _Signature(NamedTuple):
@@ -254,9 +250,7 @@ def type_text(annotation: Any) -> str:
         return "None"
     if not arguments or origin is None:
         return str(name)
-    inside = ", ".join(
-        "..." if a is ... else type_text(a) if not isinstance(a, list) else "..." for a in arguments
-    )
+    inside = ", ".join("..." if a is ... or isinstance(a, list) else type_text(a) for a in arguments)
     return f"{name}[{inside}]"
 
 

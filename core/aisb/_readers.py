@@ -16,6 +16,7 @@ from aisb._errors import UsageError
 from aisb._types import Row
 
 TOO_DEEP = "not JSON: it is nested too deeply"
+HEADER_HINT = "; for a file without a header set columns"
 
 
 def jsonl(*, files: DataFiles) -> Iterator[Row]:
@@ -38,16 +39,16 @@ def json(
         except json_format.JSONDecodeError as error:
             file.line = error.lineno
             more = "; for one object per line write use = 'jsonl'" if error.msg == "Extra data" else ""
-            raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+            raise file.error(f"not JSON: {error.msg} at column {error.colno}{more}") from error
         except RecursionError as error:
-            raise file.wrong(TOO_DEEP) from error
+            raise file.error(TOO_DEEP) from error
         file.line = None
         rows = _inside(file, content, key)
         if isinstance(rows, Mapping) and rows and all(isinstance(row, Mapping) for row in rows.values()):
             rows = [{"key": name, **row} for name, row in rows.items()]
         if not isinstance(rows, list):
             names = f" with the keys {', '.join(rows)}" if isinstance(rows, Mapping) else ""
-            raise file.wrong(f"expected a list of rows, found {_kind(rows)}{names}; set its path: key = '…'")
+            raise file.error(f"expected a list of rows, found {_kind(rows)}{names}; set its path: key = '…'")
         for file.row, row in enumerate(rows, start=1):
             yield _object(file, row)
 
@@ -57,9 +58,7 @@ def csv(
     files: DataFiles,
     columns: Annotated[Sequence[str] | None, "names of the columns, for files without a header"] = None,
     delimiter: Annotated[str, "character between two cells"] = ",",
-    quote: Annotated[
-        str, "character around a cell with a delimiter or a line break in it; empty: none"
-    ] = '"',
+    quote: Annotated[str, "character around a cell with a delimiter or line break; empty: none"] = '"',
     skip: Annotated[int, "lines to skip at the start of a file"] = 0,
 ) -> Iterator[Row]:
     """Rows of CSV files; in names of the header, characters that templates do not allow become `_`."""
@@ -90,12 +89,12 @@ def _cells(
                     names = _header(file, cells)
                 elif cells:
                     if len(cells) != len(names):
-                        raise file.wrong(_cell_count(cells, names, bool(columns)))
+                        raise file.error(_cell_count(cells, names, bool(columns)))
                     yield dict(zip(names, cells, strict=True))
                 first_line = skip + reader.line_num + 1
         except csv_format.Error as error:
             file.line = first_line
-            raise file.wrong(
+            raise file.error(
                 f"the row that begins here is not CSV: {error}; if quotes are text, set quote = ''"
             ) from error
 
@@ -104,7 +103,7 @@ def _header(file: DataFile, cells: Sequence[str]) -> list[str]:
     names = [column_name(cell, position) for position, cell in enumerate(cells)]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise file.wrong(f"the header has {', '.join(sorted(twice))} more than once")
+        raise file.error(f"the header has {', '.join(sorted(twice))} more than once")
     return names
 
 
@@ -113,12 +112,8 @@ def column_name(text: str, position: int) -> str:
 
 
 def _cell_count(cells: Sequence[str], names: Sequence[str], has_columns: bool) -> str:
-    count = f"the row has {len(cells)} cells"
-    if has_columns:
-        return f"{count}, but columns names {len(names)}: {', '.join(names)}"
-    return (
-        f"{count}, but the header {len(names)}: {', '.join(names)}; for a file without a header set columns"
-    )
+    source, hint = ("columns names", "") if has_columns else ("the header", HEADER_HINT)
+    return f"the row has {len(cells)} cells, but {source} {len(names)}: {', '.join(names)}{hint}"
 
 
 def _parsed_line(file: DataFile, text: str) -> Any:
@@ -131,17 +126,16 @@ def _parsed_line(file: DataFile, text: str) -> Any:
             more = ": the line is incomplete"
         else:
             more = ""
-        raise file.wrong(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+        raise file.error(f"not JSON: {error.msg} at column {error.colno}{more}") from error
     except RecursionError as error:
-        raise file.wrong(TOO_DEEP) from error
+        raise file.error(TOO_DEEP) from error
 
 
 def _object(file: DataFile, row: Any) -> Row:
     if not isinstance(row, Mapping):
-        more = (
-            " (a file that is one list: use = 'json')" if isinstance(row, list) and file.row is None else ""
-        )
-        raise file.wrong(f"expected an object with fields, found {_kind(row)}{more}")
+        is_whole_file = isinstance(row, list) and file.row is None
+        more = " (a file that is one list: use = 'json')" if is_whole_file else ""
+        raise file.error(f"expected an object with fields, found {_kind(row)}{more}")
     return row
 
 
@@ -149,7 +143,7 @@ def _inside(file: DataFile, content: Any, key: str | None) -> Any:
     for name in key.split(".") if key else ():
         if not isinstance(content, Mapping) or name not in content:
             known = f"the keys are {', '.join(content)}" if isinstance(content, Mapping) else _kind(content)
-            raise file.wrong(f"key = {key!r}: there is no {name!r}; {known}")
+            raise file.error(f"key = {key!r}: there is no {name!r}; {known}")
         content = content[name]
     return content
 
@@ -157,6 +151,5 @@ def _inside(file: DataFile, content: Any, key: str | None) -> Any:
 def _kind(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
-    return {dict: "an object", list: "a list", type(None): "null"}.get(
-        type(value), f"the value {value!r}"[:60]
-    )
+    kinds = {dict: "an object", list: "a list", type(None): "null"}
+    return kinds.get(type(value), f"the value {value!r}"[:60])

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
+from aisb._deprecated import Renamed
 from aisb._errors import AisbError, RunError, StorageError
 from aisb._performance import PerformanceResult
 from aisb._types import Metric, Outcome, Row
@@ -32,8 +33,8 @@ class Result:
 
     - `version`: the version of the task, six hexadecimal digits; `variant`: the variant of it, if any;
       `mode`: `gen` or `logprob`.
-    - `outcomes`: the number of samples with each outcome; they add up to `asked`. `not_asked_yet`: the
-      requests that an interrupted run has not sent.
+    - `outcomes`: the number of samples with each outcome; they add up to `predictions`.
+      `not_sent`: the number of requests that an interrupted run has not sent.
     - `first_error`: the first request that failed, or whose answer could not be graded, and the path of its
       log relative to the run folder.
     - `bounds`: the headline in percent if all unclear outcomes are wrong, and if they are left out.
@@ -52,14 +53,16 @@ class Result:
     metrics: tuple[Metric, ...] = ()
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     bounds: tuple[float, float] | None = None
-    asked: int = 0
-    not_asked_yet: int = 0
+    predictions: int = 0
+    not_sent: int = 0
     failed: int = 0
     first_error: tuple[str, str] | None = None
     merge: bool = False
     faults: tuple[str, ...] = ()
     trial: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+
+    asked, not_asked_yet = Renamed("predictions"), Renamed("not_sent")
 
     @property
     def unclear(self) -> int:
@@ -78,9 +81,7 @@ class Result:
 
         With `merge`, groups and their averages are omitted.
         """
-        groups = [
-            (f"{self.task}-{metric.group}", metric) for metric in self.metrics if metric.group is not None
-        ]
+        groups = [(f"{self.task}-{one.group}", one) for one in self.metrics if one.group is not None]
         overall = {metric.name: (self.task, metric) for metric in self.metrics if metric.group is None}
         if groups and self.merge and "accuracy" in overall:
             return [row for name, row in overall.items() if name not in AVERAGES]

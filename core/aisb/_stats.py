@@ -6,7 +6,7 @@ Shares are 0 to 1. An interval is (low, high), at 95 % confidence unless `z` is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import comb, fsum, sqrt
+from math import comb, fsum, prod, sqrt
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution."""
@@ -84,10 +84,7 @@ def pass_at_k(n: int, right: int, k: int) -> float:
     check_repeats(n, right, k)
     if n - right < k:
         return 1.0
-    none_right = 1.0
-    for i in range(n - right + 1, n + 1):
-        none_right *= 1 - k / i
-    return 1 - none_right
+    return 1 - prod(1 - k / i for i in range(n - right + 1, n + 1))
 
 
 def cons_at_k(n: int, right: int, k: int) -> float:
@@ -104,6 +101,4 @@ def check_repeats(n: int, right: int, k: int) -> None:
     if not 0 <= right <= n:
         raise ValueError(f"{right} right of {n} repeats: it must be 0 to {n}")
     if not 1 <= k <= n:
-        raise ValueError(
-            f"k = {k} of {n} repeats: k must be 1 to {n}, since a subset cannot be larger than the whole"
-        )
+        raise ValueError(f"k = {k} of {n} repeats: k must be 1 to {n}, the number of repeats")

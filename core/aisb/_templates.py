@@ -66,6 +66,7 @@ class Template:
         return self._walk(path, 1, value) if len(path) > 1 else value
 
     def _walk(self, path: tuple[str, ...], start: int, value: Any) -> Any:
+        name = f"{{{'.'.join(path)}}}"
         for depth in range(start, len(path)):
             part = path[depth]
             above = ".".join(path[:depth])
@@ -74,17 +75,13 @@ class Template:
             elif isinstance(value, Mapping):
                 raise self._no_field(path, part, above, value)
             elif not isinstance(value, Sequence) or isinstance(value, str):
-                raise ConfigError(
-                    self.where, f"{{{'.'.join(path)}}}: {above} is {as_text(value)[:60]!r}, with no parts"
-                )
+                raise ConfigError(self.where, f"{name}: {above} is {as_text(value)[:60]!r}, with no parts")
             elif part == "*":
                 return [self._walk(path, depth + 1, element) for element in value]
             elif part.isdecimal() and int(part) < len(value):
                 value = value[int(part)]
             else:
-                raise ConfigError(
-                    self.where, f"{{{'.'.join(path)}}}: {above} is a list of {len(value)}, counted from 0"
-                )
+                raise ConfigError(self.where, f"{name}: {above} is a list of {len(value)}, counted from 0")
         return value
 
     def _no_field(self, path: Sequence[str], part: str, above: str, there: Mapping[str, Any]) -> ConfigError:

@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from aisb_engine._resolve.judge import judge_of
     from aisb_engine._resolve.layers import Resolver, RunInput
     from aisb_engine._resolve.names import safe_name, split_names
-    from aisb_engine._resolve.params import NEVER_SENT, WELL_KNOWN, sends
+    from aisb_engine._resolve.params import KNOWN_PARAMS, NEVER_SENT, sends
     from aisb_engine._resolve.reporting import reporter_table
     from aisb_engine._resolve.tables import launcher_options
     from aisb_engine._run import ExecutedRun
@@ -90,12 +90,12 @@ if TYPE_CHECKING:
     from aisb_engine._run import report as report_run
     from aisb_engine._run_config import resolved as run_configuration
     from aisb_engine._scoring.judging import Judging, is_judged, missing_judge_error
-    from aisb_engine._scoring.metrics import Ledger
-    from aisb_engine._scoring.scoring import CORRECT_FROM, evaluator_uses
+    from aisb_engine._scoring.metrics import OutcomeCounts
+    from aisb_engine._scoring.scoring import CORRECT_THRESHOLD, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
-    from aisb_engine._scoring.second_readings import USUAL_AGREEMENT, is_contested, other_extractors
-    from aisb_engine._scoring.steps import Steps, reading_of
+    from aisb_engine._scoring.second_readings import TRUSTED_AGREEMENT, is_contested, other_extractors
+    from aisb_engine._scoring.steps import Steps, reply_turns_of
     from aisb_engine._spec import MarksTable, PromptTable, PullTable, RunSpec, SampleTable, Subtask, Task, Use
     from aisb_engine._stream import COMPILED
 
@@ -105,7 +105,7 @@ _PLACES = {
     "Answers": "aisb_engine._readback:Answers",
     "BrokenRow": "aisb_engine._data.samples:BrokenRow",
     "COMPILED": "aisb_engine._stream:COMPILED",
-    "CORRECT_FROM": "aisb_engine._scoring.scoring:CORRECT_FROM",
+    "CORRECT_THRESHOLD": "aisb_engine._scoring.scoring:CORRECT_THRESHOLD",
     "Catalog": "aisb_engine._resolve.catalog:Catalog",
     "Component": "aisb._plugins:Component",
     "ComponentError": "aisb_engine._faults:ComponentError",
@@ -122,7 +122,7 @@ _PLACES = {
     "Judging": "aisb_engine._scoring.judging:Judging",
     "JunitCase": "aisb_engine._reporting.junit:JunitCase",
     "KINDS": "aisb._discovery:KINDS",
-    "Ledger": "aisb_engine._scoring.metrics:Ledger",
+    "OutcomeCounts": "aisb_engine._scoring.metrics:OutcomeCounts",
     "LoadedSamples": "aisb_engine._data.loading:LoadedSamples",
     "LogFacts": "aisb_engine._record.log:LogFacts",
     "MarksTable": "aisb_engine._spec:MarksTable",
@@ -155,10 +155,10 @@ _PLACES = {
     "Steps": "aisb_engine._scoring.steps:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
-    "USUAL_AGREEMENT": "aisb_engine._scoring.second_readings:USUAL_AGREEMENT",
+    "TRUSTED_AGREEMENT": "aisb_engine._scoring.second_readings:TRUSTED_AGREEMENT",
     "Use": "aisb_engine._spec:Use",
     "VisibleText": "aisb_engine._replies.thoughts:VisibleText",
-    "WELL_KNOWN": "aisb_engine._resolve.params:WELL_KNOWN",
+    "KNOWN_PARAMS": "aisb_engine._resolve.params:KNOWN_PARAMS",
     "answer_requests": "aisb_engine._load.answering:answer_requests",
     "bind_options": "aisb._options:bind",
     "call_step": "aisb_engine._faults:call_step",
@@ -207,7 +207,7 @@ _PLACES = {
     "read_run_json": "aisb_engine._record.runfolder:read_json",
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
     "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
-    "reading_of": "aisb_engine._scoring.steps:reading_of",
+    "reply_turns_of": "aisb_engine._scoring.steps:reply_turns_of",
     "recompute_results": "aisb_engine._recompute:recompute_results",
     "replayed_judge": "aisb_engine._readback:replayed_judge",
     "report_run": "aisb_engine._run:report",
@@ -234,14 +234,23 @@ _PLACES = {
 }
 """The place of each public name."""
 
+_RENAMED = {
+    "CORRECT_FROM": "CORRECT_THRESHOLD",
+    "Ledger": "OutcomeCounts",
+    "USUAL_AGREEMENT": "TRUSTED_AGREEMENT",
+    "WELL_KNOWN": "KNOWN_PARAMS",
+    "reading_of": "reply_turns_of",
+}
+"""Old names, which 0.4 removes."""
+
 __all__ = [
     "COMPILED",
-    "CORRECT_FROM",
+    "CORRECT_THRESHOLD",
     "KINDS",
+    "KNOWN_PARAMS",
     "NEVER_SENT",
     "RUN_STATUSES",
-    "USUAL_AGREEMENT",
-    "WELL_KNOWN",
+    "TRUSTED_AGREEMENT",
     "Answers",
     "BrokenRow",
     "Catalog",
@@ -259,7 +268,6 @@ __all__ = [
     "JudgedObjective",
     "Judging",
     "JunitCase",
-    "Ledger",
     "LoadedSamples",
     "LogFacts",
     "MarksTable",
@@ -267,6 +275,7 @@ __all__ = [
     "Objective",
     "OpenedRun",
     "Option",
+    "OutcomeCounts",
     "Phase",
     "PluginFaults",
     "PluginInfo",
@@ -340,9 +349,9 @@ __all__ = [
     "read_run_json",
     "read_toml",
     "read_user_file",
-    "reading_of",
     "recompute_results",
     "replayed_judge",
+    "reply_turns_of",
     "report_run",
     "report_several",
     "reporter_names",
@@ -368,9 +377,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name."""
+    """Import a public name. An old name warns."""
     from importlib import import_module
 
+    if new := _RENAMED.get(name):
+        import warnings
+
+        warnings.warn(f"aisb_engine.{name} is now {new}; 0.4 removes it", DeprecationWarning, stacklevel=2)
+        return __getattr__(new)
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -370,7 +370,7 @@ def _spec(parts: Sequence[tuple[tuple[str, str], Sequence[_Part]]]) -> RunSpec:
 def _write(folder: RunFolder, model: str, task: str, same: Sequence[_Part]) -> None:
     asked = [one for part in same for one in part.asked]
     repeats = max(part.repeats for part in same)
-    write_samples(folder, model, task, asked, made_by=sample_table(same[0].task))
+    write_samples(folder, model, task, asked, sample_table=sample_table(same[0].task))
     with LogWriter(folder.log(model, task) / "worker-0") as log:
         for prediction in chain.from_iterable(part.predictions for part in same):
             log.append(prediction, final=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,7 @@ from aisb._errors import RunError, UnknownName, UsageError
 from aisb._types import Outcome, Prediction, Sample, Score
 from aisb_engine._faults import ComponentError
 from aisb_engine._record.manifest import task_version
-from aisb_engine._record.predictions import SAMPLES, AskedTask, read_logged_answers, read_samples
+from aisb_engine._record.predictions import SAMPLES, LoggedSamples, read_logged_answers, read_samples
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._record.scores import read_scores
 from aisb_engine._resolve.rules import own_spec
@@ -77,15 +78,21 @@ def open_run(work_dir: Path, name: str, plugins: Plugins) -> OpenedRun:
 
 
 class Answers(NamedTuple):
-    """The requests of a subtask and their replies.
+    """The samples of a subtask, as they were sent and as the current rules make them, and their predictions.
 
     `unmade` has the errors of samples that could not be made again by the current rules of the task.
     """
 
-    asked: AskedTask
+    logged: LoggedSamples
     samples: Mapping[str, Sample]
     predictions: Sequence[Prediction]
     unmade: Mapping[str, ComponentError] | None = None
+
+    @property
+    def asked(self) -> LoggedSamples:
+        """The old name of `logged`."""
+        warnings.warn("Answers.asked is now logged; 0.4 removes it", DeprecationWarning, stacklevel=2)
+        return self.logged
 
 
 def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugins) -> Answers:
@@ -226,8 +233,8 @@ def _with_clusters(
 ) -> dict[str, list[Grade]]:
     """Add the clusters from the log's samples, if there are any; a baseline may be kept without its log."""
     try:
-        asked = read_samples(folder, subtask.model, subtask.task)
+        logged = read_samples(folder, subtask.model, subtask.task)
     except RunError:
         return kept
-    shared = {one.sample.id: one.sample.cluster for one in asked.asked}
+    shared = {one.sample.id: one.sample.cluster for one in logged.samples}
     return {key: [one._replace(cluster=shared.get(key)) for one in grades] for key, grades in kept.items()}

@@ -65,7 +65,7 @@ async def recompute_results(
         RunError: the subtask was never started, or its log or its stored grades are damaged.
     """
     answers = read_logged_answers(run.folder, subtask.model, subtask.task, subtask.repeats)
-    by_id = {one.sample.id: one for one in answers.task.asked}
+    by_id = {one.sample.id: one for one in answers.task.samples}
     lines = [_plain(to_line(by_id[one.sample_id], one)) for one in answers.predictions]
     every = frozenset((one.sample_id, one.repeat) for one in answers.predictions)
     kept = every if not regrade else frozenset(settled)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb import FinishedRun
+from aisb._deprecated import Renamed
 from aisb._errors import AisbError, RunError
 from aisb._plugins import Plugins
 from aisb_engine._faults import PluginFaults
@@ -32,7 +33,7 @@ from aisb_engine._reporting.measuring import check_measuring, measuring_options
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters, show_run
 from aisb_engine._resolve.catalog import read_user_file
 from aisb_engine._resolve.rules import changed_rules, own_spec
-from aisb_engine._resolve.secrets import keys_to_give_again
+from aisb_engine._resolve.secrets import secret_settings_of
 from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
 from aisb_engine._stopper import Stopper, event_loop, sigterm_as_ctrl_c
@@ -52,15 +53,15 @@ class ExecutedRun:
     """The result of a command: the run folder, notes for the user, and the exit code.
 
     `stopped_because` is the reason if the run stopped itself early, after too many failures or an outage of
-    the service; `stopped_code` is the exit code for it. `give_again` lists the settings with secrets. The run
-    folder does not keep them, so the user must pass them again to resume the run. `finished` is the run as
-    reporters received it, if any ran. `faulty` is true if a plugin failed, so that the reports may be
+    the service; `stopped_code` is the exit code for it. `secret_settings` lists the settings with secrets.
+    The run folder does not keep them, so the user must pass them again to resume the run. `finished` is the
+    run as reporters received it, if any ran. `faulty` is true if a plugin failed, so that the reports may be
     incomplete.
     """
 
     folder: RunFolder
     finished: FinishedRun | None = None
-    asked: int = 0
+    requests: int = 0
     failed: int = 0
     interrupted: bool = False
     stopped_because: str = ""
@@ -69,7 +70,9 @@ class ExecutedRun:
     exit_code: int = 0
     reports: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    give_again: list[str] = field(default_factory=list)
+    secret_settings: list[str] = field(default_factory=list)
+
+    asked, give_again = Renamed("requests"), Renamed("secret_settings")
 
     @property
     def is_stopped(self) -> bool:
@@ -93,7 +96,7 @@ def execute(
     if existing is None and spec.run.files_apart:
         folder.keep_apart()
     display = Followable(display or Silent(), folder)
-    ended, faults = ExecutedRun(folder, give_again=keys_to_give_again(spec)), PluginFaults(folder)
+    ended, faults = ExecutedRun(folder, secret_settings=secret_settings_of(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if existing else spec
     kinds = shown_kinds(command.mode, spec)
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
@@ -146,7 +149,7 @@ def execute(
                     )
                 ended.notes += scored.notes
                 ended.faulty = scored.unmade > 0
-                ended.failed += scored.unjudged + (0 if ended.asked else scored.failed)
+                ended.failed += scored.unjudged + (0 if ended.requests else scored.failed)
             if _is_shown(command.mode, ended):
                 models = _model_tables(spec)
                 finished, ended.reports = report(spec.run, folder, plugins, faults, kinds, models=models)
@@ -184,7 +187,7 @@ def _note_unsent(stage: InferenceStage) -> None:
     for one in stage.subtasks:
         progress = stage.progress[one.subtask.key]
         waiting = progress.phase == "waiting"
-        stage.manifest.note_not_asked(
+        stage.manifest.note_not_sent(
             one.subtask.key, one.count() if waiting else progress.total - progress.finished
         )
 
@@ -200,9 +203,9 @@ def _record_end(
         yield
     except AisbError as error:
         ended.exit_code = error.exit_code
-        for line in faults.lines(kept=resumed or folder.was_asked):
+        for line in faults.lines(kept=resumed or folder.has_log):
             error.add_note(f"  {line}")
-        if folder.was_asked:
+        if folder.has_log:
             error.add_note(f"the answers so far are kept in {folder}")
         raise
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -210,7 +213,7 @@ def _record_end(
         raise
     finally:
         manifest.end(ended.exit_code)
-        if not resumed and not folder.was_asked:
+        if not resumed and not folder.has_log:
             folder.remove()
 
 
@@ -276,14 +279,14 @@ def _record_inference(stage: InferenceStage, ended: ExecutedRun) -> Iterator[Non
     try:
         yield
     except RunError:  # such as a full disk or a lost worker: report the measurements so far
-        if stage.performance and stage.folder.was_asked:
+        if stage.performance and stage.folder.has_log:
             with suppress(AisbError):
                 kinds: RunKinds = ("performance",)
                 models = _model_tables(stage.spec)
                 report(stage.spec.run, stage.folder, stage.plugins, stage.faults, kinds, models=models)
         raise
     finally:
-        ended.asked, ended.failed = stage.requests, stage.failed
+        ended.requests, ended.failed = stage.requests, stage.failed
     ended.notes += [
         f"{one.task} · {one.model}: {one.failed} failed, the first is request {one.first_failure}\n"
         f"  see {one.log_file}"
@@ -295,7 +298,7 @@ def _record_inference(stage: InferenceStage, ended: ExecutedRun) -> Iterator[Non
     if ended.stopped_because:
         ended.notes.append(f"stopped: {ended.stopped_because}")
     if ended.is_stopped and not stage.performance:
-        ended.notes.append(f"{stage.unanswered} of {ended.asked} requests have no answer yet")
+        ended.notes.append(f"{stage.unanswered} of {ended.requests} requests have no answer yet")
 
 
 def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

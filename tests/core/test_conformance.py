@@ -17,7 +17,7 @@ from aisb_testing import check_backend, check_plugin
 class Sound(HttpBackend):
     """TGI's API, streamed, in as few lines as will do."""
 
-    takes: ClassVar = "text"
+    prompt_form: ClassVar = "text"
 
     def encode(self, request):
         return HttpCall("/generate_stream", {"inputs": request.text, "parameters": {"details": True}})

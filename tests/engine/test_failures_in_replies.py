@@ -120,7 +120,7 @@ CHAT = {
 
 
 def prompt(backend):
-    if backend.takes == "chat":
+    if backend.prompt_form == "chat":
         return Request("17", messages=(Message("user", "6 x 7?"),))
     return Request("17", text="6 x 7?")
 

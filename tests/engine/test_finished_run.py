@@ -53,7 +53,7 @@ def test_a_result_is_read_with_every_outcome(tmp_path):
         "zero-shot",
         "3f2a1b",
     )
-    assert (result.bounds, result.asked, result.unclear) == ((73.44, 74.6), 64, 1)
+    assert (result.bounds, result.predictions, result.unclear) == ((73.44, 74.6), 64, 1)
     assert list(result.outcomes) == ["correct", "wrong", "truncated", "unparsed", "refused", "error"]
     assert result.metrics[0].value == 73.44
     assert result.headline is result.metrics[0]

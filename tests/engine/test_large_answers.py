@@ -28,7 +28,7 @@ COUNT, SIZE = 50, 1_000_000
 def answered(folder: RunFolder, text: str) -> None:
     """Leave a run in which each of some questions has this answer."""
     asked = [RenderedSample(Sample(str(n), {}, "18"), "Why?") for n in range(COUNT)]
-    write_samples(folder, "m", "t", asked, made_by={})
+    write_samples(folder, "m", "t", asked, sample_table={})
     with LogWriter(folder.log("m", "t") / "worker-0") as log:
         for one in asked:
             log.append(Prediction(one.sample.id, 0, text=text, finish_reason="stop"), final=True)
@@ -71,7 +71,7 @@ def test_large_answers_are_graded_as_small_ones_are(tmp_path: Path) -> None:
     answers = read_logged_answers(folder, "m", "t", 1).without_times()
     table = {"name": "t", "summary": "A task", "dataset": {}, "sample": {}, "prompt": {"user": "{question}"}}
     task = Task.model_validate(table)
-    samples = {one.sample.id: one.sample for one in answers.task.asked}
+    samples = {one.sample.id: one.sample for one in answers.task.samples}
     plugins = Plugins.load()
     found = [
         asyncio.run(score(task, samples, predictions, plugins, steps=Steps([]), judges={"length": Length()}))

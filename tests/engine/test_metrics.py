@@ -4,7 +4,14 @@ import pytest
 
 from aisb._stats import clustered, wilson
 from aisb._types import OUTCOMES, Metric, Score
-from aisb_engine._scoring.metrics import UNCLEAR_WARNING, bounds, ledger, outcomes, over_areas, summarize
+from aisb_engine._scoring.metrics import (
+    UNCLEAR_WARNING,
+    bounds,
+    count_outcomes,
+    outcomes,
+    over_areas,
+    summarize,
+)
 from aisb_engine._scoring.repeats import g_pass_at_k, mean_of_shares
 
 
@@ -144,7 +151,7 @@ def test_outcomes_name_all_six_and_add_up():
     counts = outcomes(scores)
     assert list(counts) == list(OUTCOMES)
     assert counts == {"correct": 2, "wrong": 1, "truncated": 1, "unparsed": 2, "refused": 1, "error": 1}
-    assert sum(counts.values()) == ledger(scores).asked == 8
+    assert sum(counts.values()) == count_outcomes(scores).total == 8
 
 
 def test_bounds_take_unclear_as_wrong_and_leave_it_out():
@@ -156,15 +163,15 @@ def test_bounds_take_unclear_as_wrong_and_leave_it_out():
 
 def test_more_than_two_percent_unclear_is_doubtful():
     assert UNCLEAR_WARNING == 2.0
-    assert not ledger(run("c" * 49 + "u")).doubtful
-    assert ledger(run("c" * 48 + "u")).doubtful
-    assert ledger(run("c" * 48 + "u")).unclear_share == pytest.approx(100 / 49)
-    assert not ledger([]).doubtful
+    assert not count_outcomes(run("c" * 49 + "u")).doubtful
+    assert count_outcomes(run("c" * 48 + "u")).doubtful
+    assert count_outcomes(run("c" * 48 + "u")).unclear_share == pytest.approx(100 / 49)
+    assert not count_outcomes([]).doubtful
 
 
 def test_a_score_without_an_outcome_is_refused():
     with pytest.raises(ValueError, match="1 scores have no outcome"):
-        ledger([Score(1.0)])
+        count_outcomes([Score(1.0)])
 
 
 def test_an_area_has_the_averages_of_its_groups():

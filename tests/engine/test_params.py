@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from aisb import Backend, Chunk, ConfigError, Request
-from aisb_engine._resolve.params import WELL_KNOWN, check_values, misspellings, unknown_to
+from aisb_engine._resolve.params import KNOWN_PARAMS, check_values, misspellings, unknown_to
 
 OF_SERVICES = (
     *(
@@ -70,7 +70,7 @@ class Choosy(Passing):
 
 
 def test_no_name_that_a_service_knows_looks_misspelt() -> None:
-    assert misspellings(Passing(), (*OF_SERVICES, *WELL_KNOWN)) == []
+    assert misspellings(Passing(), (*OF_SERVICES, *KNOWN_PARAMS)) == []
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_the_number_of_repeats_is_never_a_backends_matter() -> None:
 
 
 def test_values_that_services_take_are_let_through() -> None:
-    check_values({name: known.example for name, known in WELL_KNOWN.items()})
-    check_values(dict.fromkeys(WELL_KNOWN))
+    check_values({name: known.example for name, known in KNOWN_PARAMS.items()})
+    check_values(dict.fromkeys(KNOWN_PARAMS))
     check_values(
         {"temperature": 0, "top_p": 1, "top_k": -1, "min_p": 0.0, "seed": -1, "stop": "x", "logprobs": True}
     )

@@ -29,7 +29,7 @@ def test_a_run_returns_its_results_and_prints_nothing(tmp_path, capfd):
     assert isinstance(run, FinishedRun)
     assert run.folder.parent == tmp_path
     (result,) = run.results
-    assert (result.model, result.task, result.asked, result.failed) == ("sim", "demo_gsm8k", 8, 0)
+    assert (result.model, result.task, result.predictions, result.failed) == ("sim", "demo_gsm8k", 8, 0)
     assert capfd.readouterr() == ("", "")
     manifest = json.loads((run.folder / "configs/manifest.json").read_text())
     assert "aisb.run --models sim --datasets demo_gsm8k --mode all" in json.dumps(manifest).replace(
@@ -49,7 +49,7 @@ def test_its_scores_are_those_of_the_command(tmp_path):
 async def test_it_works_inside_a_running_event_loop(tmp_path, capfd):
     asyncio.get_running_loop()
     run = aisb.run("sim", "demo_gsm8k", load=SMALL, work_dir=tmp_path)
-    assert run.results[0].asked == 8
+    assert run.results[0].predictions == 8
     assert capfd.readouterr() == ("", "")
 
 
@@ -64,7 +64,7 @@ def test_runs_follow_each_other_and_one_resumes_another(tmp_path):
     assert first.results == ()
     second = aisb.run("sim", "demo_gsm8k", load=SMALL, work_dir=tmp_path, reuse="latest")
     assert second.folder == first.folder
-    assert second.results[0].asked == 8
+    assert second.results[0].predictions == 8
     third = aisb.run("sim", "demo_gsm8k", load=SMALL, work_dir=tmp_path)
     assert third.folder != first.folder
     assert third.results[0].metrics == second.results[0].metrics
@@ -88,7 +88,7 @@ def test_models_and_tasks_can_be_tables_as_in_aisb_toml(tmp_path):
         work_dir=tmp_path / "runs",
     )
     assert run.models == ("sim", "quick")
-    assert [(result.model, result.asked) for result in run.results] == [("sim", 2), ("quick", 2)]
+    assert [(result.model, result.predictions) for result in run.results] == [("sim", 2), ("quick", 2)]
     (config,) = run.folder.glob("configs/*.toml")
     assert "max_failures = 2" in config.read_text()
     assert config.read_text().count("[subtasks.forced]\nmax_tokens = 9") == 2
@@ -177,7 +177,7 @@ def test_an_interrupt_stops_the_run_which_can_be_resumed(tmp_path, where):
     assert 0 < len(kept) < 64
     model = {"slow": {"backend": "sim", "ttft_ms": 0}}
     run = aisb.run(model, "demo_gsm8k", work_dir=tmp_path, reuse=folder.name)
-    assert run.results[0].asked == 64
+    assert run.results[0].predictions == 64
 
 
 def test_importing_aisb_loads_no_engine():

@@ -21,7 +21,7 @@ REQUEST = Request("17", text="6 x 7?")
 class Repeating(HttpBackend):
     """A service that repeats all of its text, prompt included, in each JSON line."""
 
-    takes: ClassVar = "text"
+    prompt_form: ClassVar = "text"
     stream_format: ClassVar = "json"
     stream_end: ClassVar = "close"
     error_statuses: ClassVar = {"overloaded": 429}

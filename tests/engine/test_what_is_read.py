@@ -18,7 +18,7 @@ from aisb_engine._resolve.params import fit_params
 from aisb_engine._scoring.scoring import evaluators as make_evaluators
 from aisb_engine._scoring.scoring import outcome, score
 from aisb_engine._scoring.second_readings import disputed
-from aisb_engine._scoring.steps import Steps, reading_of, wants_calls
+from aisb_engine._scoring.steps import Steps, reply_turns_of, wants_calls
 from aisb_engine._spec import MarksTable, ThoughtMarks
 
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>"
@@ -41,7 +41,7 @@ def steps(plugins):
     def steps_of(name):
         if name not in made:
             task = task_of(plugins, name)
-            made[name] = Steps.make(task.postprocess, plugins, reading=reading_of(task, plugins))
+            made[name] = Steps.make(task.postprocess, plugins, reading=reply_turns_of(task, plugins))
         return made[name]
 
     return steps_of
@@ -311,8 +311,8 @@ def test_whole_texts_are_cut_at_the_end_of_their_turn_alone(plugins, steps):
     raw = "Dear all,\n\nQuestion: why not?\nUser: me\n\nYours<|im_end|>\n<|im_start|>user"
     for task in ("ifeval", "needle"):
         assert steps(task).extract(raw, Sample("0", {}, "x")).text == raw.split("<|", maxsplit=1)[0]
-        assert not reading_of(task_of(plugins, task), plugins).finds_answer
-    assert reading_of(task_of(plugins, "mmlu"), plugins).finds_answer
+        assert not reply_turns_of(task_of(plugins, task), plugins).finds_answer
+    assert reply_turns_of(task_of(plugins, "mmlu"), plugins).finds_answer
 
 
 # Outcomes of replies that were cut off, or decline in one line

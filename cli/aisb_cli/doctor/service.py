@@ -135,7 +135,7 @@ class _Service:
         for finding in (self._streaming(first), self._ttfb(first), self._usage(first)):
             yield finding
         yield await self._ignore_eos(client)
-        if self.backend.takes == "chat":
+        if self.backend.prompt_form == "chat":
             yield await self._tools(client)
         yield await self._logprobs()
 
@@ -225,7 +225,7 @@ class _Service:
         return make_backend(self.backend.url, self.plugins, "vllm-completions", given)
 
     async def _ask(self, client: ServiceClient, text: str, **params: Any) -> Prediction:
-        chat = self.backend.takes == "chat"
+        chat = self.backend.prompt_form == "chat"
         request = Request(
             "doctor",
             messages=(Message("user", text),) if chat else None,

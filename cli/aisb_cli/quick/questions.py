@@ -73,7 +73,7 @@ def _judged(sense: Sense, question: str, pattern: str, prediction: Prediction) -
 async def _ask(client: ServiceClient, backend: HttpBackend, question: str) -> Prediction:
     from aisb import Message, Request
 
-    chat = backend.takes == "chat"
+    chat = backend.prompt_form == "chat"
     params = {
         name: value
         for name, value in {"temperature": 0, "max_tokens": TOKENS}.items()

@@ -65,8 +65,8 @@ def _rows(files: DataFiles) -> Iterator[Row]:
         for row in _read(name):
             if not isinstance(row.get("question"), str):
                 there = ", ".join(row) or "nothing"
-                raise name.wrong(f"expected a row with a text `question`, found {there}")
-            refuse_surrogates(row, name.here)
+                raise name.error(f"expected a row with a text `question`, found {there}")
+            refuse_surrogates(row, name.position)
             said = {key: value for key, value in row.items() if value != ""}
             made: dict[str, Any] = {"options": _options(row, name), "max_tokens": None, "answer": None}
             made |= said
@@ -117,7 +117,7 @@ def _options(row: Row, file: DataFile) -> list[str] | None:
     wanted = list(LETTERS[: len(given)])
     if given != wanted and len(given) > 1 and (given[0] == "A" or row.get("answer") in given):
         missing = next(letter for letter in wanted if letter not in given)
-        raise file.wrong(
+        raise file.error(
             f"the options are {', '.join(given)}, without {missing}: letters must be consecutive"
         )
     found = [str(row[letter]) for letter in given] if given == wanted else []

@@ -51,4 +51,4 @@ def _batches(files: DataFiles, columns: Sequence[str] | None, pyarrow: Any, parq
                     file.row = position
                     yield {column_name(name, 0): value for name, value in row.items()}
         except pyarrow.ArrowException as error:
-            raise file.wrong(f"not a valid Parquet file: {error}") from error
+            raise file.error(f"not a valid Parquet file: {error}") from error

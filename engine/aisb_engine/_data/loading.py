@@ -83,7 +83,7 @@ def load_samples(
     counted = _counted(rows, files, digest, EmbeddedContent(task, generated=files is None))
     samples = tuple(maker.make(_guarded(counted, use, plugins)))
     if not samples:
-        raise DataError(f"{files.here if files else task.dataset.use}: there are no rows")
+        raise DataError(f"{files.position if files else task.dataset.use}: there are no rows")
     kept = samples
     if selected:
         for name, values in task.dataset.select.items():
@@ -165,9 +165,9 @@ def _counted(
             current = files.current
             complete = {**row, **current.fields} if current and current.fields else row
             more = {name: template.value(complete) for name, template in made}
-            plain = _without_content({**complete, **more} if more else complete, content, files.here)
-            refuse_surrogates(plain, files.here)
-            yield files.here, plain
+            plain = _without_content({**complete, **more} if more else complete, content, files.position)
+            refuse_surrogates(plain, files.position)
+            yield files.position, plain
 
 
 def _hashed(value: Any) -> Any:

@@ -82,7 +82,7 @@ def trial_call(backend: HttpBackend) -> HttpCall:
         UsageError: the backend does not support them.
     """
     words = "Yes, no"
-    return backend.encode_logprob((Message("user", words),) if backend.takes == "chat" else words)
+    return backend.encode_logprob((Message("user", words),) if backend.prompt_form == "chat" else words)
 
 
 def _call(backend: HttpBackend, request: Request, option: str = "") -> HttpCall:

@@ -180,11 +180,11 @@ class PreparedSubtask:
         an option is the assistant's turn, as it always is for a chat API.
         """
         backend = self.backend
-        if rendered.messages is not None and backend.renders:
+        if rendered.messages is not None and backend.has_chat_template:
             return "chat"
         if rendered.continuations and rendered.messages is None and backend.local:
             return "text"
-        return backend.takes
+        return backend.prompt_form
 
     @property
     def _has_conversations(self) -> bool:

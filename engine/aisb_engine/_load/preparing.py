@@ -85,7 +85,7 @@ def _environment(stage: InferenceStage, subtask: Subtask, task: Task) -> Environ
     table, backend = task.environment, stage.backends[subtask.model]
     if table is None:
         return None
-    if backend.takes != "chat" and not backend.renders:
+    if backend.prompt_form != "chat" and not backend.has_chat_template:
         raise ConfigError(
             f"models.{subtask.model}",
             f"{subtask.task} has an environment, which needs a chat endpoint; this one takes a text alone",
@@ -170,7 +170,7 @@ def _renderer(
             params=subtask.params,
             forced=subtask.forced,
             left_out=stage.spec.not_sent.get(subtask.key, ()),
-            sends_tokens=stage.backends[subtask.model].takes == "text"
+            sends_tokens=stage.backends[subtask.model].prompt_form == "text"
             and not stage.spec.models[subtask.model].system,
             files=samples.files,
         )

@@ -36,7 +36,7 @@ def record_inputs(stage: InferenceStage) -> None:
             write_atomically(path, orjson.dumps(present, option=orjson.OPT_INDENT_2))
         if one.task.evaluate or not stage.performance:  # prompts that are never scored may be many and long
             _record_samples(stage, one)
-        stage.manifest.note_not_asked(one.subtask.key, one.row_count * one.subtask.repeats)
+        stage.manifest.note_not_sent(one.subtask.key, one.row_count * one.subtask.repeats)
         _note_task(stage, one)
         _note_conversion(stage, one)
         _note_params(stage, one)
@@ -90,7 +90,7 @@ def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
         one.subtask.model,
         one.subtask.task,
         asked,
-        made_by=sample_table(one.task),
+        sample_table=sample_table(one.task),
         groups=one.loaded.groups,
     )
 
@@ -118,14 +118,14 @@ def _note_task(stage: InferenceStage, one: PreparedSubtask) -> None:
 
 def _note_conversion(stage: InferenceStage, one: PreparedSubtask) -> None:
     """Report it if prompts are sent in another form than the task's."""
-    style, takes = one.task.prompt.style, one.backend.takes
-    if style == takes:
+    style, form = one.task.prompt.style, one.backend.prompt_form
+    if style == form:
         return
     forms = {"chat": "one user message", "text": "the turns' contents joined by newlines"}
-    if one.backend.renders:
+    if one.backend.has_chat_template:
         forms["text"] = "one text, rendered with the tokenizer's chat template"
-    stage.display.say(f"{one.name}: a {style} task, a {takes} endpoint: sent as {forms[takes]}")
-    stage.manifest.note("crossed", one.subtask.key, {"to": takes})
+    stage.display.say(f"{one.name}: a {style} task, a {form} endpoint: sent as {forms[form]}")
+    stage.manifest.note("crossed", one.subtask.key, {"to": form})
 
 
 def _note_params(stage: InferenceStage, one: PreparedSubtask) -> None:

@@ -69,7 +69,7 @@ class Manifest:
         """Whether the current command has begun to send."""
         return bool(self._sessions[-1].get("begun"))
 
-    def note_not_asked(self, subtask: str, requests: int) -> None:
+    def note_not_sent(self, subtask: str, requests: int) -> None:
         """Set the number of requests of a subtask that were not sent; `save` writes it."""
         self.data.setdefault("remaining", {})[subtask] = requests
 

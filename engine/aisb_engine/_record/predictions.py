@@ -33,15 +33,15 @@ class RenderedSample(NamedTuple):
     broken: str | None = None
 
 
-class AskedTask(NamedTuple):
-    """All samples of a task that were sent to a model, and the `[sample]` table that made them.
+class LoggedSamples(NamedTuple):
+    """All samples of a task that were sent to a model, and the `[sample]` table that mapped their rows.
 
     `groups` are all groups in the task's data, each with its areas, also those that were not sent. It is
     empty for tasks without groups, and in logs of old versions.
     """
 
-    made_by: dict[str, Any]
-    asked: list[RenderedSample]
+    sample_table: dict[str, Any]
+    samples: list[RenderedSample]
     groups: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
@@ -60,13 +60,13 @@ def write_samples(
     task: str,
     asked: Iterable[RenderedSample],
     *,
-    made_by: Mapping[str, Any],
+    sample_table: Mapping[str, Any],
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Save the samples of a subtask beside its log, so that it can be scored without the data."""
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
-        head = {"made_by": made_by, **({"groups": groups} if groups else {})}
+        head = {"made_by": sample_table, **({"groups": groups} if groups else {})}
         file.write(orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE))
         for sample, prompt, broken in asked:
             line = {
@@ -84,7 +84,7 @@ def write_samples(
     write_atomically(folder.log(model, task) / SAMPLES, buffer.getvalue())
 
 
-def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
+def read_samples(folder: RunFolder, model: str, task: str) -> LoggedSamples:
     """Read the samples of a subtask.
 
     Raises:
@@ -113,7 +113,7 @@ def read_samples(folder: RunFolder, model: str, task: str) -> AskedTask:
         )
         for r in rows
     ]
-    return AskedTask(head["made_by"], asked, head.get("groups", {}))
+    return LoggedSamples(head["made_by"], asked, head.get("groups", {}))
 
 
 class LoggedAnswers(NamedTuple):
@@ -124,7 +124,7 @@ class LoggedAnswers(NamedTuple):
     environment.
     """
 
-    task: AskedTask
+    task: LoggedSamples
     predictions: Predictions
     episodes: Mapping[EpisodeKey, EndedEpisode] = MappingProxyType({})
 
@@ -139,10 +139,10 @@ def read_logged_answers(folder: RunFolder, model: str, task: str, repeats: int) 
     Raises:
         RunError: the subtask was never started, or its samples are damaged.
     """
-    asked = read_samples(folder, model, task)
+    logged = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
-    predictions = Predictions([*in_order(asked.asked, log, repeats)])
-    return LoggedAnswers(asked, predictions, read_episodes(folder.log(model, task)))
+    predictions = Predictions([*in_order(logged.samples, log, repeats)])
+    return LoggedAnswers(logged, predictions, read_episodes(folder.log(model, task)))
 
 
 def write_predictions(
@@ -156,7 +156,7 @@ def write_predictions(
 ) -> None:
     """Write the prediction files of a subtask."""
     predictions = answers.predictions
-    by_id = {one.sample.id: one for one in answers.task.asked}
+    by_id = {one.sample.id: one for one in answers.task.samples}
     lines = (
         orjson.dumps(to_line(by_id[p.sample_id], p), option=orjson.OPT_APPEND_NEWLINE, default=str)
         for p in predictions

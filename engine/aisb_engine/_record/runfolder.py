@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from aisb._deprecated import Renamed
 from aisb._errors import RunError, StorageError
 from aisb._report import write_file
 
@@ -196,9 +197,11 @@ class RunFolder:
         return self.path / "performances" / model / task
 
     @property
-    def was_asked(self) -> bool:
+    def has_log(self) -> bool:
         """Whether a worker has begun to log."""
         return any(self.path.glob("log/*/*/worker-*"))
+
+    was_asked = Renamed("has_log")
 
     def remove(self) -> None:
         """Remove a run that sent nothing."""

@@ -142,7 +142,7 @@ class RunFiles:
             return
         asked: dict[str, RenderedSample] = {}
         with suppress(RunError):
-            asked = {one.sample.id: one for one in read_samples(self._folder, model, task).asked}
+            asked = {one.sample.id: one for one in read_samples(self._folder, model, task).samples}
         for prediction in read_folder(log).latest.values():
             one = asked.get(prediction.sample_id) or RenderedSample(Sample(prediction.sample_id, {}), "")
             yield {
@@ -153,7 +153,7 @@ class RunFiles:
 
     def _samples(self, model: str, task: str) -> Iterator[Row]:
         with suppress(RunError):  # there are predictions, but no log
-            for one in read_samples(self._folder, model, task).asked:
+            for one in read_samples(self._folder, model, task).samples:
                 yield {
                     "id": one.sample.id,
                     "group": one.sample.group,
@@ -290,8 +290,8 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         ),
         outcomes={outcome: data.get("outcomes", {}).get(outcome, 0) for outcome in OUTCOMES},
         bounds=(bounds[0], bounds[1]) if bounds else None,
-        asked=data.get("asked", 0),
-        not_asked_yet=data.get("not_asked_yet", 0),
+        predictions=data.get("asked", 0),
+        not_sent=data.get("not_asked_yet", 0),
         failed=data.get("failed", 0),
         first_error=(error["request"], error["log"]) if error else None,
         merge=data.get("merge", False),

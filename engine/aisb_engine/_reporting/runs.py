@@ -17,6 +17,7 @@ from typing import Any, Literal
 import orjson
 
 from aisb import Result
+from aisb._deprecated import Renamed
 from aisb._errors import AisbError, RunError
 from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.runfolder import TIMESTAMP, RunFolder
@@ -40,7 +41,7 @@ PROGRESS = "progress.json"
 class RunInfo:
     """One run, as described by its folder. `scores` are the headline metrics in percent, by model and task.
 
-    `remarks` are notes on a score: rules of a trial, or an average over only some groups. `not_asked` is the
+    `remarks` are notes on a score: rules of a trial, or an average over only some groups. `not_sent` is the
     number of requests that were left when the last sending command ended. That command also determines the
     status; scoring and reporting do not change it. `figures` are the headline of a performance run, by model
     and task. `served` is the identity of each model's service: its version, the revision of the weights, the
@@ -56,7 +57,7 @@ class RunInfo:
     started: str | None = None
     ended: str | None = None
     exit_code: int | None = None
-    not_asked: int = 0
+    not_sent: int = 0
     command: tuple[str, ...] = ()
     imported: str | None = None
     served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -64,6 +65,8 @@ class RunInfo:
     remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
     figures: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     unreadable: str = ""
+
+    not_asked = Renamed("not_sent")
 
     @property
     def pages(self) -> list[Path]:
@@ -101,9 +104,9 @@ def read_run(folder: RunFolder) -> RunInfo:
         "imported": manifest.get("imported"),
         "served": _served(manifest),
     }
-    not_asked = _not_asked(manifest)
-    status = _status(code, written=written, partial=not_asked > 0 or _left_out(manifest))
-    known["not_asked"] = not_asked
+    not_sent = _not_sent(manifest)
+    status = _status(code, written=written, partial=not_sent > 0 or _left_out(manifest))
+    known["not_sent"] = not_sent
     try:
         config = tomllib.loads(folder.config.read_text("utf-8"))
         subtasks = tuple((s["model"], s["task"]) for s in config.get("subtasks", ()))
@@ -192,7 +195,7 @@ def _served(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {name: table for name, table in found.items() if isinstance(table, Mapping)}
 
 
-def _not_asked(manifest: Mapping[str, Any]) -> int:
+def _not_sent(manifest: Mapping[str, Any]) -> int:
     """Return the number of requests that were not sent, from the manifest."""
     table = manifest.get("remaining")
     counts = table.values() if isinstance(table, Mapping) else ()

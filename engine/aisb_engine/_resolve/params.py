@@ -77,7 +77,7 @@ TABLE_OR_LIST = ParameterKind(
 ANYTHING = ParameterKind("any value", lambda _: True)
 
 _TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
-WELL_KNOWN: Mapping[str, WellKnown] = {
+KNOWN_PARAMS: Mapping[str, WellKnown] = {
     "max_tokens": WellKnown(WHOLE, 17),
     "max_completion_tokens": WellKnown(WHOLE, 17),
     "max_new_tokens": WellKnown(WHOLE, 17),
@@ -149,7 +149,7 @@ def check_values(params: Mapping[str, Any], where: str = "") -> None:
         ConfigError: the message names the parameter, its value, and what it must be.
     """
     for name, value in params.items():
-        known = WELL_KNOWN.get(name)
+        known = KNOWN_PARAMS.get(name)
         if known and value is not None and not known.kind.fits(value):
             raise ConfigError(f"{where}params.{name}", f"must be {known.kind.words} (it is {value!r})")
 
@@ -171,9 +171,9 @@ def misspellings(backend: Backend, names: Iterable[str]) -> list[str]:
     lines = []
     for name in names:
         near = get_close_matches(
-            name.lower().replace("-", "_"), WELL_KNOWN, n=1, cutoff=MISSPELLING_SIMILARITY
+            name.lower().replace("-", "_"), KNOWN_PARAMS, n=1, cutoff=MISSPELLING_SIMILARITY
         )
-        if name not in WELL_KNOWN and near:
+        if name not in KNOWN_PARAMS and near:
             lines.append(f"params.{name} is sent unchanged; did you mean {near[0]!r}?")
     return lines
 
@@ -226,7 +226,7 @@ def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> R
 
 def _with_stop(subtask: Subtask, task: Task, backend: Backend) -> Subtask:
     """Return a subtask with the stop texts of its task, if the backend takes texts."""
-    is_chat = backend.takes == "chat" or (backend.renders and task.prompt.style == "chat")
+    is_chat = backend.prompt_form == "chat" or (backend.has_chat_template and task.prompt.style == "chat")
     if not task.prompt.stop or is_chat or "stop" in subtask.merged:
         return subtask
     return subtask.model_copy(update={"params": {**subtask.params, "stop": list(task.prompt.stop)}})

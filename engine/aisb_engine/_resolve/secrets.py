@@ -56,7 +56,7 @@ def masked_keys(options: Mapping[str, Any]) -> list[str]:
     return [*found, "url"] if f"//{MASK}@" in url or f"={MASK}" in url else found
 
 
-def keys_to_give_again(spec: RunSpec) -> list[str]:
+def secret_settings_of(spec: RunSpec) -> list[str]:
     """Return the paths of the settings that a run folder does not keep, in the form of `--set`."""
     tables = {
         "model" if len(spec.models) == 1 else f"models.{model.name}": model.options

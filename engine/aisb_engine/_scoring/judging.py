@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 
+from aisb._deprecated import Renamed
 from aisb._errors import ConfigError, RunError, ServiceError
 from aisb._evaluator import Ask
 from aisb._options import injected_types
@@ -84,7 +85,7 @@ class JudgeTally:
             self.input_tokens = (self.input_tokens or 0) + (prediction.usage.input_tokens or 0)
             self.output_tokens = (self.output_tokens or 0) + (prediction.usage.output_tokens or 0)
 
-    def told(self, judge: str) -> str:
+    def summary(self, judge: str) -> str:
         """Return a summary in one line."""
         words = f"judged by {judge}: {self.questions} questions, {self.found} of them answered in the log"
         if self.input_tokens is not None:
@@ -144,7 +145,7 @@ class Judging:
         self.progress = Progress(self.name, f"judging {task}", self.log_file, total=questions)
 
     @contextmanager
-    def shown(self, display: Display) -> Iterator[None]:
+    def show_progress(self, display: Display) -> Iterator[None]:
         """Show the progress of judging while the block runs, if there is something to ask."""
         progress = self.progress
         progress.phase, progress.started = "asking", time.monotonic()
@@ -161,7 +162,9 @@ class Judging:
             display.stop()
             self._display = None
 
-    def told(self) -> dict[str, Any]:
+    shown = Renamed("show_progress")
+
+    def summary(self) -> dict[str, Any]:
         """Return the summary of judging the subtask for the results file."""
         tally = self.tally
         return {
@@ -172,6 +175,8 @@ class Judging:
             "input_tokens": tally.input_tokens,
             "output_tokens": tally.output_tokens,
         }
+
+    told = Renamed("summary")
 
     async def ask(self, request: Request) -> Prediction:
         """Answer one question, from the log if it was asked before. The text has no reasoning.
@@ -218,8 +223,10 @@ class Judging:
             self.tally.not_sent.add(name)
         if request.repeat and sends(backend, "seed"):
             params.setdefault("seed", self.judge.load.seed + request.repeat)
-        of = request.sample_id
-        request = convert_prompt(replace(request, params=params), backend.takes, self.judge.model.system)
+        of, model = request.sample_id, self.judge.model
+        request = convert_prompt(
+            replace(request, params=params), backend.prompt_form, self.judge.model.system
+        )
         model = self.judge.model
         prompt = prompt_of(request)
         content = [model.backend, model.options.get("model"), prompt, params]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import fsum
 from typing import NamedTuple
 
+from aisb._deprecated import Renamed
 from aisb._stats import Interval, clustered, cons_at_k, pass_at_k, wilson
 from aisb._types import OUTCOMES, Metric, Outcome, Score
 from aisb_engine._scoring.repeats import g_pass_at_k, maj_at_k, mean_of_shares
@@ -75,25 +76,27 @@ def summarize(
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """The number of predictions with each outcome; the counts add up to `asked`."""
+class OutcomeCounts:
+    """The number of predictions with each outcome; the counts add up to `total`."""
 
     counts: Mapping[Outcome, int]
 
     @property
-    def asked(self) -> int:
+    def total(self) -> int:
         """The number of predictions."""
         return sum(self.counts.values())
+
+    asked = Renamed("total")
 
     @property
     def unclear(self) -> int:
         """The number of predictions that are neither correct nor wrong."""
-        return self.asked - self.counts["correct"] - self.counts["wrong"]
+        return self.total - self.counts["correct"] - self.counts["wrong"]
 
     @property
     def unclear_share(self) -> float:
         """The percentage of predictions that are neither correct nor wrong."""
-        return 100 * self.unclear / self.asked if self.asked else 0.0
+        return 100 * self.unclear / self.total if self.total else 0.0
 
     @property
     def doubtful(self) -> bool:
@@ -106,28 +109,28 @@ class Ledger:
 
         (0, 100) if all outcomes are unclear; None if there are no predictions.
         """
-        if not self.asked:
+        if not self.total:
             return None
-        right, clear = self.counts["correct"], self.asked - self.unclear
-        return (100 * right / self.asked, 100 * right / clear if clear else 100.0)
+        right, clear = self.counts["correct"], self.total - self.unclear
+        return (100 * right / self.total, 100 * right / clear if clear else 100.0)
 
 
-def ledger(scores: Sequence[Score]) -> Ledger:
+def count_outcomes(scores: Sequence[Score]) -> OutcomeCounts:
     """Count the outcomes of scores."""
     counts = Counter(score.outcome for score in scores)
     if counts[None]:
         raise ValueError(f"{counts[None]} scores have no outcome; the engine must set one for each")
-    return Ledger({name: counts[name] for name in OUTCOMES})
+    return OutcomeCounts({name: counts[name] for name in OUTCOMES})
 
 
 def outcomes(scores: Sequence[Score]) -> dict[Outcome, int]:
     """Return the number of scores for each of the six outcomes."""
-    return dict(ledger(scores).counts)
+    return dict(count_outcomes(scores).counts)
 
 
 def bounds(scores: Sequence[Score]) -> Interval | None:
     """Return the headline in percent if unclear outcomes are wrong, and if they are left out."""
-    return ledger(scores).bounds
+    return count_outcomes(scores).bounds
 
 
 @dataclass(slots=True)

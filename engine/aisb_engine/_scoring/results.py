@@ -22,8 +22,8 @@ from aisb_engine._progress import Display, Silent
 from aisb_engine._record.manifest import now, task_version
 from aisb_engine._record.predictions import (
     SAMPLES,
-    AskedTask,
     LoggedAnswers,
+    LoggedSamples,
     read_logged_answers,
     write_predictions,
 )
@@ -107,7 +107,7 @@ async def score_run(
                 scored.notes.append(f"{name}: {left} requests were not sent yet; the score covers the others")
             if judging and "judge" in results:
                 scored.unjudged += judging.tally.failed
-                scored.notes.append(f"{name}: {judging.tally.told(judging.name)}")
+                scored.notes.append(f"{name}: {judging.tally.summary(judging.name)}")
                 if judging.tally.failed:
                     scored.notes.append(
                         f"  the first failure: {judging.progress.first_failure}\n"
@@ -210,7 +210,7 @@ async def grade_subtask(
     faults = PluginFaults(parent=faults)
     judging = judging if judging and is_judged(task, plugins) else None
     model, name = subtask.model, subtask.task
-    asked, predictions = answers.task.asked, answers.predictions
+    asked, predictions = answers.task.samples, answers.predictions
     scored: dict[str, list[Score]] = {}
     by_evaluator: dict[str, list[Metric]] = {}
     samples = {one.sample.id: one.sample for one in asked}
@@ -237,7 +237,7 @@ async def grade_subtask(
         elif judging:
             each = sum(judge.questions_per_answer for judge in judges.values())
             judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in summaries(predictions)))
-            with judging.shown(display or Silent()):
+            with judging.show_progress(display or Silent()):
                 scored = await grade(concurrency=judging.concurrency)
         else:
             scored = await grade()
@@ -284,10 +284,10 @@ async def grade_subtask(
         "failed": sum(one.failure is not None for one in summaries(predictions)),
         "unmade": sum(bool(one.broken) for one in asked) * subtask.repeats,
         "faults": [fault.line for fault in faults.faults],
-        "disputed": contested.told() if contested else None,
+        "disputed": contested.summary() if contested else None,
         "tokens": token_counts(summaries(predictions)),
         "first_error": _first_error(folder, subtask, first, predictions),
-        **({"judge": judging.told()} if judging else {}),
+        **({"judge": judging.summary()} if judging else {}),
         "merge": run.merge_ds,
         "scored": now(),
     }
@@ -372,7 +372,7 @@ def _first_error(
 
 
 def remade(
-    before: AskedTask, task: Task, plugins: Plugins
+    before: LoggedSamples, task: Task, plugins: Plugins
 ) -> tuple[dict[str, Sample], dict[str, ComponentError]]:
     """Return the samples of a log by id, made again from their fields if the task's rules have changed.
 
@@ -381,12 +381,12 @@ def remade(
     Raises:
         ComponentError: a postprocessor cannot be created.
     """
-    samples = {one.sample.id: one.sample for one in before.asked}
+    samples = {one.sample.id: one.sample for one in before.samples}
     unmade: dict[str, ComponentError] = {}
-    if before.made_by == sample_table(task):
+    if before.sample_table == sample_table(task):
         return samples, unmade
     maker = SampleMaker(task, plugins)
-    for one in before.asked:
+    for one in before.samples:
         if one.broken:
             continue
         try:

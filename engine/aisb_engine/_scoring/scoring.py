@@ -33,7 +33,7 @@ from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
 from aisb_engine._scoring.rows import GraderOfRows, parted, use_for
-from aisb_engine._scoring.steps import FoundAnswer, Steps, reading_of, wants_calls
+from aisb_engine._scoring.steps import FoundAnswer, Steps, reply_turns_of, wants_calls
 
 if TYPE_CHECKING:
     from aisb._discovery import ComponentKind
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MAX_CONCURRENT_GRADES = 32
 """The number of answers that an evaluator grades concurrently if it waits for a judge or another process."""
 
-CORRECT_FROM = 1 - 1e-9
+CORRECT_THRESHOLD = 1 - 1e-9
 """The smallest value that counts as correct; anything below it is partial credit."""
 
 
@@ -78,7 +78,7 @@ async def score(
         ServiceError: the judge cannot be reached.
         RunError: the judge's log cannot be written, or it lacks an answer and nothing may be sent.
     """
-    reading = reading_of(task, plugins, marks)
+    reading = reply_turns_of(task, plugins, marks)
     if steps is None:
         steps = Steps.make(task.postprocess, plugins, reading=reading)
     else:
@@ -266,7 +266,7 @@ def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outc
     """
     if prediction.failure:
         return "error"
-    if found is not None and value >= CORRECT_FROM:
+    if found is not None and value >= CORRECT_THRESHOLD:
         return "correct"
     marked = found is not None and found.explicit
     if prediction.finish_reason == "length" and not marked:

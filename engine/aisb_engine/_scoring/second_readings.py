@@ -15,7 +15,7 @@ from aisb._errors import AisbError, UsageError
 from aisb._options import options as factory_options
 from aisb_engine._faults import StepError
 from aisb_engine._record.stored import summaries
-from aisb_engine._scoring.steps import Steps, reading_of
+from aisb_engine._scoring.steps import Steps, reply_turns_of
 from aisb_engine._spec import Use
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ TRIAL = 60
 LONGEST_TEXT = 1_000_000
 """The length of the longest text to read again, in characters: each extractor takes a second for as many."""
 
-USUAL_AGREEMENT = 0.75
+TRUSTED_AGREEMENT = 0.75
 """The share of answers on which an extractor must agree with the task's own steps to be trusted."""
 
 LEAST_MOVE = 0.5
@@ -63,9 +63,9 @@ class Dispute:
     @property
     def is_usual(self) -> bool:
         """Whether the extractor agrees with the task's own steps often enough to be trusted."""
-        return bool(self.found) and self.same >= USUAL_AGREEMENT * self.found
+        return bool(self.found) and self.same >= TRUSTED_AGREEMENT * self.found
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Return the dispute as a table of the results file."""
         counts = {"answers": self.up + self.down, "read": self.read, "up": self.up, "down": self.down}
         return {"by": self.by, **counts, "move": round(self.move, 2), "ids": self.ids}
@@ -84,7 +84,7 @@ def other_extractors(
         if step.use not in CUTTING:
             break
         cut.append(step.model_copy(update={"only": {}}))
-    reading = replace(reading_of(task, plugins, marks), finds_answer=True)
+    reading = replace(reply_turns_of(task, plugins, marks), finds_answer=True)
     found: dict[str, Steps] = {}
     for text in also:
         found[text] = Steps.make([*cut, _use(text)], plugins, where="--with", reading=reading)
@@ -154,7 +154,7 @@ async def disputed(
     `steps` are those of the task, `judge` is the evaluator that gave the scores. Nothing is sent: answers to
     tasks with a judge are not read again, nor texts that are graded as a whole.
     """
-    reading = reading_of(task, plugins, marks)
+    reading = reply_turns_of(task, plugins, marks)
     is_read = task.mode != "logprob" and task.environment is None and reading.finds_answer
     if not is_read or judge.questions_per_answer or not scores:
         return None

@@ -142,7 +142,7 @@ class Steps:
         return Extract(piece, rule or narrowed, span, explicit) if piece.strip() else None
 
 
-def reading_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> ReplyTurns:
+def reply_turns_of(task: Task, plugins: Plugins, own: MarksTable | None = None) -> ReplyTurns:
     """Return how to read replies to a task; `own` are additional marks from the model's file.
 
     The engine looks for another turn if a step extracts an answer, or an evaluator grades answers.

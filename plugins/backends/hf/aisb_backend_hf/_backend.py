@@ -249,7 +249,9 @@ class HFModel(LocalModel):
             prefix_cache=self.prefix_cache,
             stream=self.stream,
         )
-        return LocalEngine(loaded, settings, lambda: self.clock(), turns=self._turns or self.renders)
+        return LocalEngine(
+            loaded, settings, lambda: self.clock(), turns=self._turns or self.has_chat_template
+        )
 
     def _prepare(self, tokenizer: Any) -> None:
         """Prepare the tokenizer for this backend."""
@@ -259,10 +261,10 @@ class HFModel(LocalModel):
 class HFBase(HFModel):
     """A local base model of Hugging Face Transformers, which goes on with a text."""
 
-    takes: ClassVar[Literal["chat", "text"]] = "text"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "text"
 
     @property
-    def renders(self) -> bool:
+    def has_chat_template(self) -> bool:
         """Whether the chat template of an explicitly set tokenizer renders messages of a chat task."""
         from aisb_backend_hf._chat import has_template
 
@@ -292,7 +294,7 @@ class HFVision(LocalModel):
 
     chat_template: Annotated[str | None, "file of another chat template (Jinja), or its text"] = None
 
-    takes: ClassVar[Literal["chat", "text"]] = "chat"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "chat"
     concurrency: ClassVar[int] = 4  # type: ignore[assignment]  # one is answered; some wait
 
     def source(self) -> ModelSource:

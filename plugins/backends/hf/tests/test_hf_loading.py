@@ -137,15 +137,15 @@ def test_a_tokenizer_without_a_chat_template_is_said_with_what_to_do(copied):
 
 def test_a_base_model_renders_messages_where_a_tokenizer_with_a_template_is_named(copied):
     folder = copied()
-    assert not HFBase(path=str(folder)).renders
-    assert HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+    assert not HFBase(path=str(folder)).has_chat_template
+    assert HFBase(path=str(folder), tokenizer_path=str(folder)).has_chat_template
     (folder / "chat_template.jinja").unlink()
-    assert not HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+    assert not HFBase(path=str(folder), tokenizer_path=str(folder)).has_chat_template
     file = folder / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": "{{ messages }}"}))
-    assert HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+    assert HFBase(path=str(folder), tokenizer_path=str(folder)).has_chat_template
     file.write_text("{")
-    assert not HFBase(path=str(folder), tokenizer_path=str(folder)).renders
+    assert not HFBase(path=str(folder), tokenizer_path=str(folder)).has_chat_template
 
 
 def test_a_chat_template_that_refuses_messages_fails_that_sample_alone(folder):

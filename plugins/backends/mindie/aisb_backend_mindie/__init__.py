@@ -69,7 +69,7 @@ class MindIE(TGI):
 
     async def probe(self) -> ServiceInfo:
         """Read the list of models of its OpenAI API; a server without one is accepted."""
-        answer = await self.look("/v1/models")
+        answer = await self.probe_path("/v1/models")
         data = answer.json()
         entries = data.get("data") if isinstance(data, Mapping) else None
         names = [str(entry["id"]) for entry in entries or () if isinstance(entry, Mapping) and "id" in entry]

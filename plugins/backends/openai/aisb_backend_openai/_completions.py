@@ -22,7 +22,7 @@ class OpenAICompletions(OpenAIService):
     """OpenAI's completions API, and everything that speaks it."""
 
     copies_text: ClassVar[bool] = True
-    takes: ClassVar[Literal["chat", "text"]] = "text"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "text"
     endpoint: ClassVar[str] = "/completions"
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ async def probe(service: OpenAIService) -> ServiceInfo:
             is not served.
     """
     path = service.api_path("/models")
-    answer = await service.look(path)
+    answer = await service.probe_path(path)
     entries, note = _entries(service, answer)
     names = tuple(entry["id"] for entry in entries)
     _choose(service, path, names, note)

@@ -76,7 +76,7 @@ def test_messages_on_a_completions_api_are_joined_by_newlines():
 
 
 def test_each_api_says_which_style_of_prompt_it_takes():
-    assert (OpenAIChat.takes, OpenAICompletions.takes) == ("chat", "text")
+    assert (OpenAIChat.prompt_form, OpenAICompletions.prompt_form) == ("chat", "text")
 
 
 def test_without_a_model_the_body_names_none():

@@ -43,7 +43,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
-    takes: ClassVar[Literal["chat", "text"]] = "text"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "text"
     stream_end: ClassVar[Literal["finish", "close", "final"]] = "final"
     error_statuses: ClassVar[Mapping[str, int]] = {
         "generation": 500,  # TGI sends 424, which means that the model failed
@@ -102,7 +102,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
 
     async def probe(self) -> ServiceInfo:
         """Read `/info`, and compare the served model with the chosen one."""
-        answer = await self.look("/info")
+        answer = await self.probe_path("/info")
         info = answer.json()
         served = info.get("model_id") if isinstance(info, Mapping) else None
         if not isinstance(info, Mapping) or not isinstance(served, str):

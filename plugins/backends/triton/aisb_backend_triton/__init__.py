@@ -48,7 +48,7 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
     ] = "inputs"
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
-    takes: ClassVar[Literal["chat", "text"]] = "text"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "text"
     stream_end: ClassVar[Literal["finish", "close", "final"]] = "close"
 
     _inputs: frozenset[str] = field(default=frozenset(), init=False, repr=False)

@@ -25,7 +25,7 @@ async def probe(service: Triton) -> ServiceInfo:
             there and none is chosen.
     """
     where = service.address
-    about = (await service.look("/v2")).json()
+    about = (await service.probe_path("/v2")).json()
     there = await _models(service)
     notes = []
     if service.model is None:
@@ -42,7 +42,7 @@ async def probe(service: Triton) -> ServiceInfo:
             f"{where}: the model {service.model!r} is not ready ({ready.status}: {words}); check its name "
             f"and version, or try again when it is loaded{_pass_over(ready.status)}"
         )
-    model = (await service.look(service.model_path())).json()
+    model = (await service.probe_path(service.model_path())).json()
     if isinstance(model, Mapping):
         service.take_inputs(str(entry.get("name")) for entry in model.get("inputs") or ())
     return ServiceInfo(

@@ -131,7 +131,7 @@ class VLLMOffline(Backend):
 class VLLMOfflineBase(VLLMOffline):
     """A local base model with vLLM in the process itself, which goes on with a text."""
 
-    takes: ClassVar[Literal["chat", "text"]] = "text"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "text"
 
 
 @hookimpl

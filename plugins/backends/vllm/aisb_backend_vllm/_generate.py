@@ -34,7 +34,7 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
     cumulative: Annotated[bool, "each piece of a stream repeats all text before it"] = True
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
-    takes: ClassVar[Literal["chat", "text"]] = "text"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "text"
     stream_end: ClassVar[Literal["finish", "close", "final"]] = "close"
     stream_format: ClassVar[Literal["sse", "json"]] = "json"
     endpoint: ClassVar[str] = "/generate"
@@ -70,7 +70,7 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
 
     async def probe(self) -> ServiceInfo:
         """Check that a server answers; it has no list of models."""
-        answer = await self.look("/health")
+        answer = await self.probe_path("/health")
         return ServiceInfo(notes=() if answer.status == 200 else (f"/health says {answer.status}",))
 
 

@@ -35,7 +35,7 @@ def _row(file: DataFile, key: str, row: Any, answers: Mapping[str, Any]) -> Row:
     if isinstance(found, Mapping):
         found = found.get("answer")
     if not path or found is None:
-        raise file.wrong(f"{key}: there is no answer for it under {named!r} in ANSWER.json")
+        raise file.error(f"{key}: there is no answer for it under {named!r} in ANSWER.json")
     options = [
         str(row["choices"][one]) for one in ascii_uppercase if row.get("choices", {}).get(one) is not None
     ]
@@ -72,8 +72,8 @@ def _object(file: DataFile) -> Mapping[str, Any]:
     try:
         found = json.loads(file.text())
     except ValueError as error:
-        raise file.wrong(f"not JSON: {error}") from error
+        raise file.error(f"not JSON: {error}") from error
     file.line = None
     if not isinstance(found, Mapping):
-        raise file.wrong("an object of questions is wanted, or of answers")
+        raise file.error("an object of questions is wanted, or of answers")
     return found

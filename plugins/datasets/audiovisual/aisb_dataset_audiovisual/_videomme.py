@@ -43,7 +43,7 @@ def _rows(file: DataFile) -> Iterator[dict[str, Any]]:
     try:
         table = parquet.read_table(io.BytesIO(file.read()), columns=VIDEOMME_COLUMNS)
     except (pa.ArrowException, KeyError) as error:
-        raise file.wrong(f"not a Parquet file of Video-MME: {error}") from error
+        raise file.error(f"not a Parquet file of Video-MME: {error}") from error
     for file.row, row in enumerate(table.to_pylist(), start=1):
         yield row
 

@@ -14,5 +14,5 @@ def vocalsound(*, files: DataFiles) -> Iterator[Row]:
     for file in files:
         label = file.path.stem.rpartition("_")[2].lower()
         if label not in SOUNDS:
-            raise file.wrong(f"its name ends in {label!r}, which is none of {', '.join(SOUNDS)}")
+            raise file.error(f"its name ends in {label!r}, which is none of {', '.join(SOUNDS)}")
         yield {"audio": str(file.path), "label": label, "letter": "ABCDEF"[SOUNDS.index(label)]}

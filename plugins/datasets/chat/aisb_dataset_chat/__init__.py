@@ -67,11 +67,11 @@ def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:
     said = found.get("conversations") if isinstance(found, Mapping) else None
     if not isinstance(said, list):
         keys = f" (the keys are {', '.join(found)})" if isinstance(found, Mapping) else ""
-        raise file.wrong(f"a conversation has the key 'conversations' with a list of turns{keys}")
+        raise file.error(f"a conversation has the key 'conversations' with a list of turns{keys}")
     turns = []
     for turn in said:
         if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str) or "from" not in turn:
-            raise file.wrong(f"a turn has 'from' and a text 'value', and this is {str(turn)[:60]}")
+            raise file.error(f"a turn has 'from' and a text 'value', and this is {str(turn)[:60]}")
         if turn["value"].strip():
             turns.append((str(turn["from"]), turn["value"]))
     return turns
@@ -90,7 +90,7 @@ def _elements(file: DataFile) -> Iterator[Any]:
             mark = text[at : at + 1]
             if first and mark:
                 if mark != "[":
-                    raise file.wrong(f"a list of conversations begins with '[', and this with {mark!r}")
+                    raise file.error(f"a list of conversations begins with '[', and this with {mark!r}")
                 first, at = False, at + 1
                 continue
             if mark == "]":
@@ -102,7 +102,7 @@ def _elements(file: DataFile) -> Iterator[Any]:
                 if not more:
                     torn = "the file ends inside a conversation: it is torn" if mark else "the file is torn"
                     file.row = None
-                    raise file.wrong(f"not JSON: {error.msg}; {torn}") from error
+                    raise file.error(f"not JSON: {error.msg}; {torn}") from error
                 piece *= 2
                 break
             piece = READ_CHARACTERS

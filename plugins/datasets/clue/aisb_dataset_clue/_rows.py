@@ -26,7 +26,7 @@ def fewclue(*, files: DataFiles) -> Iterator[Row]:
                 row = json.loads(line)
                 yield {**row, **_made(row), "part": part}
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise file.wrong("a row is an object of one line, as FewCLUE has it") from error
+                raise file.error("a row is an object of one line, as FewCLUE has it") from error
 
 
 def _made(row: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def livecodebench(
         file = files.current
         missing = {"question_content", "public_test_cases", "private_test_cases"} - row.keys()
         if file and missing:
-            raise file.wrong(f"a row of LiveCodeBench has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"a row of LiveCodeBench has {', '.join(sorted(missing))}, and this one has not")
         day = str(row.get("contest_date") or "")[:10]
         if (since and day < since) or (until and day > until):
             continue
@@ -52,7 +52,7 @@ def livecodebench(
             name = json.loads(row.get("metadata") or "{}").get("func_name")
         except (ValueError, zlib.error, pickle.UnpicklingError, EOFError) as error:
             if file:
-                raise file.wrong(f"its test cases cannot be read: {error}") from error
+                raise file.error(f"its test cases cannot be read: {error}") from error
             raise
         starter = str(row.get("starter_code") or "")
         made: dict[str, Any] = {"test": None, "cases": None, "entry_point": None}

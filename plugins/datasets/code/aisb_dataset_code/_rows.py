@@ -31,7 +31,7 @@ def mbpp(*, files: DataFiles) -> Iterator[Row]:
         file = files.current
         missing = {"task_id", "code", "test_list"} - row.keys()
         if file and missing:
-            raise file.wrong(f"a row of MBPP has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"a row of MBPP has {', '.join(sorted(missing))}, and this one has not")
         number = int(row["task_id"])
         code = str(row["code"]).replace("\r\n", "\n")
         tests = [str(test).replace("\r\n", "\n") for test in row["test_list"]]
@@ -79,7 +79,7 @@ def humanevalx(
             continue
         missing = {"prompt", "declaration", "canonical_solution", "test"} - row.keys()
         if file and missing:
-            raise file.wrong(f"a row of HumanEval-X has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"a row of HumanEval-X has {', '.join(sorted(missing))}, and this one has not")
         if language not in wanted:
             continue
         names = _NAMES[language].findall(row["declaration"])

@@ -23,11 +23,11 @@ def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
     files.current = rows_file
     for row in read_jsonl(files=rows):
         if count == len(labels):
-            raise labels_file.wrong(f"there are {count} labels, and more rows in {rows_file.path.name}")
+            raise labels_file.error(f"there are {count} labels, and more rows in {rows_file.path.name}")
         yield {**row, "label": labels[count]}
         count += 1
     if count < len(labels):
-        raise labels_file.wrong(f"there are {len(labels)} labels, and {count} rows in {rows_file.path.name}")
+        raise labels_file.error(f"there are {len(labels)} labels, and {count} rows in {rows_file.path.name}")
 
 
 def truthfulqa_rows(*, files: DataFiles) -> Iterator[Row]:
@@ -43,7 +43,7 @@ def truthfulqa_rows(*, files: DataFiles) -> Iterator[Row]:
 def _answers(file: DataFile | None, targets: Any, name: str) -> dict[str, list[str]]:
     wrong = not isinstance(targets, Mapping) or not targets or not set(targets.values()) <= {0, 1}
     if wrong and file:
-        raise file.wrong(
+        raise file.error(
             f"{name} must be an object of answers, each with 1 (true) or 0, and it is {targets!r}"[:300]
         )
     letters = [letter for letter, true in zip(string.ascii_uppercase, targets.values(), strict=False) if true]

@@ -23,7 +23,7 @@ def agieval_rows(*, files: DataFiles) -> Iterator[Row]:
         file = files.current
         missing = {"question", "options", "label"} - row.keys()
         if file and missing:
-            raise file.wrong(f"a row of AGIEval has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"a row of AGIEval has {', '.join(sorted(missing))}, and this one has not")
         options = row["options"] or None
         label = row["label"] or ""
         letters = "".join(re.findall("[A-H]", "".join(label)))
@@ -55,7 +55,7 @@ def race_articles(*, files: DataFiles) -> Iterator[Row]:
             article: Any = json.loads(file.text())
             asked = list(zip(article["questions"], article["options"], article["answers"], strict=True))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise file.wrong(
+            raise file.error(
                 "a RACE article is wanted: one JSON object with article, questions, options and answers "
                 f"({type(error).__name__}: {error})"
             ) from error

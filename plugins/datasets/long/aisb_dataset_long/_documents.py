@@ -34,7 +34,7 @@ def _opened(file: DataFile) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(io.BytesIO(file.read()))
     except zipfile.BadZipFile as error:
-        raise file.wrong(f"not a zip file that can be read: {error}") from error
+        raise file.error(f"not a zip file that can be read: {error}") from error
 
 
 def _place(name: str) -> DocumentPlace:
@@ -51,16 +51,16 @@ def _documents(file: DataFile, row: Row, archive: zipfile.ZipFile, names: Mappin
     folder = f"{row['document_category']}/{row['document_set_id']}"
     wanted = [name.strip() for name in str(row["data_source_filenames"]).split(";") if name.strip()]
     if not wanted:
-        raise file.wrong("data_source_filenames names no document")
+        raise file.error("data_source_filenames names no document")
     texts = []
     for name in wanted:
         found = names.get(_place(f"{folder}/{name}"))
         if found is None:
-            raise file.wrong(f"the document {folder}/{name} is not in the zip file")
+            raise file.error(f"the document {folder}/{name} is not in the zip file")
         try:
             text = archive.read(found).decode("utf-8-sig").strip()
         except (zipfile.BadZipFile, UnicodeDecodeError) as error:
-            raise file.wrong(f"the document {found} cannot be read: {error}") from error
+            raise file.error(f"the document {found} cannot be read: {error}") from error
         texts.append(text)
     return "\n\n".join(
         f"BEGIN DOCUMENT {at}:\n{text}\nEND DOCUMENT {at}" for at, text in enumerate(texts, start=1)

@@ -77,13 +77,13 @@ def _haystack(files: DataFiles) -> str:
                 text = "\n".join(json.loads(line)["text"] for line in text.splitlines() if line.strip())
             except (ValueError, KeyError, TypeError) as error:
                 file.line = None
-                raise file.wrong(
+                raise file.error(
                     "lines of JSON with the field text are wanted, or a plain .txt file"
                 ) from error
         texts.append(text.strip())
     joined = "\n\n".join(text for text in texts if text)
     if len(joined) < 200:
-        raise files.files[0].wrong(f"{len(joined)} signs are too little text to hide anything in")
+        raise files.files[0].error(f"{len(joined)} signs are too little text to hide anything in")
     return joined
 
 

@@ -69,7 +69,7 @@ def longbench(*, files: DataFiles) -> Iterator[Row]:
     for file in files:
         name = str(file.fields.get("dataset") or file.path.name.split(".")[0]).removesuffix("_e")
         if name not in longbench_sets():
-            raise file.wrong(f"{name!r} is no set of LongBench; they are: {', '.join(longbench_sets())}")
+            raise file.error(f"{name!r} is no set of LongBench; they are: {', '.join(longbench_sets())}")
         table = longbench_sets()[name]
         for row in _objects(file, "input", "context", "answers"):
             # In one pass: what a document has in braces is text.
@@ -99,7 +99,7 @@ def leval(*, files: DataFiles) -> Iterator[Row]:
         system = SYSTEMS.get(name) or SYSTEMS["letters" if kind == "letter" else kind]
         for row in _objects(file, "instructions", "outputs", "input"):
             if len(row["instructions"]) != len(row["outputs"]):
-                raise file.wrong("a row has as many outputs as instructions")
+                raise file.error("a row has as many outputs as instructions")
             for asked, answer in zip(row["instructions"], row["outputs"], strict=True):
                 yield {
                     "system": system,
@@ -147,7 +147,7 @@ def key_values(
                 (at for at, (key, _) in enumerate(row["ordered_kv_records"]) if key == row["key"]), None
             )
             if there is None:
-                raise file.wrong(f"the key {row['key']!r} is none of the records'")
+                raise file.error(f"the key {row['key']!r} is none of the records'")
             for place in positions if positions is not None else [there]:
                 if not 0 <= place <= len(pairs):
                     raise UsageError(f"positions: there is no place {place}, 0 to {len(pairs)} are")
@@ -160,5 +160,5 @@ def _objects(file: DataFile, *names: str) -> Iterator[Row]:
     for row in read_jsonl(files=DataFiles([file])):
         missing = [name for name in names if name not in row]
         if missing:
-            raise file.wrong(f"the row has no {missing[0]!r}; wanted are {', '.join(names)}")
+            raise file.error(f"the row has no {missing[0]!r}; wanted are {', '.join(names)}")
         yield row

@@ -19,10 +19,10 @@ def drop_rows(*, files: DataFiles) -> Iterator[Row]:
                 row = json.loads(line)
                 given = row["ref_text"].split("|")
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise file.wrong("a row is an object with context and ref_text, a text") from error
+                raise file.error("a row is an object with context and ref_text, a text") from error
             answers = list(dict.fromkeys(one.strip() for one in given if one.strip()))
             if not answers:
-                raise file.wrong("ref_text has no answer")
+                raise file.error("ref_text has no answer")
             yield {**row, "answers": answers}
 
 
@@ -35,7 +35,7 @@ def trivia_tsv(*, files: DataFiles) -> Iterator[Row]:
             question, _, listed = line.rstrip("\r\n").partition("\t")
             answers = _listed(listed)
             if not answers:
-                raise file.wrong(
+                raise file.error(
                     f"a line is a question, a tab and a list ['…', '…'], and this is {line[:80]!r}"
                 )
             yield {"question": question, "answers": answers}
@@ -70,7 +70,7 @@ def squad_json(*, files: DataFiles) -> Iterator[Row]:
                         }
         except (ValueError, KeyError, TypeError) as error:
             file.line = None
-            raise file.wrong('not {"data": [{"paragraphs": [{"context": …, "qas": […]}]}]}') from error
+            raise file.error('not {"data": [{"paragraphs": [{"context": …, "qas": […]}]}]}') from error
 
 
 def line_pairs(*, files: DataFiles) -> Iterator[Row]:
@@ -78,11 +78,11 @@ def line_pairs(*, files: DataFiles) -> Iterator[Row]:
     if len(files.files) != 2:
         first = files.files[0] if files.files else None
         message = f"two files are wanted, texts and their targets, and there are {len(files.files)}"
-        raise first.wrong(message) if first else ValueError(message)
+        raise first.error(message) if first else ValueError(message)
     sources, targets = ([line.strip() for line in file.lines()] for file in files.files)
     if len(sources) != len(targets):
         names = " and ".join(file.path.name for file in files.files)
-        raise files.files[1].wrong(
+        raise files.files[1].error(
             f"{names} have {len(sources)} and {len(targets)} lines; one a text is wanted"
         )
     for source, target in zip(sources, targets, strict=True):

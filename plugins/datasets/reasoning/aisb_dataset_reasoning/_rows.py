@@ -29,14 +29,14 @@ def bbh(*, files: DataFiles) -> Iterator[Row]:
         try:
             rows = json.loads(file.text())["examples"]
         except (ValueError, KeyError, TypeError) as error:
-            raise file.wrong('not {"examples": [{"input": …, "target": …}]}, as upstream has it') from error
+            raise file.error('not {"examples": [{"input": …, "target": …}]}, as upstream has it') from error
         file.line = None
         if task not in texts:
-            raise file.wrong(f"its examples are missing: there is no {task}.txt beside the others")
+            raise file.error(f"its examples are missing: there is no {task}.txt beside the others")
         for number, row in enumerate(rows, 1):
             file.row = number
             if not isinstance(row, dict) or not {"input", "target"} <= set(row):
-                raise file.wrong("a row has input and target")
+                raise file.error("a row has input and target")
             yield {**row, "examples": texts[task], "options": _options(row["input"]), "row": number}
 
 

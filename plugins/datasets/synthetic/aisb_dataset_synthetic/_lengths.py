@@ -82,10 +82,10 @@ class _Table:
         self.known.append(key)
         value = self._table.pop(key, default)
         if value is None:
-            raise self.wrong(key, "must be given")
+            raise self.error(key, "must be given")
         return value
 
-    def wrong(self, key: str, what: str) -> UsageError:
+    def error(self, key: str, what: str) -> UsageError:
         return UsageError(f"{self.name}.{key}: {what}")
 
     def whole(self, key: str, default: int | None = None) -> int:
@@ -93,19 +93,19 @@ class _Table:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.wrong(key, f"{value!r} is not a whole number of at least 1")
+            raise self.error(key, f"{value!r} is not a whole number of at least 1")
         return value
 
     def number(self, key: str, least: float, *, default: float | None = None) -> float:
         value = self.take(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
-            raise self.wrong(key, f"{value!r} is not a number of at least {least:g}")
+            raise self.error(key, f"{value!r} is not a number of at least {least:g}")
         return float(value)
 
     def ends(self) -> tuple[int, int]:
         least, most = self.whole("min"), self.whole("max")
         if most < least:
-            raise self.wrong("max", f"{most} is less than min, {least}")
+            raise self.error("max", f"{most} is less than min, {least}")
         return least, most
 
     def pairs(self, key: str, what: str) -> list[tuple[float, float]]:
@@ -116,7 +116,7 @@ class _Table:
         )
         numbers = [one for pair in pairs for one in pair if isinstance(one, int | float) and one >= 0]
         if not pairs or len(pairs) != len(value) or len(numbers) != 2 * len(pairs):
-            raise self.wrong(key, f"must be a list of {what}")
+            raise self.error(key, f"must be a list of {what}")
         return [(float(first), float(second)) for first, second in pairs]
 
 
@@ -140,7 +140,7 @@ def _zipf(table: _Table) -> Lengths:
     alpha = table.number("alpha", 0)
     least, most = table.ends()
     if most - least >= MAX_TOKENS:
-        raise table.wrong("max", f"{most} is more than {MAX_TOKENS:,} above min")
+        raise table.error("max", f"{most} is more than {MAX_TOKENS:,} above min")
     steps: list[float] = list(
         accumulate((float(rank) ** -alpha for rank in range(1, most - least + 2)), initial=0.0)
     )
@@ -155,9 +155,9 @@ def _percentile(table: _Table) -> Lengths:
     points = table.pairs("points", "[percentile, length], as in [[50, 200], [99, 4000]]")
     shares, sizes = [share for share, _ in points], [size for _, size in points]
     if shares != sorted(set(shares)) or shares[-1] > 100:
-        raise table.wrong("points", f"the percentiles {shares} must ascend, up to 100")
+        raise table.error("points", f"the percentiles {shares} must ascend, up to 100")
     if sizes != sorted(sizes) or sizes[0] < 1:
-        raise table.wrong("points", f"the lengths {sizes} must ascend, from 1 on")
+        raise table.error("points", f"the lengths {sizes} must ascend, from 1 on")
 
     def draw(random: Random) -> int:
         share = random.random() * 100
@@ -175,7 +175,7 @@ def _weighted(table: _Table) -> Lengths:
     sizes = [round(size) for size, _ in pairs]
     shares = [share for _, share in pairs]
     if min(sizes) < 1 or sum(shares) <= 0:
-        raise table.wrong("values", "the lengths must be at least 1, and the shares more than 0 together")
+        raise table.error("values", "the lengths must be at least 1, and the shares more than 0 together")
     return Lengths(min(sizes), max(sizes), lambda random: random.choices(sizes, shares)[0])
 
 

@@ -204,8 +204,8 @@ def test_a_later_round_asks_for_other_tokens_and_as_many(make, folder, kind):
 def test_a_made_prompt_is_kept_once(make, folder, tmp_path, name):
     samples, requests = make(name, tokenizer=str(folder), input=300, requests=3)
     asked = [Kept(sample, prompt_of(request)) for sample, request in zip(samples, requests, strict=True)]
-    write_samples(RunFolder(tmp_path), "m", "t", asked, made_by={})
-    kept = read_samples(RunFolder(tmp_path), "m", "t").asked
+    write_samples(RunFolder(tmp_path), "m", "t", asked, sample_table={})
+    kept = read_samples(RunFolder(tmp_path), "m", "t").samples
     assert [one.prompt for one in kept] == [one.prompt for one in asked]
     for one in kept:
         assert one.sample.fields == {

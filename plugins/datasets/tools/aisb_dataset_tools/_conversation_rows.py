@@ -43,7 +43,7 @@ def bfcl_multi_turn(*, files: DataFiles) -> Iterator[Row]:
         ]
         for file in asked:
             if answered is None:
-                raise file.wrong(f"its answers are missing: there is no possible_answer/{file.path.name}")
+                raise file.error(f"its answers are missing: there is no possible_answer/{file.path.name}")
             answers = {row["id"]: row["ground_truth"] for row in _rows(answered, "ground_truth")}
             for row in _rows(file, "question", "initial_config", "involved_classes"):
                 yield _row(file, category, row, answers, described)
@@ -61,19 +61,19 @@ def _row(
     for name, module in classes.items():
         known = described.get(module)
         if known is None:
-            raise file.wrong(
+            raise file.error(
                 f"{name} of {row['id']} is described nowhere: multi_turn_func_doc is not complete"
             )
         functions += known
     missed = {turn: frozenset(names) for turn, names in row.get("missed_function", {}).items()}
     held_back = frozenset[str]().union(*missed.values())
     if row["id"] not in answers:
-        raise file.wrong(f"possible_answer/{file.path.name} has no answer to {row['id']}")
+        raise file.error(f"possible_answer/{file.path.name} has no answer to {row['id']}")
     answer = answers[row["id"]]
     for calls in answer:
         reference_calls(calls)
     if len(answer) != len(row["question"]):
-        raise file.wrong(f"{row['id']} has {len(row['question'])} turns, and {len(answer)} answers")
+        raise file.error(f"{row['id']} has {len(row['question'])} turns, and {len(answer)} answers")
     shown = [one for one in functions if one["name"] not in held_back]
     return {
         "name": row["id"],
@@ -119,5 +119,5 @@ def _rows(file: DataFile, *names: str, key: str = "id") -> Iterator[Row]:
     for row in read_jsonl(files=DataFiles([file])):
         missing = [name for name in (key, *names) if name not in row]
         if missing:
-            raise file.wrong(f"the row has no {missing[0]!r}; wanted are {key}, {', '.join(names)}")
+            raise file.error(f"the row has no {missing[0]!r}; wanted are {key}, {', '.join(names)}")
         yield row

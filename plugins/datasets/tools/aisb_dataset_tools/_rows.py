@@ -49,9 +49,9 @@ def bfcl(*, files: DataFiles) -> Iterator[Row]:
             if category in WITHOUT_ANSWERS:
                 answer = WITHOUT_ANSWERS[category]
             elif category not in answers:
-                raise file.wrong(f"its answers are missing: there is no possible_answer/{file.path.name}")
+                raise file.error(f"its answers are missing: there is no possible_answer/{file.path.name}")
             elif row["id"] not in answers[category]:
-                raise file.wrong(f"possible_answer/{file.path.name} has no answer to {row['id']}")
+                raise file.error(f"possible_answer/{file.path.name} has no answer to {row['id']}")
             else:
                 answer = answers[category][row["id"]]
             (turn,) = row["question"]
@@ -147,5 +147,5 @@ def _rows(file: DataFile, *names: str) -> Iterator[Row]:
     for row in read_jsonl(files=DataFiles([file])):
         missing = [name for name in ("id", *names) if name not in row]
         if missing:
-            raise file.wrong(f"the row has no {missing[0]!r}; wanted are id, {', '.join(names)}")
+            raise file.error(f"the row has no {missing[0]!r}; wanted are id, {', '.join(names)}")
         yield row

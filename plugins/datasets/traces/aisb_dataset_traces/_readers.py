@@ -84,7 +84,7 @@ def _in_order(
         origin = line.at if origin is None else origin
         at = round(line.at - origin, 6)
         if at < last and files.current:
-            raise files.current.wrong(
+            raise files.current.error(
                 f"the trace is out of order: this request came {last - at:g} s before the one above it; "
                 "set sort = true to have it sorted"
             )
@@ -97,14 +97,14 @@ def _mooncake_lines(files: DataFiles, block: int) -> Iterator[TraceLine]:
         file = _current(files)
         milliseconds = _field(file, row, "timestamp")
         if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds < 0:
-            raise file.wrong(f"timestamp is {milliseconds!r}, not a number of milliseconds")
+            raise file.error(f"timestamp is {milliseconds!r}, not a number of milliseconds")
         tokens = _whole(file, row, "input_length")
         blocks = _field(file, row, "hash_ids")
         if not isinstance(blocks, list) or any(type(one) is not int for one in blocks):
-            raise file.wrong(f"hash_ids is {str(blocks)[:60]}, not a list of whole numbers")
+            raise file.error(f"hash_ids is {str(blocks)[:60]}, not a list of whole numbers")
         needed = -(-tokens // block)
         if len(blocks) != needed:
-            raise file.wrong(
+            raise file.error(
                 f"{len(blocks)} hash_ids do not fit input_length {tokens}: with blocks of {block} tokens "
                 f"{needed} are wanted (block = N says how long the trace's blocks are)"
             )
@@ -120,7 +120,7 @@ def _azure_lines(files: DataFiles) -> Iterator[TraceLine]:
         try:
             when = datetime.fromisoformat(text)
         except ValueError as error:
-            raise file.wrong(
+            raise file.error(
                 f"TIMESTAMP is {text!r}, not a time such as 2023-11-16 18:15:46.6805900"
             ) from error
         at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
@@ -133,7 +133,7 @@ def _current(files: DataFiles) -> DataFile:
 
 def _field(file: DataFile, row: Mapping[str, Any], name: str) -> Any:
     if name not in row:
-        raise file.wrong(f"no field {name!r}; the fields are: {', '.join(row)}")
+        raise file.error(f"no field {name!r}; the fields are: {', '.join(row)}")
     return row[name]
 
 
@@ -142,5 +142,5 @@ def _whole(file: DataFile, row: Mapping[str, Any], name: str) -> int:
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     if type(value) is not int or value < 1:
-        raise file.wrong(f"{name} is {value!r}, not a whole number of at least 1")
+        raise file.error(f"{name} is {value!r}, not a whole number of at least 1")
     return value

@@ -33,6 +33,6 @@ def ocrbench_v2(*, files: DataFiles) -> Iterator[Row]:
         kind, _, end = str(row.get("category", "")).strip().rpartition(" ")
         if kind not in ability_of or end not in LANGUAGE_NAMES:
             assert files.current  # noqa: S101 - a row was read from it
-            raise files.current.wrong(f"category {row.get('category')!r} is none of OCRBench v2")
+            raise files.current.error(f"category {row.get('category')!r} is none of OCRBench v2")
         language = LANGUAGE_NAMES[end]
         yield {**row, "ability": f"{language} {ability_of[kind]}", "language": f"{language} overall"}

@@ -30,4 +30,4 @@ def parquet_rows(files: DataFiles, columns: Sequence[str] | None = None) -> Iter
                     file.row += 1
                     yield row
         except pa.ArrowException as error:
-            raise file.wrong(f"not a Parquet file that can be read: {error}") from error
+            raise file.error(f"not a Parquet file that can be read: {error}") from error

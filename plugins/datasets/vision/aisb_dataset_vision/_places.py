@@ -16,7 +16,7 @@ def refcoco(*, files: DataFiles) -> Iterator[Row]:
         assert files.current  # noqa: S101 - a row was read from it
         corner = [float(value) for value in row.get("bbox") or ()]
         if len(corner) != 4:
-            raise files.current.wrong(f"bbox must be x, y, width and height, and it is {row.get('bbox')!r}")
+            raise files.current.error(f"bbox must be x, y, width and height, and it is {row.get('bbox')!r}")
         x, y, width, height = corner
         expressions = row.get("answer")
         if isinstance(expressions, str):

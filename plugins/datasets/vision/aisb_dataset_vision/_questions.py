@@ -38,9 +38,9 @@ def _made(files: DataFiles, row: Mapping[str, Any], asked: Mapping[str, Template
     options = parse_list(row.get("options"))
     kind = "choice" if options and row.get("question_type") != "open" else "open"
     if kind not in asked:
-        raise DataError(f"{files.here}: the row has no options, and open_prompt is not set")
+        raise DataError(f"{files.position}: the row has no options, and open_prompt is not set")
     if len(options) > MAX_OPTIONS:
-        raise DataError(f"{files.here}: {len(options)} options are more than there are letters")
+        raise DataError(f"{files.position}: {len(options)} options are more than there are letters")
     letters = lettered(options)
     lines = [
         line.render({"letter": letter, "choice": option})

@@ -71,5 +71,5 @@ def _image(files: DataFiles, cell: str, shared: Mapping[str, str]) -> str:
     found = shared.get(cell, "")
     if len(found) <= REFERENCE:
         assert files.current  # noqa: S101 - a row was read from it
-        raise files.current.wrong(f"the image is {cell!r}, and no row with this index has one")
+        raise files.current.error(f"the image is {cell!r}, and no row with this index has one")
     return found

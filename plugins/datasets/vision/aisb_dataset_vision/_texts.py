@@ -30,7 +30,7 @@ def textvqa(*, files: DataFiles) -> Iterator[Row]:
     for row in read_jsonl(files=DataFiles([questions])):
         found = answers.get(str(row.get("question_id")))
         if found is None:
-            raise questions.wrong(
+            raise questions.error(
                 f"question_id {row.get('question_id')!r} has no annotation in {annotations.path.name}"
             )
         yield {**row, "answers": found, "image_path": _image(questions, str(row.get("image", "")))}

@@ -7,7 +7,7 @@ from aisb_engine._scoring.scoring import Steps
 from aisb_evaluator_code._blocks import code
 from aisb_evaluator_code._python_source import completed
 
-CORRECT_FROM = "def double(n):\n    return 2 * n\n"
+CORRECT = "def double(n):\n    return 2 * n\n"
 SAMPLE = Sample("0", {"entry_point": "double"})
 
 
@@ -18,28 +18,28 @@ def found(text, **fields):
 @pytest.mark.parametrize(
     "text",
     [
-        f"```python\n{CORRECT_FROM}```",
-        f"```py\n{CORRECT_FROM}```",
-        f"``` python\n{CORRECT_FROM}```",
-        f"```Python3\n{CORRECT_FROM}```",
-        f"```\n{CORRECT_FROM}```",
-        f"~~~python\n{CORRECT_FROM}~~~",
-        f"````python\n{CORRECT_FROM}````",
-        f"```{{.python}}\n{CORRECT_FROM}```",
-        f"Sure:\n\n```python\n{CORRECT_FROM}".replace("\n", "\r\n"),
-        f"```python\n{CORRECT_FROM}```\n".replace("\n", "\r\n"),
-        f"```python\n{CORRECT_FROM}",
-        f"First install it:\n```bash\npip install x\n```\nThen:\n```python\n{CORRECT_FROM}```\nUse:\n```python\nprint(double(2))\n```",
-        f"```python\ndef double(n): return n\n```\nThat was wrong. Better:\n```python\n{CORRECT_FROM}```",
-        f"```python\n{CORRECT_FROM}```\nOutput:\n```\n4\n```",
-        f"```python\n{CORRECT_FROM}```\nIt is called so:\n```python\ndouble(",
+        f"```python\n{CORRECT}```",
+        f"```py\n{CORRECT}```",
+        f"``` python\n{CORRECT}```",
+        f"```Python3\n{CORRECT}```",
+        f"```\n{CORRECT}```",
+        f"~~~python\n{CORRECT}~~~",
+        f"````python\n{CORRECT}````",
+        f"```{{.python}}\n{CORRECT}```",
+        f"Sure:\n\n```python\n{CORRECT}".replace("\n", "\r\n"),
+        f"```python\n{CORRECT}```\n".replace("\n", "\r\n"),
+        f"```python\n{CORRECT}",
+        f"First install it:\n```bash\npip install x\n```\nThen:\n```python\n{CORRECT}```\nUse:\n```python\nprint(double(2))\n```",
+        f"```python\ndef double(n): return n\n```\nThat was wrong. Better:\n```python\n{CORRECT}```",
+        f"```python\n{CORRECT}```\nOutput:\n```\n4\n```",
+        f"```python\n{CORRECT}```\nIt is called so:\n```python\ndouble(",
         "1. So:\n   ```python\n   def double(n):\n       return 2 * n\n   ```\n",
-        f"[BEGIN]\n '{CORRECT_FROM.strip()}'\n[DONE]\n\nThat is it.",
-        f"[BEGIN]\n{CORRECT_FROM}[DONE]",
-        f"{CORRECT_FROM}[DONE]",
-        f"[BEGIN]\n```python\n{CORRECT_FROM}```\n[DONE]",
-        CORRECT_FROM,
-        f"Here is the function:\n\n{CORRECT_FROM}\nThis doubles its argument.",
+        f"[BEGIN]\n '{CORRECT.strip()}'\n[DONE]\n\nThat is it.",
+        f"[BEGIN]\n{CORRECT}[DONE]",
+        f"{CORRECT}[DONE]",
+        f"[BEGIN]\n```python\n{CORRECT}```\n[DONE]",
+        CORRECT,
+        f"Here is the function:\n\n{CORRECT}\nThis doubles its argument.",
     ],
 )
 def test_the_program_is_found(text):
@@ -50,9 +50,9 @@ def test_the_program_is_found(text):
 
 def test_thinking_is_not_looked_at():
     steps = Steps([("code", code())])
-    text = f"<think>```python\ndef double(n): return 0\n```</think>Here:\n```python\n{CORRECT_FROM}```"
-    assert steps.extract(text, SAMPLE).text == CORRECT_FROM
-    assert steps.extract(f"<think>```python\n{CORRECT_FROM}```", SAMPLE) is None
+    text = f"<think>```python\ndef double(n): return 0\n```</think>Here:\n```python\n{CORRECT}```"
+    assert steps.extract(text, SAMPLE).text == CORRECT
+    assert steps.extract(f"<think>```python\n{CORRECT}```", SAMPLE) is None
 
 
 def test_the_word_done_in_a_program_does_not_end_it():
@@ -130,10 +130,10 @@ def test_helpers_in_blocks_of_their_own_are_taken_along(text):
 @pytest.mark.parametrize(
     ("others", "last"),
     [
-        (["def double(n):\n    return n\n"], CORRECT_FROM),
-        (["def double(n):\n    return helper(n)\n", "def helper(n):\n    return n\n"], CORRECT_FROM),
+        (["def double(n):\n    return n\n"], CORRECT),
+        (["def double(n):\n    return helper(n)\n", "def helper(n):\n    return n\n"], CORRECT),
         (["def twice(x):\n    return x\n"], HELPER + NEEDS),
-        (["n = 3\nprint(double(n))\n"], CORRECT_FROM),
+        (["n = 3\nprint(double(n))\n"], CORRECT),
     ],
 )
 def test_a_program_that_needs_nothing_is_taken_alone(others, last):
@@ -150,7 +150,7 @@ def test_a_helper_that_the_prompt_gives_is_not_replaced():
 
 @pytest.mark.parametrize("shift", ["    ", "  ", "\t"])
 def test_a_program_whose_lines_are_all_indented_is_moved_to_the_margin(shift):
-    moved = "".join(f"{shift}{line}\n" for line in f"import math\n\n{CORRECT_FROM}".splitlines())
+    moved = "".join(f"{shift}{line}\n" for line in f"import math\n\n{CORRECT}".splitlines())
     for text in (moved, moved.lstrip(), f"```python\n{moved}```"):
         assert double(text)(4) == 8
 
@@ -158,12 +158,12 @@ def test_a_program_whose_lines_are_all_indented_is_moved_to_the_margin(shift):
 @pytest.mark.parametrize(
     ("text", "complete"),
     [
-        (f"```python\n{CORRECT_FROM}```", True),
-        (f"```python\n{CORRECT_FROM}", False),
-        (f"[BEGIN]\n{CORRECT_FROM}[DONE]", True),
-        (f"[BEGIN]\n{CORRECT_FROM}", False),
-        (f"```python\ndef double(n): return n\n```\nBetter:\n```python\n{CORRECT_FROM[:20]}", False),
-        (f"```python\n{CORRECT_FROM}```\nIt is called so:\n```python\nprint(doub", True),
+        (f"```python\n{CORRECT}```", True),
+        (f"```python\n{CORRECT}", False),
+        (f"[BEGIN]\n{CORRECT}[DONE]", True),
+        (f"[BEGIN]\n{CORRECT}", False),
+        (f"```python\ndef double(n): return n\n```\nBetter:\n```python\n{CORRECT[:20]}", False),
+        (f"```python\n{CORRECT}```\nIt is called so:\n```python\nprint(doub", True),
     ],
 )
 def test_a_block_that_the_end_of_the_reply_cut_off_marks_no_answer(text, complete):
@@ -188,8 +188,8 @@ def test_other_languages_have_helpers_and_examples_of_use_too(language, source, 
 
 
 def test_the_span_is_where_the_block_stands():
-    text = f"So:\n```python\n{CORRECT_FROM}```"
-    assert text[slice(*found(text).span)] == CORRECT_FROM
+    text = f"So:\n```python\n{CORRECT}```"
+    assert text[slice(*found(text).span)] == CORRECT
     assert found(text).rule == "block"
     assert found(text.removesuffix("```")).rule == "unclosed block"
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 LIMITS = Limits(seconds=3, memory=512, processes=16)
 CHECK = "def check(candidate):\n    assert candidate(20) == 21\n    assert candidate(-3) == -2\n"
-CORRECT_FROM = "def plus_one(n):\n    return n + 1\n"
+CORRECT = "def plus_one(n):\n    return n + 1\n"
 
 
 def ran(program, tests=CHECK, limits=LIMITS):
@@ -40,7 +40,7 @@ def running(mark):
 
 
 def test_a_right_program_passes_and_a_wrong_one_does_not():
-    assert ran(CORRECT_FROM) == {"passed": True}
+    assert ran(CORRECT) == {"passed": True}
     found = ran("def plus_one(n):\n    return n + 2\n")
     assert not found["passed"]
     assert found["test"] == "assert candidate(20) == 21"
@@ -119,7 +119,7 @@ def plus_one(n):
     return n + 1
 """
     ran(program)
-    assert ran(CORRECT_FROM) == {"passed": True}  # this process is still there, and so is the machine
+    assert ran(CORRECT) == {"passed": True}  # this process is still there, and so is the machine
     status, seen = run_shell("ls /proc | grep -c '^[0-9]'", {}, LIMITS)
     assert (status, int(seen) < 10) == (0, True)
 
@@ -149,7 +149,7 @@ def test_endless_output_is_cut_off():
     assert status is None
     assert len(output) == LIMITS.output << 20
     assert ran(
-        "import sys\nsys.stdout.write('x' * 10_000_000)\nsys.stderr.write('x' * 10_000_000)\n" + CORRECT_FROM
+        "import sys\nsys.stdout.write('x' * 10_000_000)\nsys.stderr.write('x' * 10_000_000)\n" + CORRECT
     )["passed"]
 
 
@@ -283,7 +283,7 @@ def test_the_memory_of_all_that_a_program_starts_is_watched_where_there_is_no_co
     limits = Limits(seconds=10, memory=512, processes=16, grouped=False)
     found = ran(GREEDY, limits=limits)
     assert found["problem"] == "out of memory: the program may take 576 MB with all that it starts"
-    assert ran(CORRECT_FROM, limits=limits) == {"passed": True}
+    assert ran(CORRECT, limits=limits) == {"passed": True}
 
 
 def test_memory_that_processes_share_counts_once_for_the_watch():

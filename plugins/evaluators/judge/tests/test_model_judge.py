@@ -189,7 +189,7 @@ async def test_a_question_that_failed_is_an_error_that_says_so():
 
 
 async def test_verdicts_between_right_and_wrong_give_partial_credit():
-    score, _ = await judged("B", verdicts={"CORRECT_FROM": 1, "PARTLY": 0.5, "WRONG": 0})
+    score, _ = await judged("B", verdicts={"CORRECT": 1, "PARTLY": 0.5, "WRONG": 0})
     assert score.value == 0.5
 
 

@@ -59,7 +59,7 @@ class Made:
         """`samples` are (Sample, prompt); replies and graded have an entry an answer: values of Prediction, of Score."""
         folder = self.folder
         self.pairs.append((model, task))
-        write_samples(folder, model, task, [RenderedSample(*one) for one in samples], made_by={})
+        write_samples(folder, model, task, [RenderedSample(*one) for one in samples], sample_table={})
         keys = [(sample.id, repeat) for sample, _ in samples for repeat in range(repeats)]
         with LogWriter(folder.log(model, task) / "worker-0") as log:
             for (key, repeat), reply in zip(keys, replies, strict=True):

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from aisb import FinishedRun, Result, Row, RunError
 from aisb_reporter_summary._json import first_scores
-from aisb_reporter_summary._not_asked import requests_not_asked
+from aisb_reporter_summary._not_sent import unsent_requests
 from aisb_reporter_summary._speeds import performances
 from aisb_reporter_summary._table import some_groups
 
@@ -34,11 +34,11 @@ class Test(NamedTuple):
 def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
     """Return the XML of a run."""
     root = ET.Element("testsuites", {"name": f"aisb {run.timestamp}"})
-    not_asked = requests_not_asked(run)
+    unsent = unsent_requests(run)
     for result in run.results:
         tests = list(_answers(run, result) if least is None else _score(result, least))
         tests += [Test("plugins", failed=fault, kind="error") for fault in result.faults]
-        tests += _skipped(not_asked, result.model, result.task)
+        tests += _skipped(unsent, result.model, result.task)
         suite = _suite(f"{result.task} · {result.model}", result.model, result.task, tests)
         if result.trial:
             properties = ET.Element("properties")
@@ -49,10 +49,10 @@ def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
         certificate = found.certificate
         failed = "\n".join(certificate.reasons) if certificate.verdict == "INVALID" else ""
         test = Test("certificate", certificate.verdict, failed, certificate.verdict)
-        tests = [test, *_skipped(not_asked, found.model, found.task)]
+        tests = [test, *_skipped(unsent, found.model, found.task)]
         root.append(_suite(f"{found.task} · {found.model}", found.model, found.task, tests))
     for model, task in () if run.is_performance else run.unscored:
-        if tests := list(_skipped(not_asked, model, task)):
+        if tests := list(_skipped(unsent, model, task)):
             root.append(_suite(f"{task} · {model}", model, task, tests))
     ET.indent(root)
     xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -61,7 +61,7 @@ def as_junit(run: FinishedRun, least: float | None = None) -> bytes:
 
 def _answers(run: FinishedRun, result: Result) -> Iterator[Test]:
     scores = first_scores(run, result)
-    if not scores and result.asked and not result.faults:
+    if not scores and result.predictions and not result.faults:
         raise RunError(
             f"{run.folder} has no verdicts on single answers of {result.model} on {result.task}\n"
             f"  score it again: aisb score {run.timestamp}"
@@ -92,9 +92,9 @@ def _score(result: Result, least: float) -> Iterator[Test]:
     yield Test(f"{name} >= {least:g}", said, f"{name} is {said}, less than {least:g}" if low else "", "score")
 
 
-def _skipped(not_asked: Mapping[tuple[str, str], int], model: str, task: str) -> Iterator[Test]:
+def _skipped(unsent: Mapping[tuple[str, str], int], model: str, task: str) -> Iterator[Test]:
     """Yield one test that was skipped, for all requests that were not sent."""
-    if count := not_asked.get((model, task)):
+    if count := unsent.get((model, task)):
         yield Test("not sent", skipped=f"{count} requests were not sent")
 
 

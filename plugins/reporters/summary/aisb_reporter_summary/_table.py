@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from aisb import OUTCOMES, FinishedRun, Metric, Outcome, Result
 from aisb.helpers import csv_cell
-from aisb_reporter_summary._not_asked import requests_not_asked
+from aisb_reporter_summary._not_sent import unsent_requests
 from aisb_reporter_summary._speeds import performances, summary_numbers
 
 UNKNOWN = "–"
@@ -70,8 +70,8 @@ def _speeds(run: FinishedRun) -> list[TableRow]:
     """Return a row for each task and number of a performance run."""
     found: dict[tuple[str, str], TableRow] = {}
     for one in performances(run):
-        left = requests_not_asked(run).get((one.model, one.task), 0)
-        result = Result(one.model, one.task, "", PERF, run.folder, not_asked_yet=left)
+        left = unsent_requests(run).get((one.model, one.task), 0)
+        result = Result(one.model, one.task, "", PERF, run.folder, not_sent=left)
         for name, value in summary_numbers(one):
             row = found.setdefault((one.task, name), TableRow(one.task, "", name, PERF))
             row.cells[one.model] = (result, Metric(name, value, count=one.stages[0].totals.succeeded))
@@ -122,7 +122,7 @@ def as_csv(run: FinishedRun) -> str:
         for name, remark in (
             ("groups", lambda _, metric: some_groups(metric)),
             ("trial", _trial),
-            ("not sent", _not_asked),
+            ("not sent", _not_sent),
         )
         if any(remark(*cell) for cell in numbers_there)
     }
@@ -152,9 +152,9 @@ def as_csv(run: FinishedRun) -> str:
 
 def _unscored(run: FinishedRun) -> Iterator[TableRow]:
     """Yield a row without a number for each task that was asked in part, and not scored."""
-    for (model, task), left in requests_not_asked(run).items():
+    for (model, task), left in unsent_requests(run).items():
         if (model, task) in run.unscored and not run.is_performance:
-            result = Result(model, task, "", "", run.folder, not_asked_yet=left)
+            result = Result(model, task, "", "", run.folder, not_sent=left)
             yield TableRow(task, "", "", "", {model: (result, Metric("", None, count=0))})
 
 
@@ -174,8 +174,8 @@ def _trial(result: Result, _metric: Metric) -> str:
     return " ".join(result.trial)
 
 
-def _not_asked(result: Result, _metric: Metric) -> str:
-    return str(result.not_asked_yet or "")
+def _not_sent(result: Result, _metric: Metric) -> str:
+    return str(result.not_sent or "")
 
 
 def some_groups(metric: Metric) -> str:
@@ -205,7 +205,7 @@ def _notes(table: Sequence[TableRow]) -> Iterator[str]:
 def warnings(run: FinishedRun) -> Iterator[str]:
     """Yield what a reader must know before believing a number."""
     for result in run.results:
-        share = result.unclear / result.asked if result.asked else 0
+        share = result.unclear / result.predictions if result.predictions else 0
         if share > UNCLEAR_SHARE:
             counts = {outcome: result.outcomes[outcome] for outcome in REMEDIES if result.outcomes[outcome]}
             most = max(counts, key=lambda outcome: counts[outcome])
@@ -224,9 +224,9 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             yield f"warning: {result.task} · {result.model}: {fault}"
         for doubt in result.doubts:
             yield f"warning: {result.task} · {result.model}: {doubt}"
-        if result.not_asked_yet:
+        if result.not_sent:
             yield (
-                f"warning: {result.task} · {result.model}: {result.not_asked_yet} requests not sent yet: "
+                f"warning: {result.task} · {result.model}: {result.not_sent} requests not sent yet: "
                 "resume with --reuse"
             )
     for one in performances(run):
@@ -235,7 +235,7 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
     for model, task in () if run.is_performance else run.unscored:
         why = run.manifest.get("tasks", {}).get(task, {}).get("not_asked")
-        left = requests_not_asked(run).get((model, task), 0)
+        left = unsent_requests(run).get((model, task), 0)
         asked = f"; {left} requests not sent yet: resume with --reuse" if left else ""
         yield f"warning: {task} · {model}: no result" + (
             f": {why}" if why else asked or f"; logs/infer/{model}/{task}.out says why"

@@ -17,8 +17,8 @@ import orjson
 
 from aisb import Ask, Evaluator, Extract, Outcome, Prediction, Sample, Score, UsageError
 from aisb_engine import (
-    CORRECT_FROM,
-    USUAL_AGREEMENT,
+    CORRECT_THRESHOLD,
+    TRUSTED_AGREEMENT,
     PluginFaults,
     StepError,
     Steps,
@@ -26,7 +26,7 @@ from aisb_engine import (
     is_contested,
     make_evaluators,
     other_extractors,
-    reading_of,
+    reply_turns_of,
     score_predictions,
 )
 
@@ -136,7 +136,7 @@ async def audit_subtask(
         raise UsageError(f"{task.name} compares log-likelihoods: nothing is extracted that could be audited")
     if not task.evaluate:
         raise UsageError(f"{task.name} has no evaluator, so its answers cannot be graded")
-    own = Steps.make(task.postprocess, plugins, reading=reading_of(task, plugins, marks))
+    own = Steps.make(task.postprocess, plugins, reading=reply_turns_of(task, plugins, marks))
     others, asked, notes = other_extractors(task, plugins, also, marks)
     graded = await score_predictions(
         task,
@@ -274,12 +274,12 @@ async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool
         given = await given if inspect.isawaitable(given) else given
     except Exception:  # noqa: BLE001 - one sample: what it says of another answer is not known
         return literal or None, plain
-    return given.value >= CORRECT_FROM, str(given.details.get("vote", plain))
+    return given.value >= CORRECT_THRESHOLD, str(given.details.get("vote", plain))
 
 
 def _makes_sense(count: Count, mine: Count) -> bool:
     """Return whether an extractor mostly finds what the task's own steps do, or is right as often as they."""
-    if count.found and count.same >= USUAL_AGREEMENT * count.found:
+    if count.found and count.same >= TRUSTED_AGREEMENT * count.found:
         return True
     return bool(count.right and mine.right is not None and count.right >= mine.right)
 

@@ -25,7 +25,7 @@ from aisb_analysis._paired import (
     smallest_difference,
 )
 from aisb_engine import (
-    CORRECT_FROM,
+    CORRECT_THRESHOLD,
     Grade,
     OpenedRun,
     RunFolder,
@@ -246,7 +246,9 @@ def compare_grades(
                 else "the two sides share no sample"
             )
         )
-    partial = any(1e-9 < grade.value < CORRECT_FROM for side in (a, b) for key in same for grade in side[key])
+    partial = any(
+        1e-9 < grade.value < CORRECT_THRESHOLD for side in (a, b) for key in same for grade in side[key]
+    )
     once = all(len(side[key]) == 1 for side in (a, b) for key in same)
     values_a = [_value(a[key], partial) for key in same]
     values_b = [_value(b[key], partial) for key in same]

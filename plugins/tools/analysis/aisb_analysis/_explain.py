@@ -14,7 +14,7 @@ from math import floor, fsum
 from typing import TYPE_CHECKING, Any
 
 from aisb import AisbError
-from aisb_engine import CORRECT_FROM, Grade, OpenedRun, grade_notes, read_grades
+from aisb_engine import CORRECT_THRESHOLD, Grade, OpenedRun, grade_notes, read_grades
 
 if TYPE_CHECKING:
     from aisb_analysis._compare import ComparedSubtask
@@ -112,7 +112,9 @@ def _parts(
     else:
         shared = [key for key in both if _target(own_a, key) == _target(own_b, key)]
     every = [own_a, own_b, *(crossed or ())]
-    partial = any(1e-9 < grade.value < CORRECT_FROM for side in every for of in side.values() for grade in of)
+    partial = any(
+        1e-9 < grade.value < CORRECT_THRESHOLD for side in every for of in side.values() for grade in of
+    )
 
     def score(side: Grades, keys: Collection[str]) -> float:
         return 100 * fsum(_value(side[key], partial) for key in keys) / len(keys)

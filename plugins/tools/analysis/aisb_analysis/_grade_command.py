@@ -105,7 +105,7 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
         folder = Path(f"{output}.judge") if output and output != "-" else Path(temporary)
         async with Judging(judge, resolver.plugins, folder, folder / "judge.out", answer_requests) as judging:
             yield judging
-            click.echo(judging.tally.told(judging.name), err=True)
+            click.echo(judging.tally.summary(judging.name), err=True)
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _opened(file: str, output: str | None) -> Iterator[tuple[BinaryIO, BinaryIO]
 
 
 def _summary(tally: GradingTally) -> Iterator[str]:
-    ledger = tally.ledger
+    counts = tally.outcome_counts
     for name, metrics in tally.metrics().items():
         for metric in metrics:
             if metric.group is not None or metric.value is None:
@@ -145,12 +145,12 @@ def _summary(tally: GradingTally) -> Iterator[str]:
             if metric.low is not None and metric.high is not None:
                 line += f", 95 % [{metric.low:.1f}, {metric.high:.1f}]"
             yield line
-    if ledger.bounds:
-        counts = ", ".join(f"{name} {count}" for name, count in ledger.counts.items() if count)
-        yield f"  {counts}; bounds [{ledger.bounds[0]:.1f}, {ledger.bounds[1]:.1f}]"
-        if ledger.doubtful:
-            yield f"  {ledger.unclear_share:.1f} % ended neither right nor wrong: mind the bounds"
+    if counts.bounds:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.counts.items() if count)
+        yield f"  {listed}; bounds [{counts.bounds[0]:.1f}, {counts.bounds[1]:.1f}]"
+        if counts.doubtful:
+            yield f"  {counts.unclear_share:.1f} % ended neither right nor wrong: mind the bounds"
     else:
         yield f"{tally.task}: no line was graded"
     if tally.bad:
-        yield f"  {tally.bad} of {tally.bad + ledger.asked} lines could not be graded and are left out"
+        yield f"  {tally.bad} of {tally.bad + counts.total} lines could not be graded and are left out"

@@ -31,7 +31,7 @@ from aisb.helpers import as_text, wilson
 from aisb_analysis._shown import shown
 from aisb_engine import (
     ComponentError,
-    Ledger,
+    OutcomeCounts,
     PluginFaults,
     SampleMaker,
     SampleTable,
@@ -92,10 +92,10 @@ class GradingTally:
             self.kept[name].append(score)
 
     @property
-    def ledger(self) -> Ledger:
+    def outcome_counts(self) -> OutcomeCounts:
         """The outcomes that the first evaluator gave."""
         counts = next(iter(self.counts.values()), Counter[Outcome]())
-        return Ledger({name: counts[name] for name in OUTCOMES})
+        return OutcomeCounts({name: counts[name] for name in OUTCOMES})
 
     def metrics(self) -> dict[str, list[Metric]]:
         """Return the metrics of each evaluator; none of one that raises."""

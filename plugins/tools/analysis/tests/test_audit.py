@@ -12,7 +12,7 @@ from aisb._plugins import Plugins
 from aisb._types import Failure, Prediction, Sample
 from aisb_analysis._audit import Audit, AuditEntry, audit_subtask, gold_place, to_lines
 from aisb_engine import Answers
-from aisb_engine._record.predictions import AskedTask
+from aisb_engine._record.predictions import LoggedSamples
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Resolver, RunInput
 from aisb_engine._spec import Task
@@ -27,7 +27,7 @@ def task(*sets: str, name: str = "demo_gsm8k") -> Task:
 def audited(of: Task, *texts: str, target: str = "18", also: tuple[str, ...] = (), **more) -> Audit:
     samples = {str(i): Sample(str(i), {}, target, **more) for i in range(len(texts))}
     answers = Answers(
-        AskedTask({}, []), samples, [Prediction(str(i), text=text) for i, text in enumerate(texts)]
+        LoggedSamples({}, []), samples, [Prediction(str(i), text=text) for i, text in enumerate(texts)]
     )
     return asyncio.run(audit_subtask(of, answers, PLUGINS, also=also))
 
@@ -127,7 +127,7 @@ def test_a_task_without_evaluator_cannot_be_audited():
 def test_a_failed_request_has_no_flag():
     samples = {"0": Sample("0", {}, "18")}
     failed = [Prediction("0", failure=Failure("timeout", "too late"))]
-    entry = only(asyncio.run(audit_subtask(task(), Answers(AskedTask({}, []), samples, failed), PLUGINS)))
+    entry = only(asyncio.run(audit_subtask(task(), Answers(LoggedSamples({}, []), samples, failed), PLUGINS)))
     assert (entry.outcome, entry.flags) == ("error", ())
 
 
@@ -149,7 +149,7 @@ def test_a_model_that_judges_is_not_asked_about_other_answers():
     of = task('task.evaluate=[{use="judge", prompt="{prediction} {verdicts}"}]')
     samples = {"0": Sample("0", {}, "18")}
     answers = Answers(
-        AskedTask({}, []), samples, [Prediction("0", text="So 18 or 19.", finish_reason="stop")]
+        LoggedSamples({}, []), samples, [Prediction("0", text="So 18 or 19.", finish_reason="stop")]
     )
     entry = only(asyncio.run(audit_subtask(of, answers, PLUGINS, also=("last-number",), ask=says_so)))
     assert entry.outcome == "correct"

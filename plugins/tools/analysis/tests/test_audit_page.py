@@ -8,7 +8,7 @@ from aisb._types import Prediction, Sample
 from aisb_analysis._audit import audit_subtask
 from aisb_analysis._audit_page import to_page
 from aisb_engine import Answers
-from aisb_engine._record.predictions import AskedTask
+from aisb_engine._record.predictions import LoggedSamples
 from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Resolver, RunInput
 
@@ -20,7 +20,9 @@ CONTESTED = "\\boxed{18} & <b>that</b> is it.\n\nThe answer is 7."
 def page_of(*texts):
     task = Resolver(PLUGINS, Catalog(PLUGINS), RunInput()).show("demo_gsm8k")
     samples = {str(at): Sample(str(at), {}, "18") for at in range(len(texts))}
-    answers = Answers(AskedTask({}, []), samples, [Prediction(str(at), text=t) for at, t in enumerate(texts)])
+    answers = Answers(
+        LoggedSamples({}, []), samples, [Prediction(str(at), text=t) for at, t in enumerate(texts)]
+    )
     found = asyncio.run(audit_subtask(task, answers, PLUGINS))
     return found, to_page(found, "demo_gsm8k · m").decode()
 

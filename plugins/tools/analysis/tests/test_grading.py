@@ -60,7 +60,7 @@ def test_grading_says_what_scoring_a_run_says():
     assert [(g["outcome"], g["answer"], g["rule"]) for g in found] == [
         (s.outcome, s.answer, s.rule) for s in expected
     ]
-    assert tally.ledger.asked == len(texts)
+    assert tally.outcome_counts.total == len(texts)
 
 
 def test_a_reference_may_be_a_number_a_list_or_not_yet_clean():
@@ -118,7 +118,7 @@ def test_a_bad_line_is_named_and_the_rest_go_on(line, words):
     assert [one["line"] for one in found] == [1, 3]
     assert len(told) == 1
     assert told[0].startswith(words)
-    assert (tally.bad, tally.ledger.asked) == (1, 2)
+    assert (tally.bad, tally.outcome_counts.total) == (1, 2)
 
 
 def test_several_evaluators_each_have_their_verdict():

@@ -197,7 +197,7 @@ def _component(component: Component) -> list[str]:
 
 
 ONE_OF = {
-    "takes": ("chat", "text"),
+    "prompt_form": ("chat", "text"),
     "stream_end": ("finish", "close", "final"),
     "stream_format": ("sse", "json"),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from aisb import TOKEN_KINDS, HttpBackend, Message, Prediction, Request, UsageError
-from aisb_engine import NEVER_SENT, WELL_KNOWN, ServiceClient, sends
+from aisb_engine import KNOWN_PARAMS, NEVER_SENT, ServiceClient, sends
 from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
 from aisb_testing._cases import CheckedCase, exception_case
 from aisb_testing._scripted import ScriptedService
@@ -103,7 +103,7 @@ def request_for(backend: HttpBackend) -> Request:
     """Return the request of every exchange, in the form that the backend takes."""
     params = {"max_tokens": 64, "temperature": 0, "stop": ["\n\n"]}
     params = {name: value for name, value in params.items() if sends(backend, name)}
-    if backend.takes == "chat":
+    if backend.prompt_form == "chat":
         return Request("17", messages=(Message("user", PROMPT),), params=params)
     return Request("17", text=PROMPT, params=params)
 
@@ -115,15 +115,15 @@ def undeclared_parameters(backend: HttpBackend) -> Iterator[str]:
             yield f'params is "any", and {MADE_UP} is not sent; declare the set of names that are'
         return
     for name in sorted(backend.params - NEVER_SENT):
-        values = [WELL_KNOWN[name].example] if name in WELL_KNOWN else []
+        values = [KNOWN_PARAMS[name].example] if name in KNOWN_PARAMS else []
         if not any(_changes(backend, name, value) for value in (*values, *ANY_VALUES)):
             yield f"params declares {name}, which changes nothing of what is sent"
     if _passes_on(backend, MADE_UP, 17):  # it sends any parameter, so its declaration cannot be checked
         if not backend.params:
             yield 'it sends every parameter that it gets and declares none; write params = "any"'
         return
-    for name in sorted(WELL_KNOWN.keys() - backend.params - NEVER_SENT):
-        if _passes_on(backend, name, WELL_KNOWN[name].example):
+    for name in sorted(KNOWN_PARAMS.keys() - backend.params - NEVER_SENT):
+        if _passes_on(backend, name, KNOWN_PARAMS[name].example):
             yield f"{name} is sent, and params does not declare it"
 
 

@@ -229,7 +229,7 @@ def _made_runs(folder: Path) -> list[tuple[str, str, FinishedRun]]:
         metrics=metrics,
         outcomes=outcomes,
         bounds=(75.0, 75.0),
-        asked=4,
+        predictions=4,
     )
     full = FinishedRun(
         folder / "20261121_220301",

@@ -13,7 +13,7 @@ from aisb import Backend, Chunk, HttpBackend, HttpCall, Request, hookimpl
 class Parrot(HttpBackend):
     """Sends no generation parameter."""
 
-    takes: ClassVar[Literal["chat", "text"]] = "text"
+    prompt_form: ClassVar[Literal["chat", "text"]] = "text"
 
     def encode(self, request: Request) -> HttpCall:
         """Send the text, and whatever parameters there are: a test sees them."""

@@ -14,7 +14,7 @@ class Adder(Backend):
 
     off_by: Annotated[int, "how far each sum is off"] = 0
 
-    takes: ClassVar = "text"
+    prompt_form: ClassVar = "text"
     params: ClassVar = frozenset({"max_tokens"})
 
     async def probe(self):

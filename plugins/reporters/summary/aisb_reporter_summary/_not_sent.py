@@ -8,9 +8,9 @@ from aisb_reporter_summary._speeds import performances
 ModelAndTask = tuple[str, str]
 
 
-def requests_not_asked(run: FinishedRun) -> dict[ModelAndTask, int]:
+def unsent_requests(run: FinishedRun) -> dict[ModelAndTask, int]:
     """Return the number of unsent requests by (model, task), without pairs that have none."""
-    found = {(one.model, one.task): one.not_asked_yet for one in run.results}
+    found = {(one.model, one.task): one.not_sent for one in run.results}
     found |= {(one.model, one.task): one.achieved.offered - one.achieved.sent for one in performances(run)}
     if not run.is_performance:
         found |= {pair: _left_over(run, *pair) for pair in run.unscored}
