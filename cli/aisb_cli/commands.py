@@ -13,7 +13,7 @@ def aisb_commands() -> list[Command]:
         "score": "Score a run again from its log, without sending its requests again.",
         "quick": "Measure within a minute how fast a service is, and how many users it serves.",
         "report": "Report on a run again: as a page, a table, JSON, JUnit XML.",
-        "import": "Import answers of lm-eval, OpenCompass, AISBench or Inspect as a run.",
+        "import": "Import the results of another tool as a run.",
         "runs": "List, show, tag and remove runs, and print their paths.",
         "logs": "Show the log lines of a run, and follow a running one.",
         "view": "Show runs in a browser: list, follow, open their pages, compare two.",

@@ -1,4 +1,4 @@
-"""`aisb import`: import answers of lm-eval, OpenCompass, AISBench and Inspect as a run."""
+"""`aisb import`: import results of other tools as a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,21 @@ LIKELIHOOD_EVALUATORS = ({"use": "choice-match"},)
 """The evaluators for likelihoods of options."""
 
 
-@click.command("import")
+class ImportCommand(click.Command):
+    """A command whose help ends with what the installed importers read."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each importer of the installed plugins."""
+        if ctx.obj is None:  # the command line was not parsed by `aisb`
+            return
+        from aisb_cli.importers.read import Importers
+
+        importers = Importers(ctx.obj.load_plugins(quiet=True), complain=lambda _: None)
+        with formatter.section("PATH is one of these"):
+            formatter.write_dl(importers.readable())
+
+
+@click.command("import", cls=ImportCommand)
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--as",
@@ -43,10 +57,10 @@ def import_(
     *,
     no_score: bool,
 ) -> int:
-    """Import the answers of another tool as a run, and score them by our rules. Nothing is sent.
+    """Import the results of another tool as a run, and score its answers by our rules. Nothing is sent.
 
-    PATH is a samples_*.jsonl of lm-eval (--log_samples), an output folder of OpenCompass or AISBench, a JSON
-    log of Inspect, or a folder of such files. Afterwards aisb score, audit, compare and view take the run.
+    The first importer that recognizes PATH reads it. Afterwards aisb score, audit, compare, report and view
+    take the run.
 
     \b
       aisb import results/qwen3-8b/samples_gsm8k_2026-11-20T10-00-00.jsonl

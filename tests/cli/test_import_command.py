@@ -309,6 +309,19 @@ def test_a_file_that_cannot_be_imported_is_named_with_what_can(tmp_path, name, c
     assert not (tmp_path / "outputs").exists()
 
 
+def test_the_help_and_the_error_for_an_unknown_file_name_every_installed_importer(tmp_path):
+    from aisb_engine import Plugins
+
+    names = Plugins.load().names("importer")
+    assert {"harbor", "lm-eval"} <= set(names)  # one of another distribution, and one of the command's own
+    (tmp_path / "x.csv").write_text("a,b\n")
+    told = aisb("import", "--help", cwd=tmp_path).stdout.partition("PATH is one of these:")[2]
+    error = aisb("import", "x.csv", cwd=tmp_path, code=2).stderr.partition("what can be read:")[2]
+    for text in (told, error):
+        listed = {line.split()[0].rstrip(":") for line in text.splitlines() if line.strip()}
+        assert set(names) <= listed
+
+
 def test_a_path_that_is_not_there_and_an_unknown_task_are_errors(tmp_path):
     assert "there is no nowhere" in aisb("import", "nowhere", cwd=tmp_path, code=2).stderr
     path = lm_eval_gsm8k(tmp_path)

@@ -40,6 +40,10 @@ class Importers:
                 raise DataError(f"{error}\n{self._known()}") from error
         raise DataError(f"{path} holds nothing that can be imported\n{self._known()}")
 
+    def readable(self) -> list[tuple[str, str]]:
+        """Return the name of each importer, and the files that it reads."""
+        return [(component.name, importer.reads) for component, importer in self._importers]
+
     def _made(self, plugins: Plugins) -> Iterator[tuple[Component, Importer]]:
         for component in plugins.components():
             if component.kind == "importer":
@@ -63,7 +67,7 @@ class Importers:
             return []
 
     def _known(self) -> str:
-        lines = (f"    {component.name}: {importer.reads}" for component, importer in self._importers)
+        lines = (f"    {name}: {files}" for name, files in self.readable())
         return "\n".join(["  what can be read:", *lines])
 
 
