@@ -25,6 +25,11 @@ def aisb_commands() -> list[Command]:
             "aisb_analysis._compare_command:compare",
         ),
         Command(
+            "export",
+            "Write the samples, requests or results of a run as Parquet, CSV or JSON lines.",
+            "aisb_analysis._export_command:export",
+        ),
+        Command(
             "grade",
             "Grade outputs from anywhere by a task's rules, without a run.",
             "aisb_analysis._grade_command:grade",
