@@ -64,6 +64,20 @@ def connect_cluster(address: str | None) -> bool:
 _own = False
 
 
+def head_address() -> str:
+    """Return the address of the head of the cluster that this process is connected to, as `HOST:PORT`."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def disconnect_cluster() -> None:
+    """Disconnect from a cluster without a head; Ray takes five seconds for that."""
+    import ray
+
+    ray.shutdown()
+
+
 def nodes() -> Mapping[str, str]:
     """Return the address of each living node by its id."""
     import ray

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 import orjson
 
 from aisb import Job, Launcher, RunError, UsageError
-from aisb_launcher_ray._cluster import connect_cluster
+from aisb_launcher_ray._cluster import connect_cluster, disconnect_cluster, head_address
+from aisb_launcher_ray._head import HeadWatch
 from aisb_launcher_ray._node import RayNode
 from aisb_launcher_ray._placing import Placing
 
-LauncherEvent = tuple[int, bytes | Mapping[str, Any] | None, str]
+LauncherEvent = tuple[int, bytes | Mapping[str, Any] | RunError | None, str]
 
 
 class RayWorkers(Launcher):
@@ -47,6 +48,7 @@ class RayWorkers(Launcher):
         self._spread: Literal["SPREAD", "PACK"] = placing
         self._lease, self._start_within = lease, start_within
         self._placing: Placing | None = None
+        self._head: HeadWatch | None = None
         self._jobs: Sequence[Job] = ()
         self._nodes: list[RayNode] = []
         self._where: dict[int, RayNode] = {}
@@ -70,6 +72,7 @@ class RayWorkers(Launcher):
         is_own = connect_cluster(self._address)  # in the main thread: it may set signal handlers
         cpus = self._cpus if self._cpus is not None else 0.0 if is_own else 1.0
         self._jobs = jobs
+        self._loop = asyncio.get_running_loop()
         self._placing = placing = Placing(
             cpus,
             self._gpus,
@@ -77,8 +80,9 @@ class RayWorkers(Launcher):
             self._spread,
             self._lease,
             self._start_within,
-            lambda: self._stopped,
+            self._why_stop,
         )
+        self._head = HeadWatch(head_address(), self._lose_head)
         start = partial(placing.start, dict(enumerate(jobs)), check_all=True)
         self._starting = asyncio.create_task(asyncio.to_thread(start))
         made = await asyncio.shield(self._starting)
@@ -89,6 +93,8 @@ class RayWorkers(Launcher):
         """Yield the messages of all workers."""
         while self._watched or self._replacing:
             number, message, how = await self._events.get()
+            if isinstance(message, RunError):
+                raise message
             if isinstance(message, bytes):
                 yield number, orjson.loads(message)
             elif message is not None:
@@ -101,7 +107,9 @@ class RayWorkers(Launcher):
                     return  # the work is done, and nobody new is needed
 
     async def replace(self, worker: int) -> bool:
-        """Begin to place a worker anew, wherever there is room."""
+        """Begin to place a worker anew, wherever there is room; without the head nothing can be placed."""
+        if self._is_headless:
+            return False
         self._replacing[worker] = asyncio.create_task(self._replace(worker))
         return True
 
@@ -127,20 +135,34 @@ class RayWorkers(Launcher):
                 while self._running:
                     self._changed.clear()
                     await self._changed.wait()
-        if self._running:
+        if self._running and not self._is_headless:  # Ray would wait for the head
             self._kill()
 
     async def collect(self) -> None:
         """Wait for the last batches, and end the actors. What came is in place already."""
         await asyncio.to_thread(self._collect)
 
+    @property
+    def _is_headless(self) -> bool:
+        return self._head is not None and self._head.is_missing
+
+    def _why_stop(self) -> str:
+        """Return why workers need not be placed any more, or an empty text."""
+        if self._stopped:
+            return "the run was stopped while its workers were started"
+        return self._head.why_missing() if self._head is not None else ""
+
+    def _lose_head(self, line: str) -> None:
+        """End the run; called in another thread."""
+        with suppress(RuntimeError):  # the loop is closed: the run has ended
+            self._loop.call_soon_threadsafe(self._events.put_nowait, (0, RunError(line), ""))
+
     def _follow(self, made: Sequence[RayNode]) -> None:
         """Begin to pull what the workers of nodes send."""
-        loop = asyncio.get_running_loop()
 
         def tell(*event: Any) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
-                loop.call_soon_threadsafe(self._take, event)
+                self._loop.call_soon_threadsafe(self._take, event)
 
         for node in made:
             self._nodes.append(node)
@@ -184,7 +206,12 @@ class RayWorkers(Launcher):
                 node.join(self._lease)
                 with suppress(Exception):  # its node may be gone
                     ray.get(node.collector.close.remote(), timeout=1)
-        self._kill()
+        if self._head is not None:
+            self._head.end()
+        if self._is_headless:
+            disconnect_cluster()  # else Ray ends this process while its answers are scored
+        else:
+            self._kill()
         self._nodes = []
 
 

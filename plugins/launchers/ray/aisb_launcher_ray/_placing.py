@@ -24,7 +24,8 @@ LOOK_EVERY = 0.5
 class Placing:
     """Places workers on a cluster. `cpus`, `gpus` and `resources` are what Ray reserves for each.
 
-    `actors` are all that were made. `is_stopped` is asked while something is waited for.
+    `actors` are all that were made. `why_stop` is asked while something is waited for: it
+    returns why the workers are not needed any more, or an empty text.
     """
 
     cpus: float
@@ -33,7 +34,7 @@ class Placing:
     spread: Literal["SPREAD", "PACK"]
     lease: float
     start_within: float
-    is_stopped: Callable[[], bool]
+    why_stop: Callable[[], str]
     actors: list[Any] = field(default_factory=list)
 
     def start(self, jobs: Mapping[int, Job], *, check_all: bool) -> list[RayNode]:
@@ -160,8 +161,8 @@ class Placing:
         while waiting:
             left = max(0.0, min(LOOK_EVERY, deadline - time.monotonic()))
             _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=left)
-            if self.is_stopped():
-                raise RunError("the run was stopped while its workers were started")
+            if reason := self.why_stop():
+                raise RunError(reason)
             if time.monotonic() >= deadline:
                 break
         return waiting

@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,8 @@ class Machines:
     def __init__(self):
         from ray.cluster_utils import Cluster
 
-        self.cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
+        head = {**SMALL, "include_dashboard": False, "resources": {"head_pair": 1}}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {}
 
     def add(self, name, **resources):
@@ -59,6 +62,12 @@ class Machines:
 
     def kill_node(self, name):
         kill_all([self.raylet(name), *children_of(self.raylet(name))])
+
+    def kill_head(self):
+        """Kill everything on the head node: Ray's control service, its raylet and its workers."""
+        processes = self.cluster.head_node.all_processes
+        raylet = processes["raylet"][0].process.pid
+        kill_all([processes["gcs_server"][0].process.pid, raylet, *children_of(raylet)])
 
 
 class FarNode:
@@ -179,6 +188,13 @@ class Run:
             stderr=self._files[1],
         )  # fmt: skip
 
+    def copy(self, work):
+        """Return this run, which has ended, in another folder."""
+        shutil.copytree(self.work, work)
+        copied = copy(self)
+        copied.work = work
+        return copied
+
     @property
     def err(self):
         return (self.work / "err").read_text()
@@ -242,13 +258,27 @@ def cluster_settings():
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
-def machines(cluster_settings):
+@contextlib.contextmanager
+def cluster_of_three():
     started = Machines()
-    started.add("one", workers=8, node_pair=1, raylet_pair=1, far_pair=1)
-    started.add("two", workers=8)
-    yield started
-    started.cluster.shutdown()
+    try:
+        started.add("one", workers=8, head_pair=1, node_pair=1, raylet_pair=1, far_pair=1)
+        started.add("two", workers=8)
+        yield started
+    finally:
+        started.cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def machines(cluster_settings):
+    with cluster_of_three() as started:
+        yield started
+
+
+@pytest.fixture
+def another_cluster(cluster_settings):
+    """Starts a cluster that may lose its head, or that takes the place of one that did."""
+    return cluster_of_three
 
 
 @pytest.fixture(scope="session")
@@ -288,22 +318,24 @@ def ended_after():
 
 
 @pytest.fixture
-def begin(machines, mock, tmp_path):
-    """Begins a run in a folder of its own."""
+def begin(request, mock, tmp_path):
+    """Begins a run in a folder of its own, by default on the cluster that the tests of a module share."""
 
-    def begin(*words, folder="ray", url=mock.url, **more):
-        return Run(machines, url, tmp_path / folder, *words, **more)
+    def begin(*words, folder="ray", url=mock.url, cluster=None, **more):
+        cluster = cluster or request.getfixturevalue("machines")
+        return Run(cluster, url, tmp_path / folder, *words, **more)
 
     return begin
 
 
 @pytest.fixture
-def resume(machines, mock):
-    """Finishes a run that ended early, and shows that nothing was lost or asked twice."""
+def resume(mock):
+    """Finishes a run that ended early, here or on a cluster, and shows that nothing was lost or asked twice."""
 
-    def resume(run, *words, count):
+    def resume(run, *words, count, cluster=None):
         kept = run.records()
-        again = Run(machines, mock.url, run.work, *words, "--reuse", "latest", launcher="local")
+        launcher = "ray" if cluster else "local"
+        again = Run(cluster, mock.url, run.work, *words, "--reuse", "latest", launcher=launcher)
         again.end()
         records = again.records()
         assert len(records) == len(again.scores()) == count
