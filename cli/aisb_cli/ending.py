@@ -19,11 +19,10 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
     """
     for note in ended.notes:
         click.echo(note, err=True)
-    work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
-    resume = _resuming(ended, command, [*work, *flags])
+    resume = _resuming(ended, command, flags)
     failed = f"{ended.failed} failed"
     if command.mode in {"perf", "perf_viz"}:
-        again = shlex.join([*_command(), "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
+        again = ended.folder.command(f"{_command()} --mode perf_viz --reuse")
         stopped = "stopped, " if ended.is_stopped else ""
         click.echo(
             f"{stopped}{failed}; everything is in {ended.folder}; show it again with: {again}", err=True
@@ -37,16 +36,16 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
     return ended.exit_code
 
 
-def _command() -> list[str]:
+def _command() -> str:
     """Return the command that resumes a run: the one that is running, where it is another than `aisb`."""
     context = click.get_current_context(silent=True)
     name = context.find_root().info_name if context else None
-    return ["aisb", "run"] if name in (None, "aisb") else [str(name)]
+    return "aisb run" if name in (None, "aisb") else str(name)
 
 
 def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> str:
     """Return the command that resumes a run, and name what the user has to fill in."""
-    words = [*_command(), "--reuse", ended.folder.timestamp, *flags]
+    words = list(flags)
     if command.mode == "infer":
         words += ["--mode", "infer"]
     if command.data_dir is not None:
@@ -54,4 +53,5 @@ def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> 
     for key in ended.secret_settings:
         words += ["--set", f"{key}=…"]
     secrets = "\n  … stands for a secret, which the run folder does not keep: give it again"
-    return shlex.join(words) + (secrets if ended.secret_settings else "")
+    resume = " ".join([ended.folder.command(f"{_command()} --reuse"), shlex.join(words)]).rstrip()
+    return resume + (secrets if ended.secret_settings else "")

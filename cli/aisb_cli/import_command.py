@@ -92,7 +92,8 @@ def import_(
     try:
         ended = execute_run(command, plugins, choose_display(debug=False))
     except AisbError:
-        click.echo(f"the answers are imported; score them with: aisb score {folder}", err=True)
+        again = folder.command("aisb score")
+        click.echo(f"the answers are imported; score them with: {again}", err=True)
         raise
     return show_ending(ended, command) or int(importers.faults > 0)
 

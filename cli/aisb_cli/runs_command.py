@@ -243,7 +243,7 @@ def _few_blocks(one: RunInfo, blocks: list[list[str]]) -> Iterator[str]:
     for block in blocks[:8]:
         yield from block
     if len(blocks) > 8:
-        yield f"and {len(blocks) - 8} more: aisb runs show {one.folder.timestamp} --json"
+        yield f"and {len(blocks) - 8} more: {one.folder.command('aisb runs show --json')}"
 
 
 def _headlines(one: RunInfo) -> Iterator[str]:

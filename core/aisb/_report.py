@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -171,6 +172,13 @@ class FinishedRun:
             raise RunError(f"{folder} cannot be opened from a run that was not read from a folder")
         return self.source.open(folder)
 
+    def command(self, words: str) -> str:
+        """Return a command on this run for a shell: `words`, such as `aisb score`, followed by the run.
+
+        The run is its name, with `-w` and its work folder if that is not the default one.
+        """
+        return command_on(self.folder, words)
+
     def summary(self, suffix: str) -> Path:
         """Return the path of a summary file, `summary/summary_<timestamp><suffix>`, and create its folder."""
         file = self.folder / "summary" / f"summary_{self.timestamp}{suffix}"
@@ -195,6 +203,13 @@ class Reporter(ABC):
             NotImplementedError: this reporter supports one run at a time.
         """
         raise NotImplementedError
+
+
+def command_on(folder: Path, words: str) -> str:
+    """Return a command on the run in `folder` for a shell, as `FinishedRun.command` does."""
+    is_default = folder.parent.absolute() == Path("outputs/default").absolute()
+    work_dir = () if is_default else ("-w", str(folder.parent))
+    return shlex.join((*words.split(), folder.name or ".", *work_dir))
 
 
 def csv_cell(value: object) -> object:

@@ -145,13 +145,14 @@ def _check_kind(folder: RunFolder, mode: Mode, *, performance: bool) -> None:
     if performance and mode in SENDING_MODES:
         raise UsageError(
             f"{folder} is a performance run, which cannot be resumed: the rest would be measured under "
-            f"another load\n  show it again with --mode perf_viz --reuse {folder.timestamp}, score it with "
-            f"--mode eval --reuse {folder.timestamp}, or start a new one without --reuse"
+            f"another load\n  show it again with: {folder.command('aisb run --mode perf_viz --reuse')}\n"
+            f"  score it with: {folder.command('aisb score')}\n  or start a new one without --reuse"
         )
     if not performance and mode == "perf":
         raise UsageError(
             f"{folder} is not a performance run, and cannot become one\n  start one with --mode perf and "
-            f"without --reuse; --mode perf_viz --reuse {folder.timestamp} shows how fast this one was"
+            "without --reuse\n  show how fast this one was with: "
+            f"{folder.command('aisb run --mode perf_viz --reuse')}"
         )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aisb import FinishedRun
 from aisb._deprecated import Renamed
-from aisb._errors import AisbError, RunError
+from aisb._errors import AisbError, RunError, StorageError
 from aisb._plugins import Plugins
 from aisb_engine._faults import PluginFaults
 from aisb_engine._load.answering import answer_requests
@@ -104,7 +104,9 @@ def execute(
             save_config(folder, spec, again=False)
             manifest = Manifest.open(folder, plugins, asks=command.mode in SENDING_MODES)
             session = manifest.begin(command.words or command_line())
-        with _record_end(ended, faults, manifest, resumed=existing is not None):
+        with _record_end(
+            ended, faults, manifest, resumed=existing is not None, measured=spec.run.performance
+        ):
             graders = _graders(spec, folder, plugins, session) if command.mode in SCORING else None
             answers: dict[str, LoggedAnswers] = {}
             if graders is not None and command.mode == "all":
@@ -194,9 +196,12 @@ def _note_unsent(stage: InferenceStage) -> None:
 
 @contextmanager
 def _record_end(
-    ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, resumed: bool
+    ended: ExecutedRun, faults: PluginFaults, manifest: Manifest, *, resumed: bool, measured: bool
 ) -> Iterator[None]:
-    """Record in the manifest how the run in the block ended; remove its folder if nothing was sent."""
+    """Record in the manifest how the run in the block ended; remove its folder if nothing was sent.
+
+    `measured` marks a performance run, which cannot be resumed.
+    """
     folder = ended.folder
     ended.exit_code = DEFECT_EXIT_CODE  # the block replaces it when it ends normally
     try:
@@ -207,6 +212,8 @@ def _record_end(
             error.add_note(f"  {line}")
         if folder.has_log:
             error.add_note(f"the answers so far are kept in {folder}")
+            if isinstance(error, StorageError) and not measured:
+                error.add_note(f"resume with: {folder.command('aisb run --reuse')}")
         raise
     except (KeyboardInterrupt, asyncio.CancelledError):
         ended.exit_code = INTERRUPTED

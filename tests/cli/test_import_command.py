@@ -272,7 +272,7 @@ def test_an_imported_run_cannot_be_asked_again(tmp_path):
     aisb("import", lm_eval_gsm8k(tmp_path), cwd=tmp_path)
     refused = aisb("run", "--reuse", cwd=tmp_path, code=2)
     assert "nothing can be sent" in refused.stderr
-    assert "aisb score scores them again" in refused.stderr
+    assert "aisb score RUN scores them again" in refused.stderr
 
 
 def test_a_task_that_we_do_not_know_is_kept_and_the_way_to_grade_it_is_said(tmp_path):

@@ -340,7 +340,7 @@ def test_audit_and_compare_ask_no_judge(tmp_path, data, model, judge):
     code, _, err = aisb("audit", str(one), cwd=tmp_path)
     assert code == 2
     assert "the judge vllm-chat was not asked about every answer yet, and this command sends nothing" in err
-    assert f"complete the judging first, with aisb score {one}" in err
+    assert f"complete the judging first, with aisb score {one.name}" in err
 
 
 def test_outputs_from_anywhere_are_judged_and_what_is_said_is_kept_beside_them(tmp_path, data, judge):

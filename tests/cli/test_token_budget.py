@@ -49,10 +49,7 @@ def test_a_run_stops_at_its_budget_and_goes_on_with_a_larger_one(run, tmp_path):
         stopped = run(service, "--token-budget", "300")
         assert stopped.returncode == 4, stopped.stderr
         assert len(service.requests) == 3
-        assert (
-            "stopped: 300 tokens are used of 300 (--token-budget); go on with --reuse and a larger"
-            in stopped.stderr
-        )
+        assert "stopped: 300 tokens are used of 300 (--token-budget); resume with a larger" in stopped.stderr
         assert "7 of 10 requests have no answer yet" in stopped.stderr
         again = run(service, "--reuse")
         assert (again.returncode, len(service.requests)) == (

@@ -233,7 +233,7 @@ def test_a_run_shows_its_result_its_page_and_its_logs(page, view, names):
     assert f"summary/summary_{names[0]}.html" in text(page, "#pages")
     assert "logs/infer/sim/demo_gsm8k.out" in shown
     page.go(f"{view.url}#run/{names[1]}", f"document.querySelector('h2').innerText === '{names[1]}'")
-    assert f"aisb report {names[1]} --reporters html" in text(page, "#pages")
+    assert f"aisb report --reporters html {names[1]}" in text(page, "#pages")
 
 
 def test_two_runs_are_chosen_and_compared(page, names):

@@ -115,7 +115,7 @@ def test_a_broken_result_is_named_with_the_command_that_makes_it_again(tmp_path)
     with pytest.raises(RunError, match="is not a result") as raised:
         open_finished_run(folder)
     assert str(file) in str(raised.value)
-    assert "aisb run --mode eval --reuse 20261121_220301" in str(raised.value)
+    assert "aisb score 20261121_220301" in str(raised.value)
 
 
 @pytest.mark.parametrize(

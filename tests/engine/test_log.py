@@ -179,5 +179,5 @@ def test_a_write_that_does_not_fit_is_said_and_leaves_nothing_half_written(tmp_p
     )
     assert ended.stderr == ""
     assert f"the log {path} cannot be written: No space left on device" in ended.stdout
-    assert "all finished requests are kept; make room, then resume with --reuse" in ended.stdout
+    assert "all finished requests are kept; make room, then resume the run" in ended.stdout
     assert [record and record.prediction.sample_id for record in read_file(path)] == ["0", "2"]

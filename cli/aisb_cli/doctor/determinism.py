@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ TASK = "demo_gsm8k"
 REPEATS = 3
 REMEDY = (
     "batches of other sizes round otherwise, so answers of temperature 0 vary: aisb compare --noise {folder} "
-    "takes account of it, and params.num_return_sequences averages it out"
+    "RUN_A RUN_B takes account of it, and params.num_return_sequences averages it out"
 )
 
 
@@ -65,7 +66,7 @@ def _ask(
 
 
 def _findings(area: str, found: Determinism, folder: Path) -> Iterator[Finding]:
-    remedy = REMEDY.format(folder=folder)
+    remedy = REMEDY.format(folder=shlex.quote(str(folder)))
     if found.failed:
         yield Finding(
             area, "failures", "note", f"{found.failed} requests failed and are left out", "see the log"
@@ -88,4 +89,6 @@ def _findings(area: str, found: Determinism, folder: Path) -> Iterator[Finding]:
         f"load; accuracy {alone} alone, {loaded} under load"
     )
     yield Finding(area, "score", "note" if found.flips else "ok", text, remedy if found.flips else "")
-    yield Finding(area, "kept", "ok", f"{folder}, for aisb compare --noise")
+    yield Finding(
+        area, "kept", "ok", f"{folder}, for: aisb compare --noise {shlex.quote(str(folder))} RUN_A RUN_B"
+    )

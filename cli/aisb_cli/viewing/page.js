@@ -221,25 +221,25 @@ async function comparePage(asked, mine) {
   catch (error) { if (mine === shown) waiting.replaceWith(el("p", { class: "error" }, error.message)); return; }
   if (mine !== shown) return;
   const notes = [...told.alone, ...told.grades.flatMap((one) => [...one.unequal, ...one.notes].map((line) => `${one.task}: ${line}`))];
-  waiting.replaceWith(el("div", { id: "compared" }, notes.length ? el("ul", {}, notes.map((line) => el("li", { class: "dim" }, line))) : "", grades(told.grades), speeds(told.speeds)));
+  waiting.replaceWith(el("div", { id: "compared" }, notes.length ? el("ul", {}, notes.map((line) => el("li", { class: "dim" }, line))) : "", grades(told.grades, told.command), speeds(told.speeds)));
 }
 
-function grades(found) {
+function grades(found, command) {
   if (!found.length) return "";
   const numbers = ["n", "A", "B", "B − A", "95 %", "p"].map((name) => [name, "number"]);
   const rows = found.map((one) => [one.task, one.model_a === one.model_b ? one.model_a : `${one.model_a} / ${one.model_b}`, one.samples,
     one.a.toFixed(2), one.b.toFixed(2), signed(one.difference), `[${signed(one.low)}, ${signed(one.high)}]`,
     one.corrected < 0.001 ? "< 0.001" : one.corrected.toFixed(3), el("span", { class: one.verdict }, one.verdict === "tie" ? "tie" : `B ${one.verdict}`)]);
   return el("div", {}, table(["task", "models", ...numbers, "verdict"], rows),
-    found.flatMap((one) => [["got better", one.gained], ["got worse", one.lost]].map(([words, flips]) => flipped(`${one.task}: ${flips.count} ${words}`, flips))));
+    found.flatMap((one) => [["got better", one.gained], ["got worse", one.lost]].map(([words, flips]) => flipped(`${one.task}: ${flips.count} ${words}`, flips, command))));
 }
 
-function flipped(title, flips) {
+function flipped(title, flips, command) {
   if (!flips.count) return el("p", { class: "flips dim" }, title);
   const answer = (one, side) => `${one[side] ?? "–"} (${one[`outcome_${side}`]})`;
   return el("details", {}, el("summary", {}, title),
     table(["sample", "right", "A", "B"], flips.first.map((one) => [one.id, one.target ?? "–", answer(one, "a"), answer(one, "b")])),
-    flips.count > flips.first.length ? el("p", { class: "dim" }, `the first ${flips.first.length}; aisb compare --json has all of them`) : "");
+    flips.count > flips.first.length ? el("p", { class: "dim" }, `the first ${flips.first.length}; ${command} has all of them`) : "");
 }
 
 function speeds(found) {

@@ -60,7 +60,7 @@ class RunReader:
                 for path in sorted(folder.path.glob(pattern))
                 if path.is_file() and not path.name.startswith(".")
             ],
-            "make_page": f"aisb report {folder.timestamp} --reporters html",
+            "make_page": folder.command("aisb report --reporters html"),
             "has_reporter": _installed("aisb-reporter-html"),
         }
 
@@ -82,9 +82,14 @@ class RunReader:
         )
         pairs, alone = pair_up(left, right, model_a=model_a, model_b=model_b)
         graded, speeds = asyncio.run(compare_runs([left], [right], pairs, self._plugins))
+        words = ["aisb compare --json", *([a] if a != b else [])]
+        words += [
+            f"{flag} {model}" for flag, model in (("--model-a", model_a), ("--model-b", model_b)) if model
+        ]
         return {
             "a": a,
             "b": b,
+            "command": right.folder.command(" ".join(words)),
             "alone": alone,
             "grades": [_grades(one) for one in graded],
             "speeds": [asdict(one) for one in speeds],

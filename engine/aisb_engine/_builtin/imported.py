@@ -40,5 +40,5 @@ def imported_error(source: str) -> UsageError:
     """Return the error for sending requests to imported answers."""
     return UsageError(
         f"these answers were imported from {source or 'another tool'}: nothing can be sent\n"
-        "  aisb score scores them again; to send requests, start a new run with --models"
+        "  aisb score RUN scores them again; to send requests, start a new run with --models"
     )

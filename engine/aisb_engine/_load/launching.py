@@ -11,6 +11,7 @@ from typing import Any
 
 from aisb._errors import AisbError, RunError, ServiceError, StorageError
 from aisb._plugins import Component
+from aisb._report import command_on
 from aisb._running import Launcher
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
 from aisb_engine._load.handing_out import Replies, SharedRequests, shared_requests
@@ -159,8 +160,8 @@ class LaunchedSubtask:
         is_left = lost.shared is not None and lost.shared.takes_back and not lost.shared.is_over
         if is_left or (lost.unasked and not self.is_measured):
             raise RunError(
-                "workers were lost, and what they had could not all be asked again: "
-                "aisb run --reuse asks the rest"
+                "workers were lost, and what they had could not all be asked again: ask the rest with: "
+                f"{command_on(self._jobs[0].folder.parents[2], 'aisb run --reuse')}"
             )
 
     async def _lose(self, lost: LostWorkers, number: int, how: str, *, is_last: bool) -> None:

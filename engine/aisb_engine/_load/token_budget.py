@@ -47,7 +47,7 @@ class TokenBudget:
         if self.used >= self.limit:
             return (
                 f"{self.used:,} tokens are used of {self.limit:,} (--token-budget); "
-                "go on with --reuse and a larger budget"
+                "resume with a larger budget"
             )
         return ""
 

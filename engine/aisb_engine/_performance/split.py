@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 from aisb._errors import RunError
+from aisb._report import command_on
 from aisb_engine._load.capacity import cores
 
 T = TypeVar("T")
@@ -26,10 +27,14 @@ MAX_PROCESSES = 8
 
 
 class Split:
-    """Worker processes that compute in parallel. Each has a `state` that is kept between calls."""
+    """Worker processes that compute in parallel. Each has a `state` that is kept between calls.
 
-    def __init__(self, count: int) -> None:
+    `again` is the command that computes everything again, for the error if a process ends early.
+    """
+
+    def __init__(self, count: int, again: str = "aisb run --mode perf_viz --reuse RUN") -> None:
         self.count = count
+        self._again = again
         self._processes = [
             subprocess.Popen(
                 [sys.executable, "-P", "-m", "aisb_engine._performance.split"],
@@ -71,7 +76,7 @@ class Split:
             how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
             raise RunError(
                 f"a process that computed a part of the log ended {how}; the log is not damaged\n"
-                "  is there enough memory? then compute it again: aisb run --mode perf_viz --reuse RUN"
+                f"  is there enough memory? then compute it again: {self._again}"
             ) from error
         return answer
 
@@ -84,7 +89,8 @@ def split_for(folder: Path) -> Iterator[Split | None]:
     if size < LARGE or count < 2:
         yield None
         return
-    split = Split(count)
+    run = folder.parents[2]  # the log folder is log/<model>/<task> of the run
+    split = Split(count, command_on(run, "aisb run --mode perf_viz --reuse"))
     try:
         yield split
     finally:

@@ -54,8 +54,8 @@ class LogWriter:
             os.lseek(self._file, self._end, os.SEEK_SET)
             raise StorageError(
                 f"the log {self.path} cannot be written: {error.strerror}\n"
-                f"  all finished requests are kept; make room, then resume with --reuse (a performance "
-                "run: start it anew)"
+                "  all finished requests are kept; make room, then resume the run (a performance run: start "
+                "it anew)"
             ) from error
         self._end += written
 

@@ -104,7 +104,8 @@ def read_samples(folder: RunFolder, model: str, task: str) -> LoggedSamples:
             f"{task} was never run with {model} in {folder}; run it first (--mode all or infer)"
         ) from None
     except (OSError, EOFError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {error}; run the subtask again with --reuse") from error
+        again = folder.command("aisb run --reuse")
+        raise RunError(f"{path} is damaged: {error}; run the subtask again with: {again}") from error
     asked = [
         RenderedSample(
             Sample(r["id"], r["fields"], r["target"], tuple(r["choices"]), r["group"], r.get("cluster")),

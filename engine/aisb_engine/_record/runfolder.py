@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 from aisb._deprecated import Renamed
 from aisb._errors import RunError, StorageError
-from aisb._report import write_file
+from aisb._report import command_on, write_file
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
 _LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
@@ -37,6 +38,10 @@ class RunFolder:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def command(self, words: str) -> str:
+        """Return a command on this run for a shell: `words`, such as `aisb score`, followed by the run."""
+        return command_on(self.path, words)
 
     @classmethod
     def create(cls, work_dir: Path, now: datetime) -> RunFolder:
@@ -109,7 +114,8 @@ class RunFolder:
     def how_to_import(self) -> str:
         """What a user can do with a folder of another tool."""
         if (self.path / "predictions").is_dir():
-            return f"{self.path} was not written by aisb; aisb import {self.path} scores the answers in it"
+            command = f"aisb import {shlex.quote(str(self.path))}"
+            return f"{self.path} was not written by aisb; score the answers in it with: {command}"
         return f"{self.path} was not written by aisb, so it can be neither resumed nor shown"
 
     @property
@@ -230,7 +236,8 @@ class RunFolder:
             file = path.open("a+")
         except OSError as error:
             raise StorageError(
-                f"{self.path} cannot be written: {error.strerror}; it can still be read, as by aisb runs show"
+                f"{self.path} cannot be written: {error.strerror}; "
+                f"it can still be read, as by {self.command('aisb runs show')}"
             ) from error
         with file:
             try:

@@ -44,7 +44,7 @@ def read_scores(folder: RunFolder, model: str, task: str) -> list[GradedAnswer] 
         return [_verdict(orjson.loads(line)) for line in path.read_bytes().splitlines()]
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(
-            f"{path} is damaged: {error}\n  score the run again: aisb score {folder.timestamp}"
+            f"{path} is damaged: {error}\n  score the run again: {folder.command('aisb score')}"
         ) from error
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aisb._plugins import Plugins
 
 ModelAndTask = tuple[str, str]
+RESULTS = "results/*/*.json"
 
 
 def open_finished_run(
@@ -53,7 +54,7 @@ def open_finished_run(
     config = _read_config(files.config)
     found = {
         (result.model, result.task): result
-        for result in map(_read_result, sorted(files.own_files.glob("results/*/*.json")))
+        for result in (_read_result(files, file) for file in sorted(files.own_files.glob(RESULTS)))
     }
     requested = [(pair["model"], pair["task"]) for pair in config.get("subtasks", ())]
     tasks = config.get("tasks", {})
@@ -258,19 +259,17 @@ def _read_config(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _read_result(file: Path) -> Result:
+def _read_result(files: RunFolder, file: Path) -> Result:
     try:
-        return _result(file, json.loads(file.read_bytes()))
+        return _result(files, file, json.loads(file.read_bytes()))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        timestamp = file.parents[2].resolve().name
         raise RunError(
-            f"{file} is not a result: {reason}\n"
-            f"  score the run again: aisb run --mode eval --reuse {timestamp}"
+            f"{file} is not a result: {reason}\n  score the run again: {files.command('aisb score')}"
         ) from error
 
 
-def _result(file: Path, data: Mapping[str, Any]) -> Result:
+def _result(files: RunFolder, file: Path, data: Mapping[str, Any]) -> Result:
     known = ("name", "value", "low", "high", "unit", "count", "group", "better")
     bounds = data.get("bounds")
     error = data.get("first_error")
@@ -297,14 +296,14 @@ def _result(file: Path, data: Mapping[str, Any]) -> Result:
         merge=data.get("merge", False),
         faults=tuple(data.get("faults", ())),
         trial=tuple(data.get("trial", ())),
-        doubts=tuple(_doubts(data)),
+        doubts=tuple(_doubts(data, files.command("aisb audit"))),
     )
 
 
-def _doubts(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield reasons why the headline of a result may be inaccurate."""
+def _doubts(data: Mapping[str, Any], audit: str) -> Iterator[str]:
+    """Yield reasons why the headline of a result may be inaccurate; `audit` is the command to check them."""
     if found := data.get("disputed"):
         yield (
             f"{found['by']} reads {found['answers']:,} of {found['read']:,} answers differently, "
-            f"which could change the score by {found['move']:.1f} points: check them with aisb audit"
+            f"which could change the score by {found['move']:.1f} points: check them with: {audit}"
         )

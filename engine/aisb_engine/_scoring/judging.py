@@ -394,6 +394,6 @@ def judging_of(
         folder.judge_log(name),
         answer_requests=answer_requests,
         session=session,
-        again=f"aisb score {folder}",
+        again=folder.command("aisb score"),
         wait=spec.run.wait,
     )

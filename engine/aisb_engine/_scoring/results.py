@@ -112,7 +112,7 @@ async def score_run(
                     scored.notes.append(
                         f"  the first failure: {judging.progress.first_failure}\n"
                         f"  see {judging.log_file}; ask the missing questions with: "
-                        f"aisb score {folder}"
+                        f"{folder.command('aisb score')}"
                     )
     return scored
 

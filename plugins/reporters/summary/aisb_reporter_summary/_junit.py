@@ -64,7 +64,7 @@ def _answers(run: FinishedRun, result: Result) -> Iterator[Test]:
     if not scores and result.predictions and not result.faults:
         raise RunError(
             f"{run.folder} has no verdicts on single answers of {result.model} on {result.task}\n"
-            f"  score it again: aisb score {run.timestamp}"
+            f"  score it again: {run.command('aisb score')}"
         )
     yield from map(_answer, scores)
 

@@ -24,7 +24,7 @@ REMEDIES: dict[Outcome, str] = {
     "truncated": "ask for longer answers with --max-out-len",
     "unparsed": "look at them with --dump-eval-details",
     "refused": "look at them with --dump-eval-details",
-    "error": "ask for them again with --reuse",
+    "error": "ask for them again with: {resume}",
 }
 GRADED_BADLY = "their answers are there, and could not be graded: look at them with --dump-eval-details"
 
@@ -204,21 +204,22 @@ def _notes(table: Sequence[TableRow]) -> Iterator[str]:
 
 def warnings(run: FinishedRun) -> Iterator[str]:
     """Yield what a reader must know before believing a number."""
+    resume = run.command("aisb run --reuse")
     for result in run.results:
         share = result.unclear / result.predictions if result.predictions else 0
         if share > UNCLEAR_SHARE:
             counts = {outcome: result.outcomes[outcome] for outcome in REMEDIES if result.outcomes[outcome]}
             most = max(counts, key=lambda outcome: counts[outcome])
             found = ", ".join(f"{outcome} {count}" for outcome, count in counts.items())
+            remedy = REMEDIES[most] if most != "error" or result.failed else GRADED_BADLY
             yield (
                 f"warning: {result.task} · {result.model}: {100 * share:.1f} % unclear ({found}): "
-                f"{REMEDIES[most] if most != 'error' or result.failed else GRADED_BADLY}"
-                f"{_where(result)}"
+                f"{_where(result)}{remedy.format(resume=resume)}"
             )
         if result.trial:
             yield (
                 f"warning: {result.task} · {result.model}: scored by other rules than the task's own "
-                f"({', '.join(result.trial)}); aisb score {run.timestamp} scores by its own"
+                f"({', '.join(result.trial)}); score it by its own with: {run.command('aisb score')}"
             )
         for fault in result.faults:
             yield f"warning: {result.task} · {result.model}: {fault}"
@@ -227,7 +228,7 @@ def warnings(run: FinishedRun) -> Iterator[str]:
         if result.not_sent:
             yield (
                 f"warning: {result.task} · {result.model}: {result.not_sent} requests not sent yet: "
-                "resume with --reuse"
+                f"resume with: {resume}"
             )
     for one in performances(run):
         if one.certificate.verdict != "VALID":
@@ -236,22 +237,24 @@ def warnings(run: FinishedRun) -> Iterator[str]:
     for model, task in () if run.is_performance else run.unscored:
         why = run.manifest.get("tasks", {}).get(task, {}).get("not_asked")
         left = unsent_requests(run).get((model, task), 0)
-        asked = f"; {left} requests not sent yet: resume with --reuse" if left else ""
+        asked = f"; {left} requests not sent yet: resume with: {resume}" if left else ""
         yield f"warning: {task} · {model}: no result" + (
             f": {why}" if why else asked or f"; logs/infer/{model}/{task}.out says why"
         )
 
 
 def _where(result: Result) -> str:
-    """Name the first request that failed, and the log that says why."""
+    """Name the first request that failed, and the log that says why, before the remedy."""
     if result.first_error is None:
         return ""
-    return "; the first error is request {}; log: {}".format(*result.first_error)
+    return "the first error is request {}; log: {}; ".format(*result.first_error)
 
 
 def _folded(line: str, width: int) -> list[str]:
-    """Break a line over several, but never inside an interval or between a word and its number."""
-    glued = re.sub(r" (?=[\d[%])", "\N{NO-BREAK SPACE}", line)
+    """Break a line over several, but never in a command, in an interval, or between a word and its number."""
+    text, colon, command = line.partition(": aisb ")
+    glued = re.sub(r" (?=[\d[%])", "\N{NO-BREAK SPACE}", text)
+    glued += colon[:2] + (colon[2:] + command).replace(" ", "\N{NO-BREAK SPACE}")
     folded = textwrap.wrap(
         glued, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )

@@ -194,15 +194,16 @@ def test_a_headline_that_another_extractor_could_move_is_doubted(folder):
     (warning,) = " ".join(written.read_text("utf-8").split()).split("warning: ")[1:]
     assert warning == (
         "demo_gsm8k · a: boxed reads 12 of 400 answers differently, which could change the score by 2.2 points: "
-        "check them with aisb audit"
+        f"check them with: aisb audit {folder.name} -w {folder.parent}"
     )
 
 
 def test_what_an_interrupted_run_did_not_ask_is_told(folder):
     put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, not_asked_yet=62)
     (written,) = Text(show=False).report(open_finished_run(folder))
-    last = written.read_text("utf-8").splitlines()[-1]
-    assert last == "warning: demo_gsm8k · a: 62 requests not sent yet: resume with --reuse"
+    *_, warning, command = written.read_text("utf-8").splitlines()
+    assert warning == "warning: demo_gsm8k · a: 62 requests not sent yet: resume with:"
+    assert command.strip() == f"aisb run --reuse {folder.name} -w {folder.parent}"
 
 
 def test_a_pipe_in_a_name_does_not_break_the_markdown_table(folder):

@@ -109,7 +109,7 @@ def test_answers_that_need_a_judge_are_kept_and_the_command_that_scores_them_is_
 ) -> None:
     said = aisb("import", str(write_predictions("hle", ["7"], "7")), "-w", "imported", code=2).err
     (run,) = Path("imported").iterdir()
-    assert f"the answers are imported; score them with: aisb score {run}" in said
+    assert f"the answers are imported; score them with: aisb score {run.name} -w {run.parent}" in said
     assert "--judge NAME" in said
 
 
@@ -120,7 +120,7 @@ def test_reuse_of_a_folder_of_aisbench_says_aisb_import(ais_bench, work: Path, w
     if words[-1] == "20250628_000000":
         assert "there is no run in outputs/default yet" in said  # the folder is none
     else:
-        assert f"aisb import outputs/default/{TIME} scores the answers in it" in said
+        assert f"score the answers in it with: aisb import outputs/default/{TIME}" in said
 
 
 def test_reuse_of_a_performance_run_of_aisbench_says_that_it_is_none_of_ours(ais_bench, work: Path) -> None:

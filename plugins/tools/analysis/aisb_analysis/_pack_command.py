@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -46,5 +47,5 @@ def pack(context: click.Context, which: str, output: Path | None, work_dir: Path
         click.echo(note, err=True)
     click.echo(f"{made.path}: {made.files} files, {made.path.stat().st_size / 1e6:.1f} MB")
     click.echo(f"sha256 {made.sha256}")
-    click.echo(f"check it with: aisb verify {made.path}")
+    click.echo(f"check it with: {shlex.join(['aisb', 'verify', str(made.path)])}")
     return 0

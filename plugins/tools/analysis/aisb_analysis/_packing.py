@@ -127,7 +127,8 @@ def _refuse_trials(run: OpenedRun) -> None:
         if trial := read_run_json(path).get("trial"):
             raise RunError(
                 f"{path} was last scored by other rules on trial ({', '.join(trial)}), which nobody could "
-                f"compute again from the run\n  score it by its own rules first: aisb score {run.folder}"
+                "compute again from the run\n  score it by its own rules first: "
+                f"{run.folder.command('aisb score')}"
             )
 
 

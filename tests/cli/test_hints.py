@@ -1,0 +1,149 @@
+"""Every command that a message or a report names is a real one, and finds its run in any work folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from forked import run_forked
+
+from aisb_cli.invocation import Invocation
+from aisb_cli.main import cli
+from aisb_cli.viewing.reading import RunReader
+from aisb_engine import RunFolder
+
+WORK = "my runs"
+"""A work folder that must be quoted."""
+END = re.compile(r'; |",?$|\*\*$')
+"""What ends a command: further words, or the form of a JSON or Markdown file."""
+SETTINGS = {"COLUMNS": "200"}
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def aisb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs `aisb` in an empty folder, and returns everything that it prints."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str, code: int = 0) -> str:
+        ended = run_forked([sys.executable, "-m", "aisb_cli.main", *words], capture_output=True, text=True)
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == code, said
+        return str(said)
+
+    return run
+
+
+def hints(text: str) -> Iterator[str]:
+    """Yield the commands on runs in a text; a name in capitals, as in `aisb score RUN`, is for the user."""
+    names = "|".join(cli.list_commands(click.Context(cli)))
+    for line in text.splitlines():
+        for found in re.finditer(rf"\baisb (?:{names})\b.*", line):
+            yield END.split(found[0])[0].strip()
+
+
+def leaf(words: list[str]) -> click.Context:
+    """Parse a command line as the command does; return the context of the command that would run."""
+    program, *rest = words
+    assert program == "aisb"
+    context = cli.make_context("aisb", rest, obj=Invocation())
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None, words
+        assert name is not None, words
+        command, context = found, found.make_context(name, list(rest), parent=context)
+    return context
+
+
+def check(text: str, *, at_least: int = 1) -> list[str]:
+    """Parse every hint of a text, and find the runs that they name; return the hints."""
+    found = list(dict.fromkeys(hints(text)))
+    assert len(found) >= at_least, text
+    for hint in found:
+        with leaf(shlex.split(hint)) as context:
+            given = context.params
+            for name in filter(None, (given.get("which"), given.get("reuse"), *given.get("runs", ()))):
+                folder = RunFolder.find(given["work_dir"], str(name))
+                assert folder.config.exists(), hint
+    return found
+
+
+def only_run(work: str = WORK) -> Path:
+    (run,) = Path(work).iterdir()
+    return run
+
+
+SIM = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "4")
+FAILING = ("--set", 'model.faults=["status-500@1"]', "--set", "load.retries=0")
+
+
+def test_a_run_with_failures_names_the_command_that_asks_again(aisb: Run) -> None:
+    said = aisb(*SIM, *FAILING, "-w", WORK, "--reporters", "text,json,markdown,html", code=1)
+    resume = f"aisb run --reuse {only_run().name} -w 'my runs'"
+    assert set(check(said)) == {resume}
+    for file in only_run().glob("summary/*"):
+        if file.suffix in {".txt", ".md", ".json"}:
+            assert set(check(file.read_text())) == {resume}, file
+    assert "4/4 finished, 0 failed" in aisb(*shlex.split(resume)[1:], "--set", "model.faults=[]")
+
+
+def test_a_run_in_the_usual_folder_is_named_by_its_time_alone(aisb: Run) -> None:
+    said = aisb(*SIM, *FAILING, code=1)
+    assert check(said) == [f"aisb run --reuse {only_run('outputs/default').name}"]
+
+
+def test_a_run_that_is_resumed_by_its_path_is_named_with_its_work_folder(aisb: Run) -> None:
+    aisb(*SIM, *FAILING, "-w", WORK, code=1)
+    said = aisb("run", "--reuse", str(only_run()), "--mode", "viz", "--reporters", "text")
+    assert f"aisb run --reuse {only_run().name} -w 'my runs'" in check(said)
+
+
+def test_the_refusals_of_a_performance_run_name_what_works(aisb: Run) -> None:
+    said = aisb(*SIM, "--mode", "perf", "-w", WORK)
+    run = only_run().name
+    (again,) = check(said)
+    assert again == f"aisb run --mode perf_viz --reuse {run} -w 'my runs'"
+    assert "certificate" in aisb(*shlex.split(again)[1:])
+    refused = aisb("run", "--reuse", "-w", WORK, code=2)
+    assert check(refused) == [again, f"aisb score {run} -w 'my runs'"]
+    assert "accuracy" in aisb(*shlex.split(check(refused)[1])[1:])
+
+
+def test_messages_on_a_scored_run_name_commands_that_work(aisb: Run) -> None:
+    aisb(*SIM, "-w", WORK)
+    run = only_run()
+    score = f"aisb score {run.name} -w 'my runs'"
+    assert check(aisb("run", "--mode", "perf", "--reuse", "-w", WORK, code=2)) == [
+        f"aisb run --mode perf_viz --reuse {run.name} -w 'my runs'"
+    ]
+    trial = aisb("score", "latest", "-w", WORK, "--set", 'task.postprocess=[{use="last-line"}]')
+    assert check(trial) == [score]
+    assert check(aisb("pack", str(run), code=2)) == [score]
+    (scores,) = run.glob("results/*/*_scores.jsonl")
+    scores.write_text("damaged\n")
+    damaged = aisb("report", run.name, "-w", WORK, "--reporters", "junit", code=1)
+    assert score in check(damaged + (run / "logs/plugins.log").read_text(), at_least=1)
+    (result,) = run.glob("results/*/demo_gsm8k.json")
+    result.write_text("{}")
+    assert check(aisb("report", run.name, "-w", WORK, code=2)) == [score]
+    aisb(*shlex.split(score)[1:])
+    packed = aisb("pack", str(run), "-o", "my run.capsule")
+    (verify,) = check(packed)
+    assert verify == "aisb verify 'my run.capsule'"
+    aisb(*shlex.split(verify)[1:])
+
+
+def test_the_page_of_runs_names_commands_that_work(aisb: Run) -> None:
+    aisb(*SIM, "-w", WORK)
+    name = only_run().name
+    reading = RunReader(Path(WORK), lambda: Invocation().load_plugins(quiet=True))
+    assert check(reading.run(name)["make_page"]) == [f"aisb report --reporters html {name} -w 'my runs'"]
