@@ -125,20 +125,18 @@ def call_hooks(name: str, module: object, hooks: Collection[str]) -> Iterator[tu
         manager.register(module, name)
     except pluggy.PluginValidationError as error:
         raise Broken(" ".join(str(error).split())) from error
-    callers = manager.get_hookcallers(module)
-    if not callers:
+    found = manager.get_hookcallers(module)
+    if not found:
         module_name = getattr(module, "__name__", type(module).__name__)
         raise Broken(f"{module_name} has no function that is marked with @hookimpl")
-    for caller in callers:
-        if not caller.has_spec():
-            raise Broken(
-                f"{caller.name} is not a hook{did_you_mean(caller.name, (*HOOKS, CONFIGS, COMMANDS))}"
-            )
-        if caller.name not in hooks:
-            group = COMMANDS_GROUP if caller.name == COMMANDS else hookspecs.PROJECT
-            raise Broken(f"{caller.name} belongs in a module with an entry point in the group {group}")
-        for impl in caller.get_hookimpls():
-            yield caller.name, _call(caller.name, impl)
+    for hook in found:
+        if not hook.has_spec():
+            raise Broken(f"{hook.name} is not a hook{did_you_mean(hook.name, (*HOOKS, CONFIGS, COMMANDS))}")
+        if hook.name not in hooks:
+            group = COMMANDS_GROUP if hook.name == COMMANDS else hookspecs.PROJECT
+            raise Broken(f"{hook.name} belongs in a module with an entry point in the group {group}")
+        for impl in hook.get_hookimpls():
+            yield hook.name, _call(hook.name, impl)
 
 
 def _check_marks(manager: pluggy.PluginManager, module: object, hooks: Iterable[str]) -> None:
