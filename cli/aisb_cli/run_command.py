@@ -146,7 +146,7 @@ def _refuse_python(path: Path) -> None:
     multiple=True,
     metavar="NAME…",
     shell_complete=complete_tasks,
-    help="Tasks: NAME[:variant][:field=value+value].",
+    help="Tasks: NAME[:variant][:field=value+value], or a data file.",
 )
 @click.option("-m", "--mode", type=Mode(), default="all", help=f"{', '.join(MODES)} [default: all].")
 @click.option("-s", "--search", is_flag=True, help="Print the file of each name; run nothing.")
@@ -364,10 +364,10 @@ def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
         run_table["reporter_options"] = {"performance": options}
     if flags["debug"]:
         run_table["max_num_workers"] = 1
-    own = own_tasks(flags, file)
+    names, own = own_tasks(flags, file)
     asked = RunInput(
         models=flags["models"],
-        datasets=[*flags["datasets"], *own],
+        datasets=names,
         tasks=own,
         file=file,
         options=given(

@@ -11,6 +11,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
+from aisb_cli.own_data_options import column_options, named_columns
 from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
@@ -77,22 +78,28 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
 @click.option(
     "--sample", "count", type=click.IntRange(min=0), default=0, metavar="N", help="Render N prompts."
 )
+@column_options
 @shared.data_dir
 @shared.as_json
 @click.pass_context
-def show_command(context: click.Context, name: str, count: int, data_dir: Path | None, as_json: bool) -> int:
+def show_command(
+    context: click.Context, /, name: str, *, count: int, data_dir: Path | None, as_json: bool, **columns: Any
+) -> int:
     """Show a task: its prompt, how it is graded, and where its data comes from.
 
-    NAME may have a variant: gsm8k:zero-shot. With --sample 3 its first three prompts are rendered.
+    NAME may have a variant: gsm8k:zero-shot. It may also be a data file. With --sample 3 its first three
+    prompts are rendered.
 
     \b
       aisb tasks show gsm8k:zero-shot --sample 3
     """  # noqa: D301 - \b is for click
-    from aisb_engine import BrokenRow, Catalog, DataFolders, Resolver, RunInput, preview_requests
+    from aisb_engine import BrokenRow, Catalog, DataFolders, Resolver, RunInput, own_tasks, preview_requests
 
     plugins = shared.load_plugins(context)
+    catalog = Catalog(plugins)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
-    task = Resolver(plugins, Catalog(plugins), RunInput(file=file)).show(name)
+    (name,), own = own_tasks([name], catalog, columns=named_columns(**columns))
+    task = Resolver(plugins, catalog, RunInput(file=file, tasks=own)).show(name)
     requests = preview_requests(task, plugins, DataFolders.default(data_dir), count) if count else []
     code = 1 if any(isinstance(request, BrokenRow) for request in requests) else 0
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
@@ -125,6 +132,7 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
     metavar="TASK",
     help="Task file to write [default: FILE with .toml].",
 )
+@column_options
 @click.option("--data-type", metavar="TYPE", help="mcq, qa or media [default: found by its columns].")
 @click.option("--infer-method", metavar="METHOD", help="gen, or ppl: compare the options' likelihood.")
 @click.option(
@@ -134,6 +142,7 @@ def show_command(context: click.Context, name: str, count: int, data_dir: Path |
 @click.pass_context
 def new_command(
     context: click.Context,
+    /,
     data: Path,
     *,
     output: Path | None,
@@ -141,14 +150,16 @@ def new_command(
     infer_method: str | None,
     meta_path: Path | None,
     force: bool,
+    **columns: Any,
 ) -> None:
-    """Write a task file for the .jsonl or .csv file FILE, ready to run.
+    """Write a task file for the .jsonl, .json, .csv or .parquet file FILE, ready to run.
 
     \b
     The columns determine the type of its rows:
       question, A, B, …, answer       multiple choice (mcq)
       question, answer                an open question (qa)
       type, path, question, answer    a question on an image, audio, video (media)
+    Other usual names of columns are known; --question, --answer and --choices name any.
 
     \b
       aisb tasks new my-questions.csv
@@ -166,7 +177,13 @@ def new_command(
     shared.refuse_existing(output, force=force)
     grading = Catalog(shared.load_plugins(context)).grading
     table = own_task(
-        data, grading, data_type=data_type, method=infer_method, meta=meta_path, beside=output.parent
+        data,
+        grading,
+        data_type=data_type,
+        method=infer_method,
+        meta=meta_path,
+        beside=output.parent,
+        columns=named_columns(**columns),
     )
     text = NEW_HEAD + tomli_w.dumps(table, multiline_strings=True)
     output.write_text(text, encoding="utf-8")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from aisb_engine._commands import DeclaredCommand, DeclaredCommands, duplicate_command_error
     from aisb_engine._data.datafiles import DataFolders
     from aisb_engine._data.loading import LoadedSamples, load_samples, takes_files
-    from aisb_engine._data.own import own_task
+    from aisb_engine._data.own import is_data_file, own_task, own_tasks
+    from aisb_engine._data.own_columns import OwnColumns
     from aisb_engine._data.places import locate as locate_data
     from aisb_engine._data.prompts import Renderer
     from aisb_engine._data.samples import BrokenRow, SampleMaker
@@ -131,6 +132,7 @@ _PLACES = {
     "Objective": "aisb_engine._performance.objectives:Objective",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
     "Option": "aisb._options:Option",
+    "OwnColumns": "aisb_engine._data.own_columns:OwnColumns",
     "Phase": "aisb_engine._progress:Phase",
     "PluginFaults": "aisb_engine._faults:PluginFaults",
     "PluginInfo": "aisb._discovery:PluginInfo",
@@ -177,6 +179,7 @@ _PLACES = {
     "inspect_log": "aisb_engine._record.log:inspect_log",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_contested": "aisb_engine._scoring.second_readings:is_contested",
+    "is_data_file": "aisb_engine._data.own:is_data_file",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
     "judge_objectives": "aisb_engine._performance.objectives:judge_objectives",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
@@ -193,6 +196,7 @@ _PLACES = {
     "open_run": "aisb_engine._readback:open_run",
     "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
     "own_task": "aisb_engine._data.own:own_task",
+    "own_tasks": "aisb_engine._data.own:own_tasks",
     "parse_goodput": "aisb_engine._performance.objectives:request_limits",
     "parse_objectives": "aisb_engine._performance.objectives:parse_objectives",
     "parse_run_objectives": "aisb_engine._performance.objectives:run_objectives",
@@ -276,6 +280,7 @@ __all__ = [
     "OpenedRun",
     "Option",
     "OutcomeCounts",
+    "OwnColumns",
     "Phase",
     "PluginFaults",
     "PluginInfo",
@@ -319,6 +324,7 @@ __all__ = [
     "inspect_log",
     "is_being_written",
     "is_contested",
+    "is_data_file",
     "is_judged",
     "judge_objectives",
     "judge_of",
@@ -335,6 +341,7 @@ __all__ = [
     "open_run",
     "other_extractors",
     "own_task",
+    "own_tasks",
     "parse_goodput",
     "parse_objectives",
     "parse_run_objectives",

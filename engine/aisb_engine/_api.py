@@ -17,9 +17,11 @@ from aisb._errors import ServiceError, UsageError, did_you_mean
 from aisb._plugins import Plugins
 from aisb._report import FinishedRun
 from aisb._running import Names
+from aisb_engine._data.own import own_tasks
 from aisb_engine._plan import Mode, RunCommand
 from aisb_engine._progress import Display, Progress
 from aisb_engine._reporting.finished import open_finished_run
+from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput
 from aisb_engine._run import ExecutedRun, execute
 from aisb_engine._stopper import Stopper
@@ -49,12 +51,15 @@ def run(
         raise UsageError(f"mode={mode!r} is not one of {', '.join(get_args(Mode))}{near}")
     model_names, model_tables = _names("models", models)
     task_names, task_tables = _names("tasks", tasks)
+    plugins = Plugins.load()
+    task_names, own_tables = own_tasks(task_names, Catalog(plugins), taken=task_tables)
     placed, options = _launcher(launcher)
     shown = [reporters] if isinstance(reporters, str) else list(reporters)
     command = RunCommand(
         RunInput(
             models=model_names,
             datasets=task_names,
+            tasks=own_tables,
             tables={"models": model_tables, "tasks": task_tables, "launcher": options},
             params=_plain(params or {}),
             load=_plain(load or {}),
@@ -68,7 +73,6 @@ def run(
         words=["aisb.run", "--models", *model_names, "--datasets", *task_names, "--mode", mode],
     )
     lines = _Lines(display) if display else None
-    plugins = Plugins.load()
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 from forked import run_forked
+from own_rows import aisb, lines, run
 
 from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
@@ -25,25 +26,6 @@ PIXEL = base64.b64decode(
 )
 
 
-def aisb(*words, cwd, code=0):
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={k: v for k, v in os.environ.items() if not k.startswith("AISB_")} | {"COLUMNS": "80"},
-    )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    assert ended.returncode == code, ended.stderr
-    return ended.stdout if code == 0 else ended.stderr
-
-
-def lines(rows):
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
 @pytest.fixture
 def work(tmp_path):
     (tmp_path / "mcq.csv").write_text(MCQ)
@@ -57,18 +39,6 @@ def work(tmp_path):
     ]
     (tmp_path / "known.jsonl").write_text(lines(known))
     return tmp_path
-
-
-def run(work, *words):
-    """Ask the simulator, which knows the answers; return the table, the task and the requests as they were sent."""
-    known = f"model.answers={work / 'known.jsonl'}"
-    out = aisb("run", "--models", "sim", "--set", known, *words, cwd=work)
-    (folder,) = (work / "outputs/default").iterdir()
-    config = tomllib.loads(next(folder.glob("configs/*.toml")).read_text())
-    (predictions,) = folder.glob("predictions/sim/*.jsonl")
-    sent = [json.loads(line) for line in predictions.read_text().splitlines()]
-    (task,) = config["tasks"].values()
-    return out, task, sent
 
 
 def test_a_csv_with_options_is_asked_as_it_is(work):
@@ -169,10 +139,13 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
     ("words", "said"),
     [
         (["--custom-dataset-path", "no.csv"], "no.csv: there is no such file"),
-        (["--custom-dataset-path", "known.txt"], "known.txt: expected a .jsonl or .csv file"),
+        (
+            ["--custom-dataset-path", "known.txt"],
+            "known.txt: expected a .jsonl, .json, .csv or .parquet file",
+        ),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-data-type", "mcq"],
-            "rows of type mcq have A and B, its options, but these have answer, question",
+            "rows of type mcq have A and B, its options, but these have question, answer",
         ),
         (
             ["--custom-dataset-path", "qa.jsonl", "--custom-dataset-data-type", "rag"],
@@ -188,7 +161,7 @@ def test_a_meta_file_that_says_what_cannot_be_is_named(work, meta, said):
         ),
         (
             ["--custom-dataset-data-type", "qa"],
-            "--custom-dataset-data-type needs --custom-dataset-path",
+            "--custom-dataset-data-type needs a data file: --datasets FILE, or --custom-dataset-path FILE",
         ),
         (["--datasets", "./no.toml"], "./no.toml: there is no task file"),
         (["--datasets", "BFCL_gen_all"], "the task BFCL_gen_all is not offered yet"),
@@ -203,8 +176,12 @@ def test_what_cannot_be_asked_is_said(work, words, said):
     [
         ('{"question": "a", "answer": "b"}\n{"question": "torn', "own.jsonl, line 2: not JSON"),
         (
-            '{"prompt": "a", "answer": "b"}\n',
-            "own.jsonl, line 1: expected a row with a text `question`, found",
+            '{"question": "a"}\n{"prompt": "a", "answer": "b"}\n',
+            "own.jsonl, line 2: expected a row with a text `question`, found prompt, answer",
+        ),
+        (
+            '{"question": {"stem": "a"}}\n',
+            "own.jsonl, line 1: expected a row with a text `question`, found one of type dict",
         ),
         ("\n", "own.jsonl: there are no rows"),
     ],

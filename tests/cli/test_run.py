@@ -479,7 +479,7 @@ def test_missing_data_names_each_place_and_where_it_comes_from(tmp_path: Path) -
         (["--mode", "eval"], "--mode eval needs a run to read: --reuse TIMESTAMP"),
         (["--mode", "quick"], "'quick' is not one of"),
         (["--datasets", "demo_gsm8k"], "nothing to run: --models is not set"),
-        (["--models", "sim", "--datasets", "demo_gsm8k", "--custom-dataset-path", "x"], "error: x: expected a .jsonl or .csv file"),
+        (["--models", "sim", "--datasets", "demo_gsm8k", "--custom-dataset-path", "x"], "error: x: expected a .jsonl, .json, .csv or .parquet file"),
     ],
 )  # fmt: skip
 def test_bad_input_ends_with_2_and_says_what_to_do(tmp_path: Path, words: list[str], text: str) -> None:

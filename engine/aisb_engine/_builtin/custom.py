@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
-from aisb._readers import csv, jsonl
 from aisb._types import Row
 from aisb_engine._builtin.characters import refuse_surrogates
+from aisb_engine._builtin.own_rows import conversation, is_conversation, is_empty, listed, raw_rows
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 CustomSampling = Literal["default", "shuffle", "random"]
 AnswerKind = Literal["choice", "number", "text"]
+AnswerForm = Literal["label", "index", "text"]
 
 _NUMBER = re.compile(
     r"""\s*[-+−]?\s*[$€£¥￥]?\s*[-+−]?
@@ -33,6 +34,19 @@ _NUMBER = re.compile(
 def custom(
     *,
     files: DataFiles,
+    question: Annotated[
+        str | Sequence[str],
+        "column with the question, or with the turns of a conversation; texts of several are joined",
+    ] = "question",
+    answer: Annotated[str, "column with the reference answer"] = "answer",
+    choices: Annotated[
+        str | Sequence[str] | None,
+        "column with the list of options, or a column for each; default: A, B, …, or `options`",
+    ] = None,
+    answer_is: Annotated[
+        AnswerForm,
+        "how answers name options: `index`: from 0; `text`; `label`: a letter, a number from 1, or the text",
+    ] = "label",
     sampling: Annotated[
         CustomSampling, "`default`: in order; `shuffle`: in random order; `random`: drawn with replacement"
     ] = "default",
@@ -45,55 +59,73 @@ def custom(
     ] = None,
     seed: Annotated[int, "seed of all random choices"] = 0,
 ) -> Iterator[Row]:
-    """Rows of your own .jsonl or .csv file.
+    """Rows of your own .jsonl, .json, .csv or .parquet file.
 
     The columns A, B, … become the list `options`. `answer_kind` determines how a row's answer is graded:
-    `choice`, `number` or `text`, or None for a row without an answer.
+    `choice`, `number` or `text`, or None for a row without an answer. A conversation becomes the fields
+    `question`, `followups`, `replies`, `system` and, if it ends with the assistant's turn, `answer`.
     """
     if request_count is not None and request_count < 1:
         raise UsageError(f"request_count = {request_count} must be at least 1")
     lengths = _lengths(output_range, output_shares, seed)
-    rows: Iterable[Row] = _rows(files)
+    columns = _Columns(
+        [question] if isinstance(question, str) else list(question),
+        answer,
+        [choices] if isinstance(choices, str) else list(choices or ()),
+        answer_is,
+    )
+    rows: Iterable[Row] = _rows(files, columns)
     if sampling == "default" and lengths is None:
         return _counted(rows, request_count)
     return _drawn(list(rows), sampling, request_count, lengths, seed)
 
 
-def _rows(files: DataFiles) -> Iterator[Row]:
+class _Columns(NamedTuple):
+    """The columns of a file: of the question, of the answer, and of the options."""
+
+    question: Sequence[str]
+    answer: str
+    choices: Sequence[str]
+    answer_is: AnswerForm
+
+
+def _rows(files: DataFiles, columns: _Columns) -> Iterator[Row]:
     for name in files.files:
         files.current = name
-        for row in _read(name):
-            if not isinstance(row.get("question"), str):
-                there = ", ".join(row) or "nothing"
-                raise name.error(f"expected a row with a text `question`, found {there}")
+        for row in raw_rows(name, columns.question):
             refuse_surrogates(row, name.position)
+            asked = _question(row, columns.question, name)
             said = {key: value for key, value in row.items() if value != ""}
-            made: dict[str, Any] = {"options": _options(row, name), "max_tokens": None, "answer": None}
-            made |= said
-            made["answer"] = None if _is_empty(made["answer"]) else made["answer"]
+            options, labels = _options(row, columns.choices, name)
+            made: dict[str, Any] = {"max_tokens": None, **said, "options": options}
+            made |= {"answer": row.get(columns.answer), **asked}
+            made["answer"] = None if is_empty(made["answer"]) else _reference(made["answer"])
             made["answer_kind"] = answer_kind(made["answer"], made["options"])
-            made["gold"] = _gold(made["answer"], made["options"])
+            made["gold"] = _gold(made["answer"], made["options"], labels, columns.answer_is)
             made["option_lines"] = _option_lines(made["options"])
-            yield {**made, "question": row["question"]}
+            yield made
 
 
-def _read(name: DataFile) -> Iterator[Row]:
-    """Yield the rows of one file; columns of a CSV file without a name get one."""
-    one = DataFiles([name])
-    if not name.path.name.removesuffix(".gz").endswith(".csv"):
-        return jsonl(files=one)
-    header = next(name.lines(), "").lstrip("\ufeff")
-    between = [mark for mark in (",", ";", "\t") if _is_header(header.split(mark))]
-    return csv(files=one, delimiter=between[0] if between else ",")
+def _question(row: Row, columns: Sequence[str], file: DataFile) -> dict[str, Any]:
+    """Return the field `question`, or the fields of a conversation.
+
+    Raises:
+        DataError: the row has no text in the column.
+    """
+    first: Any = row.get(columns[0])
+    if is_conversation(first):
+        return conversation(first, file)
+    if not isinstance(first, str):
+        there = ", ".join(row) or "nothing"
+        kind = f"one of type {type(first).__name__}" if columns[0] in row else there
+        raise file.error(f"expected a row with a text `{columns[0]}`, found {kind}")
+    more = [str(row[name]) for name in columns[1:] if not is_empty(row.get(name))]
+    return {"question": "\n\n".join([first, *more])}
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    return "question" in [cell.strip().strip('"') for cell in cells]
-
-
-def _is_empty(value: Any) -> bool:
-    """Return whether a cell is empty: no text, white space, or a list of empty elements."""
-    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+def _reference(answer: Any) -> Any:
+    """Return a reference answer: of an object with the key `text`, what is under it."""
+    return answer["text"] if isinstance(answer, Mapping) and "text" in answer else answer
 
 
 def answer_kind(answer: Any, options: Sequence[Any] | None) -> AnswerKind | None:
@@ -107,13 +139,22 @@ def answer_kind(answer: Any, options: Sequence[Any] | None) -> AnswerKind | None
     return "number" if all(numbers) else "text"
 
 
-def _options(row: Row, file: DataFile) -> list[str] | None:
-    """Return the options in the columns A, B and so on.
+def _options(row: Row, columns: Sequence[str], file: DataFile) -> tuple[list[str] | None, list[str]]:
+    """Return the options of a row, and their labels if the row has any of its own.
+
+    They are in the given columns, else in the columns A, B and so on.
 
     Raises:
-        DataError: a letter is missing between others.
+        DataError: a letter is missing between others, or the column has no list.
     """
-    given = [letter for letter in LETTERS if not _is_empty(row.get(letter))]
+    if len(columns) > 1:
+        found = [str(row[name]) for name in columns if not is_empty(row.get(name))]
+        return found or None, []
+    column = columns[0] if columns else "options"
+    value = row.get(column)
+    if columns or isinstance(value, list | Mapping) or listed(value) is not None:
+        return _listed_options(value, column, file)
+    given = [letter for letter in LETTERS if not is_empty(row.get(letter))]
     wanted = list(LETTERS[: len(given)])
     if given != wanted and len(given) > 1 and (given[0] == "A" or row.get("answer") in given):
         missing = next(letter for letter in wanted if letter not in given)
@@ -121,19 +162,47 @@ def _options(row: Row, file: DataFile) -> list[str] | None:
             f"the options are {', '.join(given)}, without {missing}: letters must be consecutive"
         )
     found = [str(row[letter]) for letter in given] if given == wanted else []
-    return found or None
+    return found or None, []
 
 
-def _gold(answer: Any, options: Any) -> Any:
+def _listed_options(value: Any, column: str, file: DataFile) -> tuple[list[str] | None, list[str]]:
+    """Return the options in a cell: a list, an object with the lists `text` and `label`, or texts by label.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if is_empty(value):
+        return None, []
+    labels: list[Any] = []
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
+        value, labels = value["text"], value.get("label") or []
+    elif isinstance(value, Mapping):
+        value, labels = list(value.values()), list(value)
+    options = listed(value)
+    if options is None:
+        raise file.error(f"the column {column} is {str(value)[:40]!r}, not a list of options")
+    if options and all(isinstance(option, Mapping) and "text" in option for option in options):
+        labels = [option.get("label") for option in options]
+        options = [option["text"] for option in options]
+    return [str(option) for option in options] or None, [str(label).strip() for label in labels]
+
+
+def _gold(answer: Any, options: Any, labels: Sequence[str], form: AnswerForm) -> Any:
     """Return the reference answer: of a row with options the letter, if the answer names one of them."""
     if not isinstance(options, list) or len(options) < 2 or answer is None or isinstance(answer, list):
         return answer
-    text = str(answer).strip()
-    label = text.strip("().").upper()
-    if label.isdecimal() and 1 <= int(label) <= len(options):
-        return LETTERS[int(label) - 1]
-    if len(label) == 1 and label in LETTERS[: len(options)]:
-        return label
+    whole = isinstance(answer, float) and answer.is_integer()
+    text = str(int(answer) if whole else answer).strip()
+    if form == "index":
+        return LETTERS[int(text)] if text.isdecimal() and int(text) < len(options) else answer
+    if form == "label":
+        label = text.strip("().").upper()
+        if text in labels:
+            return LETTERS[labels.index(text)]
+        if label.isdecimal() and 1 <= int(label) <= len(options):
+            return LETTERS[int(label) - 1]
+        if len(label) == 1 and label in LETTERS[: len(options)]:
+            return label
     same = [letter for letter, option in zip(LETTERS, options, strict=False) if str(option).strip() == text]
     return same[0] if len(same) == 1 else answer
 

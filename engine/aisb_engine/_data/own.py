@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,15 +12,18 @@ from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
 from aisb._types import Row, Sample
 from aisb_engine._builtin.custom import LETTERS, answer_kind
+from aisb_engine._data.own_columns import OwnColumns, answer_form, column_options, is_verbatim
+from aisb_engine._resolve.names import safe_name
 
 if TYPE_CHECKING:
     from aisb_engine._data.loading import LoadedSamples
     from aisb_engine._data.samples import BrokenRow
+    from aisb_engine._resolve.catalog import Catalog
     from aisb_engine._spec import Task
 
 DataType = Literal["mcq", "qa", "media"]
 Method = Literal["gen", "ppl"]
-DATA_SUFFIXES = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
+DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz", ".csv.gz", ".tsv.gz")
 
 Grading = Callable[[str], Mapping[str, Any]]
 """Returns the tables `postprocess` and `evaluate` for a kind of answer: `choice`, `number` or `text`."""
@@ -27,6 +31,8 @@ Grading = Callable[[str], Mapping[str, Any]]
 MADE_FIELDS = frozenset({"answer_kind", "gold", "option_lines"})
 MAX_NAMED_ROWS = 8
 """The number of rows without an answer that a note names."""
+LONG_ANSWER = 100
+"""The number of characters above which a reference answer is hardly ever repeated to the letter."""
 
 
 def own_task(
@@ -37,28 +43,34 @@ def own_task(
     method: str | None = None,
     meta: Path | None = None,
     beside: Path | None = None,
+    columns: OwnColumns | None = None,
 ) -> dict[str, Any]:
-    """Return the table of a task for the rows of a `.jsonl` or `.csv` file; `grading` is the catalog's.
+    """Return the table of a task for the rows of a data file; `grading` is the catalog's.
 
+    The file is JSON lines, JSON, CSV or Parquet. Without `columns`, its columns are found by their names.
     Without `data_type` the columns of the rows determine it, and a meta file is searched beside the data.
     With `beside`, the folder of the task file, paths inside it are written relative to it.
 
     Raises:
-        UsageError: the file is missing or of another kind, its rows do not fit the type, or a value is
-            invalid.
+        UsageError: the file is missing or of another kind, it has no column for the question, its rows do not
+            fit the type, or a value is invalid.
     """
-    if not path.name.endswith(DATA_SUFFIXES):
-        raise UsageError(f"{path}: expected a .jsonl or .csv file")
+    if not is_data_file(path.name):
+        raise UsageError(f"{path}: expected a .jsonl, .json, .csv or .parquet file")
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
     _known("data type", data_type, ("mcq", "qa", "media"))
     _known("infer method", method, ("gen", "ppl"))
-    rows = _read(path)
+    mapped = column_options(DataFile(path), columns or OwnColumns())
+    rows = _read(path, mapped)
+    if form := answer_form(rows):
+        mapped["answer_is"] = form
+        rows = _read(path, mapped)
     kind = _data_type(rows, path, data_type, method)
     table: dict[str, Any] = {
         "summary": f"Rows of {path.name}",
         "source": path.name,
-        "dataset": {"use": "custom", "path": _written(path, beside), **_options(path, meta)},
+        "dataset": {"use": "custom", "path": _written(path, beside), **mapped, **_options(path, meta)},
         "sample": {},
         "params": {"max_tokens": 1024},
     }
@@ -70,10 +82,96 @@ def own_task(
         table["sample"]["require_target"] = True
     ppl = method == "ppl"
     if kind == "mcq":
-        table |= _multiple_choice(table, grading, graded=bool(answered), ppl=ppl)
+        if answered and any(_is_other_form(row) for row in answered):
+            _check_letters(rows, path)
+            target = {"target_letter": "{gold}"}
+        else:
+            target = {"target_letter": "{answer}"} if answered else {}
+        table |= _multiple_choice(table, grading, target, ppl=ppl)
     else:
         table |= _open(table, answered, kind, grading)
+        table["prompt"] = _own_prompt(table["prompt"], rows, kind, mapped)
     return {key: value for key, value in table.items() if value != {}}
+
+
+def own_tasks(
+    names: Iterable[str | Path],
+    catalog: Catalog,
+    *,
+    taken: Iterable[str] = (),
+    data_type: str | None = None,
+    method: str | None = None,
+    meta: Path | None = None,
+    columns: OwnColumns | None = None,
+) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Return names of tasks, with data files replaced by tasks made from them, and the tables of these.
+
+    A `Path` is always a data file; a text is one if it ends like one. A task has the name of its file without
+    the suffix, with `-custom` if it is among `taken` or the tasks that are installed. For the other arguments
+    see `own_task`.
+
+    Raises:
+        UsageError: no task can be made from a file.
+    """
+    found: list[str] = []
+    tables: dict[str, dict[str, Any]] = {}
+    known: set[str] | None = None
+    for name in names:
+        if isinstance(name, str) and not is_data_file(name):
+            found.append(name)
+            continue
+        path = Path(name).expanduser()
+        table = own_task(
+            path, catalog.grading, data_type=data_type, method=method, meta=meta, columns=columns
+        )
+        if known is None:
+            known = {entry.name for entry in catalog.entries("task")} | {*catalog.aliases, *taken}
+        stem = safe_name(path.name.partition(".")[0])
+        stem = f"{stem}-custom" if stem in known else stem
+        numbered = (f"{stem}-{number}" for number in count(2))
+        own = next(one for one in chain([stem], numbered) if one not in tables)
+        tables[own] = table
+        found.append(own)
+    return found, tables
+
+
+def is_data_file(name: str) -> bool:
+    """Return whether a name is that of a data file from which a task can be made."""
+    return name.lower().endswith(DATA_SUFFIXES)
+
+
+def _is_other_form(row: Row) -> bool:
+    """Return whether an answer names its option in another way than by its letter, or its number from 1."""
+    label = str(row["answer"]).strip().strip("().").upper()
+    plain = (
+        LETTERS.find(label) + 1
+        if len(label) == 1 and label in LETTERS
+        else int(label)
+        if label.isdecimal()
+        else 0
+    )
+    return not (1 <= plain <= len(LETTERS) and row["gold"] == LETTERS[plain - 1])
+
+
+def _own_prompt(
+    prompt: Mapping[str, Any], rows: Sequence[Row], kind: str, mapped: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the prompt of open questions; that of a file with whole prompts or conversations is its own."""
+    if any("followups" in row for row in rows):
+        without = next((number for number, row in enumerate(rows, 1) if "followups" not in row), None)
+        if without is not None:
+            raise UsageError(
+                f"row {without} is not a conversation, but others are: a file has one kind of rows"
+            )
+        own: dict[str, Any] = {"user": "{question}"}
+        if any(row["system"] for row in rows):
+            own["system"] = "{system}"
+        if any(row["followups"] for row in rows):
+            own |= {"followups": "{followups}", "replies": "{replies}", "conversation": "last"}
+        return own
+    if kind == "qa" and is_verbatim(mapped):
+        return {**prompt, "user": "{question}"}
+    return dict(prompt)
 
 
 def _data_type(rows: Sequence[Row], path: Path, data_type: str | None, method: str | None) -> str:
@@ -111,9 +209,9 @@ def _check_letters(rows: Iterable[Row], path: Path) -> None:
 
 
 def _multiple_choice(
-    table: Mapping[str, Any], grading: Grading, *, graded: bool, ppl: bool
+    table: Mapping[str, Any], grading: Grading, target: Mapping[str, str], *, ppl: bool
 ) -> dict[str, Any]:
-    target = {"target_letter": "{answer}"} if graded else {}
+    graded = bool(target)
     sample = {"choices": "{options}", **target, **table["sample"]}
     prompt = {"user": "Question: {question}\n{choice_lines}\nAnswer:"}
     rules = grading("choice") if graded else {}
@@ -156,26 +254,41 @@ def _graded_by_row(kinds: Sequence[str], grading: Grading) -> dict[str, Any]:
     return graded
 
 
-def grading_line(task: Task, loaded: LoadedSamples, chosen: Iterable[Sample | BrokenRow]) -> str | None:
+def grading_line(
+    task: Task, loaded: LoadedSamples, chosen: Iterable[Sample | BrokenRow], *, judged: bool
+) -> str | None:
     """Return a line with the number of chosen rows by kind of grading, and the rows that are not sent.
+
+    `judged` tells that a model grades some of them.
 
     None for tasks that are not made from a user's file, and for files without any answer.
     """
     if task.dataset.use != "custom" or not task.evaluate:
         return None
     fields = [row.fields for row in chosen if isinstance(row, Sample)]
-    parts = []
+    parts, doubt = [], ""
     for use in task.evaluate:
         mine = [row for row in fields if use.fits(row)]
         kind = use.only.get("answer_kind") or _kind_of_all(task, mine)
         parts.append(f"{len(mine):,} {kind} answer{'s' if len(mine) != 1 else ''} by {use.use}")
-    line = f"graded: {', '.join(parts)}"
+        if kind == "text" and not judged and (long := sum(map(_is_long, mine))):
+            doubt = (
+                f"; {long:,} reference {'answers are' if long > 1 else 'answer is'} long, and hardly any "
+                "reply has the same letters: --judge NAME grades by meaning"
+            )
+    line = f"graded: {', '.join(parts)}{doubt}"
     without = [row.id for row in loaded.samples if row.fields.get("answer_kind") is None]
     if not without or not task.sample.require_target:
         return line
     ids = ", ".join(without[:MAX_NAMED_ROWS]) + (", …" if len(without) > MAX_NAMED_ROWS else "")
     several = "rows have no answer and are" if len(without) > 1 else "row has no answer and is"
     return f"{line}; {len(without):,} {several} not sent: {ids}"
+
+
+def _is_long(row: Row) -> bool:
+    """Return whether the reference answer of a row is a text of more than a short sentence."""
+    gold = row.get("gold")
+    return isinstance(gold, str) and len(gold) > LONG_ANSWER
 
 
 def _kind_of_all(task: Task, rows: Iterable[Row]) -> str:
@@ -185,10 +298,10 @@ def _kind_of_all(task: Task, rows: Iterable[Row]) -> str:
     return "number" if {row.get("answer_kind") for row in rows} == {"number"} else "text"
 
 
-def _read(path: Path) -> list[Row]:
+def _read(path: Path, mapped: Mapping[str, Any]) -> list[Row]:
     from aisb_engine._builtin.custom import custom
 
-    rows = list(custom(files=DataFiles([DataFile(path)], str(path))))
+    rows = list(custom(files=DataFiles([DataFile(path)], str(path)), **mapped))
     if not rows:
         raise UsageError(f"{path}: there are no rows")
     return rows

@@ -13,6 +13,7 @@ from aisb._types import Request, Sample
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import LoadedSamples, load_samples
 from aisb_engine._data.own import grading_line
+from aisb_engine._data.own_columns import columns_line
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, make
@@ -114,7 +115,9 @@ def _subtask(
     wanted = wanted_rows(load, subtask.repeats) if stage.performance else None
     if stage.performance and (line := _rounds_line(load, wanted, len(rows), has_mark=bool(nonce))):
         notes.append(line)
-    if not stage.performance and (line := grading_line(task, samples, rows)):
+    if task.dataset.use == "custom" and (line := columns_line(task.dataset.options)):
+        notes.append(line)
+    if not stage.performance and (line := grading_line(task, samples, rows, judged=bool(stage.spec.judge))):
         notes.append(line)
     usable = len(rows) - len(broken)
     requests = max(usable, wanted or 0) * subtask.repeats if usable else 0

@@ -137,6 +137,8 @@ class Catalog:
         if selection.name not in by_name:
             if selection.name in own:
                 return selection, None
+            if what == "task":
+                _refuse_path(selection.name)
             known = own | set(by_name) | (set(self._plugins.names("backend")) if what == "model" else set())
             raise UnknownName(what, selection.name, known, self._plugins.why_missing(selection.name))
         first, *others = by_name[selection.name]
@@ -158,6 +160,17 @@ def _task_file(selection: Selection, own: set[str]) -> tuple[Selection, CatalogE
     if selection.name in own:
         return found, None
     raise ConfigError(selection.name, f"there is no task file {path}")
+
+
+def _refuse_path(name: str) -> None:
+    """Refuse the name of a task that is a path of another file than a task file."""
+    if "/" in name or Path(name).is_file():
+        raise ConfigError(
+            name,
+            "is neither a task file (.toml) nor a data file that can be a task here\n"
+            f"  aisb run --datasets {name} takes a .jsonl, .json, .csv or .parquet file, and "
+            f"aisb tasks new {name} writes a task file for it",
+        )
 
 
 def read_toml(path: Path) -> dict[str, Any]:
