@@ -211,7 +211,7 @@ def _refuse_python(path: Path) -> None:
     flag_value="latest",
     metavar="[RUN]",
     shell_complete=complete_runs,
-    help="Resume a run: a timestamp, a path, or nothing for the latest.",
+    help="Resume the latest run, or the one of this name or path.",
 )
 @click.option("--reporters", multiple=True, metavar="NAME,…", help="Reports to make: text, html, junit, …")
 @shared.merge_ds

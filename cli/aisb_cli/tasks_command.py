@@ -159,7 +159,7 @@ def new_command(
       question, A, B, …, answer       multiple choice (mcq)
       question, answer                an open question (qa)
       type, path, question, answer    a question on an image, audio, video (media)
-    Other usual names of columns are known; --question, --answer and --choices name any.
+    Other usual names are known; --question, --answer, --choices name any.
 
     \b
       aisb tasks new my-questions.csv
