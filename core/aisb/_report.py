@@ -149,13 +149,14 @@ class FinishedRun:
 
         Keys: model, task, id, repeat, turn, group, origin_prompt, prediction (the output), reasoning,
         tool_calls, gold (the reference answer), finish_reason, usage, failure, attempts, logprobs, sent_ms
-        (since the start of the run), ttft_ms, e2el_ms, file and line (the position in the run folder), and
-        reasoning_spans (start and end of each piece of reasoning in the output).
+        (since the start of the run), ttft_ms, e2el_ms, file and line (the position in the run folder),
+        reasoning_spans (start and end of each piece of reasoning in the output), and messages (in an
+        environment, the whole conversation, in the row of its last turn; otherwise None).
         """
         return Rows(self.source.rows("requests", model, task) if self.source else ())
 
     def samples(self, model: str | None = None, task: str | None = None) -> Rows:
-        """Return a row for each sample: model, task, id, group, target, choices, prompt."""
+        """Return a row for each sample: model, task, id, group, target, choices, prompt, fields."""
         return Rows(self.source.rows("samples", model, task) if self.source else ())
 
     def metrics(self) -> Rows:

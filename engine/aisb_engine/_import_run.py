@@ -190,7 +190,8 @@ class _Part:
         ours, group = grading.task, grading.group
         likelihoods = any(answer.logprobs for row in one.rows for answer in row.answers)
         options = evaluators if likelihoods else None
-        task, samples = _made(one, ours, group, options, plugins)
+        task, made = _made(one, ours, group, options, plugins)
+        samples = _with_distinct_ids(made)
         predictions = tuple(
             chain.from_iterable(
                 _predictions(sample.id, row) for sample, row in zip(samples, one.rows, strict=True)
@@ -295,6 +296,13 @@ def _ways(
         ({**dict.fromkeys(GOLD, _known(at.gold)), "question": "", **row}, at)
         for row, at in zip(plain, rows, strict=True)
     ]
+
+
+def _with_distinct_ids(samples: list[Sample]) -> list[Sample]:
+    """Return samples, numbered anew if two have the same id: those of groups that are not known here."""
+    if len({sample.id for sample in samples}) == len(samples):
+        return samples
+    return [replace(sample, id=str(place)) for place, sample in enumerate(samples)]
 
 
 def _has_content(row: ImportedRow) -> bool:

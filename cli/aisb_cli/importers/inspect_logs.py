@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer, Usage
+from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob, Usage
 from aisb_cli.importers.files import check_json, parse_json
 
 STOPPED = {"max_tokens": "length", "model_length": "length"}
@@ -67,7 +67,10 @@ def _read_log(path: Path, data: Mapping[str, Any]) -> ImportedTask:
     try:
         for sample in samples:
             asked.setdefault(sample["id"], {})[int(sample.get("epoch", 1))] = sample
-        rows = tuple(_row(_position(key, place), epochs) for place, (key, epochs) in enumerate(asked.items()))
+        rows = tuple(
+            _row(_position(key, place, epochs[min(epochs)]), epochs)
+            for place, (key, epochs) in enumerate(asked.items())
+        )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: a sample is not as Inspect writes it: {error!r}") from error
     facts = data["eval"]
@@ -81,8 +84,17 @@ def _read_log(path: Path, data: Mapping[str, Any]) -> ImportedTask:
     )
 
 
-def _position(key: Any, place: int) -> int:
+def _own(sample: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the reporter `inspect` wrote to read a sample back; empty if another program wrote it."""
+    found = (sample.get("metadata") or {}).get("aisb")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _position(key: Any, place: int, sample: Mapping[str, Any]) -> int:
     """Return a sample's position: Inspect counts from 1 if rows have no id."""
+    last = str(_own(sample).get("id", "")).rpartition("/")[2]
+    if last.isdecimal():
+        return int(last)
     return key - 1 if isinstance(key, int) and key > 0 else place
 
 
@@ -94,6 +106,7 @@ def _row(position: int, epochs: Mapping[int, Mapping[str, Any]]) -> ImportedRow:
     choices = tuple(map(str, first.get("choices") or ()))
     asked = question if isinstance(question, str) else _text(question[-1].get("content"))[0]
     fields = {"question": asked, "answer": target, **(first.get("metadata") or {})}
+    fields.pop("aisb", None)
     if choices:
         fields |= {"choices": list(choices)}
     return ImportedRow(
@@ -106,6 +119,10 @@ def _answer(sample: Mapping[str, Any]) -> ImportedAnswer:
         words = error.get("message") if isinstance(error, Mapping) else error
         return ImportedAnswer(failure=Failure("refused", str(words)))
     output = sample.get("output") or {}
+    if logprobs := _own(sample).get("logprobs"):
+        return ImportedAnswer(
+            logprobs=tuple(Logprob(**one) for one in logprobs), usage=_usage(output.get("usage"))
+        )
     choices = output.get("choices") or []
     if not choices:
         return ImportedAnswer(

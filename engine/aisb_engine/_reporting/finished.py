@@ -14,6 +14,7 @@ import orjson
 from aisb import FinishedRun, PerformanceResult, Prediction, Result, Sample
 from aisb._errors import RunError
 from aisb._types import OUTCOMES, Metric, Row
+from aisb_engine._record.episodes import read_episodes
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.predictions import RenderedSample, read_samples, to_line
@@ -124,8 +125,15 @@ class RunFiles:
 
     def _requests(self, model: str, task: str) -> Iterator[Row]:
         marks = known_marks(self._plugins, MarksTable(**self._models.get(model, {}).get("marks", {})))
+        episodes = read_episodes(self._folder.log(model, task))
         for row in self._lines(model, task):
-            yield {**row, "reasoning_spans": reasoning_spans(row["prediction"] or "", marks)}
+            episode = episodes.get((row["id"], row["repeat"]))
+            is_end = episode is not None and row["turn"] == episode.turns - 1
+            yield {
+                **row,
+                "reasoning_spans": reasoning_spans(row["prediction"] or "", marks),
+                "messages": list(episode.messages) if episode and is_end else None,
+            }
 
     def _lines(self, model: str, task: str) -> Iterator[Row]:
         path = self._folder.predictions(model, task)
@@ -161,6 +169,7 @@ class RunFiles:
                     "target": one.sample.target,
                     "choices": one.sample.choices,
                     "prompt": one.prompt,
+                    "fields": one.sample.fields,
                 }
 
 
