@@ -6,7 +6,7 @@ https://github.com/evaleval/every_eval_ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,7 @@ def _is_record(data: Any) -> bool:
 class _Question:
     """One sample, with its answers by repeat."""
 
-    first: Mapping[str, Any]
-    position: int
+    row: ImportedRow
     answers: dict[int, ImportedAnswer] = field(default_factory=dict)
 
 
@@ -76,18 +75,23 @@ def _read_record(path: Path, record: Mapping[str, Any]) -> Iterator[ImportedTask
             name = str(line["evaluation_id"] if ours else line["evaluation_name"]).partition("/")[0]
             questions = tasks.setdefault(name, {})
             key = str(line["sample_id"])
-            question = questions.setdefault(key, _Question(line, _position(key, len(questions))))
+            question = questions.get(key) or _Question(_row(line, _position(key, len(questions))))
+            questions[key] = question
             repeat = _repeat(line, seen)
             for offset, answer in enumerate(_answers(line)):
                 question.answers.setdefault(repeat + offset, answer)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(
-                f"{samples}, line {number}: not an answer of Every Eval Ever: {error!r}\n"
-                "  eee-validate of the package every-eval-ever says what it lacks"
+                f"{samples}, line {number}: not an answer of Every Eval Ever: {reason}\n"
+                "  every_eval_ever validate of the package every-eval-ever says what it needs"
             ) from error
     model = str(record.get("model_info", {}).get("id") or "model").rpartition("/")[2]
     for name, questions in tasks.items():
-        rows = tuple(_row(question) for question in questions.values())
+        rows = tuple(
+            replace(one.row, answers=tuple(answer for _, answer in sorted(one.answers.items())))
+            for one in questions.values()
+        )
         yield ImportedTask("Every Eval Ever", samples, model, name, rows, dict(_scores(record, name)))
 
 
@@ -109,8 +113,8 @@ def _repeat(line: Mapping[str, Any], seen: dict[tuple[str, str, str], int]) -> i
     return int(given) if given is not None else count
 
 
-def _row(question: _Question) -> ImportedRow:
-    line = question.first
+def _row(line: Mapping[str, Any], position: int) -> ImportedRow:
+    """Return the question of a line, without answers."""
     given, metadata = line["input"], line.get("metadata") or {}
     references = [str(text) for text in given.get("reference") or ()]
     gold: Any = references[0] if len(references) == 1 else references or None
@@ -121,8 +125,7 @@ def _row(question: _Question) -> ImportedRow:
     if own := metadata.get("fields"):
         fields = dict(orjson.loads(own))
     prompt = _prompt(given.get("formatted") or given["raw"])
-    answers = tuple(question.answers[repeat] for repeat in sorted(question.answers))
-    return ImportedRow(question.position, prompt, gold, answers, fields, choices)
+    return ImportedRow(position, prompt, gold, (), fields, choices)
 
 
 def _prompt(text: str) -> str | list[dict[str, Any]]:

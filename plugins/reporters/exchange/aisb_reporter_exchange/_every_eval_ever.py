@@ -257,7 +257,7 @@ def _score(subtask: ScoredSubtask, metric: Metric) -> dict[str, Any]:
             details["if_unclear_are_wrong"], details["if_unclear_are_left_out"] = (
                 share / 100 for share in result.bounds
             )
-        details |= {"failed_requests": result.failed, "not_sent": result.not_asked_yet}
+        details |= {"failed_requests": result.failed, "not_sent": result.not_sent}
     return {
         "score": proportion(metric, metric.value or 0.0),
         "details": texts(details),

@@ -53,7 +53,7 @@ def _log(subtask: ScoredSubtask, writer: SampleWriter) -> dict[str, Any]:
     config = {key: subtask.params[key] for key in GENERATION if _is_number(subtask.params.get(key))}
     return {
         "version": VERSION,
-        "status": "cancelled" if subtask.result.not_asked_yet else "success",
+        "status": "cancelled" if subtask.result.not_sent else "success",
         "eval": _spec(subtask, writer, answers, config),
         "plan": {"name": "aisb", "steps": [{"solver": "generate", "params": {}}], "config": config},
         "results": _results(subtask, answers),

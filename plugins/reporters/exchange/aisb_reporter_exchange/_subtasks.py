@@ -210,7 +210,7 @@ class ScoredSubtask:
         if turns and not grades and not self.result.faults:
             raise RunError(
                 f"{self.run.folder} has no grades of single answers of {pair[0]} on {pair[1]}\n"
-                f"  score it again: aisb score {self.run.timestamp}"
+                f"  score it again: {self.run.command('aisb score')}"
             )
         for (key, repeat), rows in turns.items():
             graded = grades.get((key, repeat), [])
@@ -263,7 +263,7 @@ def scored_subtasks(run: FinishedRun, form: str) -> list[ScoredSubtask]:
     if run.is_performance:
         raise RunError(f"{run.folder} is a performance run: it has no scores to write as {form}")
     raise RunError(
-        f"{run.folder} has no scores to write as {form}\n  score it first: aisb score {run.timestamp}"
+        f"{run.folder} has no scores to write as {form}\n  score it first: {run.command('aisb score')}"
     )
 
 
