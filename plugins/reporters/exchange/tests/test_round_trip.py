@@ -10,7 +10,8 @@ FORMATS = ("every-eval-ever", "inspect", "lm-eval")
 
 def headlines(folder):
     return {
-        result.task: (result.headline.value, result.predictions) for result in open_finished_run(folder).results
+        result.task: (result.headline.value, result.predictions)
+        for result in open_finished_run(folder).results
     }
 
 
