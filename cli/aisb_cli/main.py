@@ -13,6 +13,7 @@ import click
 from aisb_cli.command_group import Root
 from aisb_cli.errors import print_click_error, print_error
 from aisb_cli.faults import CommandFault, is_interrupt
+from aisb_cli.interrupted import end_interrupted
 from aisb_cli.invocation import Invocation
 from aisb_cli.terminal import clean_streams
 
@@ -58,9 +59,8 @@ def main(arguments: list[str] | None = None, *, command: click.Command = cli, na
         except AisbError as error:
             print_error("\n".join([str(error), *getattr(error, "__notes__", ())]))
             code = error.exit_code
-        except click.exceptions.Abort:
-            click.echo("interrupted", err=True)
-            code = 130
+        except click.exceptions.Abort as abort:
+            code = end_interrupted(abort.__cause__)
         except click.ClickException as error:
             print_click_error(error)
             code = error.exit_code
@@ -69,8 +69,7 @@ def main(arguments: list[str] | None = None, *, command: click.Command = cli, na
             code = 0
         except Exception as error:  # noqa: BLE001 - a defect of a plugin or of aisb; the traceback goes to a file
             if is_interrupt(error):
-                click.echo("interrupted", err=True)
-                sys.exit(130)
+                sys.exit(end_interrupted(error))
             fault = error if isinstance(error, CommandFault) else CommandFault(error, invocation.called)
             print_error(str(fault))
             code = fault.exit_code

@@ -36,7 +36,7 @@ from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._resolve.secrets import secret_settings_of
 from aisb_engine._run_config import keep_late_judge, save_config
 from aisb_engine._spec import RunSpec, RunTable
-from aisb_engine._stopper import Stopper, event_loop, sigterm_as_ctrl_c
+from aisb_engine._stopper import SignalStop, Stopper, event_loop, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from aisb_engine._record.predictions import LoggedAnswers
@@ -98,7 +98,7 @@ def execute(
     display = Followable(display or Silent(), folder)
     ended, faults = ExecutedRun(folder, secret_settings=secret_settings_of(spec)), PluginFaults(folder)
     own = own_spec(folder, plugins) if existing else spec
-    kinds = shown_kinds(command.mode, spec)
+    kinds, own_stopper = shown_kinds(command.mode, spec), stopper or Stopper()
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
         with _remove_on_error(folder, resumed=existing is not None):
             save_config(folder, spec, again=False)
@@ -135,29 +135,30 @@ def execute(
                         _note_unsent(stage)
                 answers = stage.answers
                 del stage  # frees all rows, which scoring does not need
-            if graders is not None and not ended.is_stopped:
-                with event_loop() as runner:
-                    scored = runner.run(
-                        _score(
-                            graders,
-                            own,
-                            folder,
-                            display,
-                            faults=faults,
-                            answers=answers,
-                            manifest=manifest,
-                            stopper=stopper,
+            with nullcontext() if stopper else SignalStop(own_stopper, stopped=ended.interrupted):
+                if graders is not None and not ended.is_stopped:
+                    with event_loop() as runner:
+                        scored = runner.run(
+                            _score(
+                                graders,
+                                own,
+                                folder,
+                                display,
+                                faults=faults,
+                                answers=answers,
+                                manifest=manifest,
+                                stopper=own_stopper,
+                            )
                         )
-                    )
-                ended.notes += scored.notes
-                ended.faulty = scored.unmade > 0
-                ended.failed += scored.unjudged + (0 if ended.requests else scored.failed)
-            if _is_shown(command.mode, ended):
-                models = _model_tables(spec)
-                finished, ended.reports = report(spec.run, folder, plugins, faults, kinds, models=models)
-                ended.finished = finished
-                if "performance" in kinds:
-                    _check_performance(spec, finished, ended, plugins)
+                    ended.notes += scored.notes
+                    ended.faulty = scored.unmade > 0
+                    ended.failed += scored.unjudged + (0 if ended.requests else scored.failed)
+                if _is_shown(command.mode, ended):
+                    models = _model_tables(spec)
+                    finished, ended.reports = report(spec.run, folder, plugins, faults, kinds, models=models)
+                    ended.finished = finished
+                    if "performance" in kinds:
+                        _check_performance(spec, finished, ended, plugins)
             ended.faulty = ended.faulty or bool(faults.faults)
             ended.notes += faults.lines()
             ended.exit_code = _exit_code(spec, ended)
@@ -215,8 +216,10 @@ def _record_end(
             if isinstance(error, StorageError) and not measured:
                 error.add_note(f"resume with: {folder.command('aisb run --reuse')}")
         raise
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
         ended.exit_code = INTERRUPTED
+        if folder.has_log:
+            stop.add_note(f"the answers so far are kept in {folder}")
         raise
     finally:
         manifest.end(ended.exit_code)
@@ -242,9 +245,9 @@ async def _score(
     faults: PluginFaults,
     answers: dict[str, LoggedAnswers],
     manifest: Manifest,
-    stopper: Stopper | None,
+    stopper: Stopper,
 ) -> ScoredSubtask:
-    """Score every subtask, unless the calling program stops the run.
+    """Score every subtask, unless the run is stopped.
 
     `own` is the run's own configuration; scoring by other rules is a trial.
     """
@@ -255,7 +258,7 @@ async def _score(
     spec = graders.spec
     if own.judge is None and spec.judge is not None:
         keep_late_judge(folder, spec.judge)
-    with (stopper or Stopper()).holding():
+    with stopper.holding():
         return await score_run(
             graders,
             folder,

@@ -10,6 +10,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+INSIST_SECONDS = 0.5
+"""How long a cancelled task may take to end before KeyboardInterrupt is raised in it, and each time again."""
+
 
 class Stopper:
     """Cancels the current and all further work of a run. Finished requests are kept."""
@@ -35,26 +38,28 @@ class Stopper:
         finally:
             self._running = None
 
-    def stop(self) -> None:
-        """Stop the run; callable from any thread."""
+    def stop(self) -> bool:
+        """Stop the run; callable from any thread. Return whether there was a task to cancel."""
         self._stopped = True
         if running := self._running:
             loop, task = running
             with suppress(RuntimeError):  # the loop is closed already, so the work is done
                 loop.call_soon_threadsafe(task.cancel)
+                return True
+        return False
 
 
 @contextmanager
 def event_loop(
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Iterator[asyncio.Runner]:
-    """Provide a runner with an event loop. A Ctrl-C during the creation of the loop is raised afterwards.
+    """Provide a runner with an event loop. A Ctrl-C or SIGTERM during its creation is handled afterwards.
 
     A loop that is only half created cannot be closed: Python prints an exception that it ignores.
     """
     runner = asyncio.Runner(loop_factory=new_loop)
     try:
-        with _ctrl_c_afterwards():
+        with _signals_afterwards():
             runner.get_loop()
         yield runner
     finally:
@@ -62,21 +67,23 @@ def event_loop(
 
 
 @contextmanager
-def _ctrl_c_afterwards() -> Iterator[None]:
-    """Raise KeyboardInterrupt for a Ctrl-C at the end of the block, and not within it."""
-    handler = signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or handler is not signal.default_int_handler:
+def _signals_afterwards() -> Iterator[None]:
+    """Handle a Ctrl-C and a SIGTERM at the end of the block, and not within it."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     received: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    handlers: dict[signal.Signals, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if callable(signal.getsignal(number)):
+            handlers[number] = signal.signal(number, lambda number, _: received.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if received:
-        raise KeyboardInterrupt
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for one in received:
+        signal.raise_signal(one)
 
 
 @contextmanager
@@ -106,3 +113,72 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+class SignalStop:
+    """Stops the work in the block at Ctrl-C and SIGTERM, although plugins may compute or catch everything.
+
+    A task that `stopper` holds is cancelled, so that it can close what it opened. Where there is none, or it
+    does not end soon, KeyboardInterrupt is raised in whatever runs, and again until the block ends. Only for
+    work that can be done again, such as scoring and reports. A second SIGTERM, which clusters send, has no
+    effect, here and until `sigterm_as_ctrl_c` ends; a second Ctrl-C raises at once.
+
+    With `stopped`, the run was stopped before, so that SIGTERM has no effect. Nothing changes outside the
+    main thread, or for a signal that is ignored already.
+    """
+
+    def __init__(self, stopper: Stopper, *, stopped: bool = False) -> None:
+        self._stopper = stopper
+        self._ignores_sigterm = stopped
+        self._received = self._insists = False
+        self._left = threading.Event()
+        self._insisting: threading.Thread | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        """Install the handlers."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._receive)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
+        """Restore the handlers.
+
+        Raises:
+            KeyboardInterrupt: a signal came; the block was cancelled, or caught the exception.
+        """
+        self._left.set()
+        if self._insisting is not None:
+            self._insisting.join()
+        for number, before in self._before.items():
+            keeps = self._received and number == signal.SIGTERM  # `_receive` ignores it from now on
+            if not keeps:
+                signal.signal(number, before or signal.SIG_DFL)
+        if self._received and (error is None or isinstance(error, Exception | asyncio.CancelledError)):
+            raise KeyboardInterrupt from None
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self._left.is_set():
+            return
+        if self._received:
+            if number == signal.SIGINT or self._insists:
+                self._insists = False
+                raise KeyboardInterrupt
+            return
+        if number == signal.SIGTERM and self._ignores_sigterm:
+            return
+        self._received = True
+        self._insisting = threading.Thread(target=self._insist, args=(number,), daemon=True)
+        self._insisting.start()
+        if not self._stopper.stop():
+            raise KeyboardInterrupt
+
+    def _insist(self, number: int) -> None:
+        """Send the signal to the main thread again, which also ends a system call that it waits in."""
+        main = threading.main_thread().ident
+        assert main is not None  # noqa: S101 - it runs
+        while not self._left.wait(INSIST_SECONDS):
+            self._insists = True
+            signal.pthread_kill(main, number)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from types import FrameType
 from typing import Literal
 
 from aisb._errors import AisbError, CheckFailed, ConfigError, PluginError, RunError, ServiceError
@@ -32,7 +34,7 @@ from aisb_engine._record.log import Log, LogWriter, read_folder
 from aisb_engine._record.manifest import now
 from aisb_engine._record.predictions import read_logged_answers, write_predictions
 from aisb_engine._record.stored import summary_of
-from aisb_engine._stopper import Stopper
+from aisb_engine._stopper import SignalStop, Stopper
 
 OPEN_LOOP_LEAD_NS = 2_000_000
 """The first request of an open loop is due this long after everything is ready, at the earliest."""
@@ -52,7 +54,8 @@ async def infer(stage: InferenceStage) -> None:
     check_files()
     with (stage.stopper or Stopper()).holding():
         try:
-            prepare(stage)
+            with nullcontext() if stage.stopper else SignalStop(Stopper()):  # reading data can take long
+                prepare(stage)
             if stage.left_out and not stage.subtasks:
                 raise PluginError(f"nothing can be sent: {', '.join(stage.left_out)} could not be prepared")
             placing = Placing(stage.spec, stage.plugins, stage.subtasks)
@@ -330,32 +333,33 @@ def _stopped_by_interrupt(stage: InferenceStage) -> Iterator[None]:
     if stage.stopper is not None:
         yield
         return
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     loop = asyncio.get_running_loop()
 
-    def interrupt() -> None:
-        if stage.interrupted:
-            loop.remove_signal_handler(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-        stage.interrupted = True
+    def stop() -> None:
         stage.display.say("stopping: what has finished is kept (Ctrl-C again ends at once)")
         stage.stopping.set()
 
-    def terminate() -> None:
-        if not stage.interrupted:  # some clusters send SIGTERM twice
-            interrupt()
+    # Not `add_signal_handler`: a signal must also count while the loop is busy, and until it has ended.
+    def interrupt(number: int, _: FrameType | None) -> None:
+        if not stage.interrupted:
+            stage.interrupted = True
+            loop.call_soon_threadsafe(stop)
+        elif number == signal.SIGINT:  # some clusters send SIGTERM twice
+            raise KeyboardInterrupt
 
-    before = signal.getsignal(signal.SIGTERM)
-    with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
-        loop.add_signal_handler(signal.SIGINT, interrupt)
-        if before is not signal.SIG_IGN:
-            loop.add_signal_handler(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGTERM] is signal.SIG_IGN:
+        del before[signal.SIGTERM]
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
-    finally:  # uvloop would keep the handlers although it is closed
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.remove_signal_handler(signal.SIGINT)
-            if loop.remove_signal_handler(signal.SIGTERM):
-                signal.signal(signal.SIGTERM, before)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 async def _all_ended(stage: InferenceStage, tasks: list[asyncio.Task[None]]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENT_GRADES = 32
 """The number of answers that an evaluator grades concurrently if it waits for a judge or another process."""
+
+PAUSE_EVERY_SECONDS = 0.1
+"""How often grading lets the event loop do other work, such as stopping the run."""
 
 CORRECT_THRESHOLD = 1 - 1e-9
 """The smallest value that counts as correct; anything below it is partial credit."""
@@ -97,21 +101,47 @@ async def score(
         episodes=(episodes or {}) if task.environment else None,
     )
     results: list[list[Score]] = [[] for _ in asked]
-    waiting = iter(enumerate(asked))
 
-    async def work() -> None:
-        # Workers share one iterator. If the evaluator never awaits, the first worker does all the work.
-        for position, number in waiting:
-            prediction = predictions[number]  # read here, because all of them may not fit into memory
-            results[position] = await grader.grade(samples[prediction.sample_id], prediction)
+    async def grade(position: int) -> None:
+        # Read here, because all predictions may not fit into memory.
+        prediction = predictions[asked[position]]
+        results[position] = await grader.grade(samples[prediction.sample_id], prediction)
+
+    await _for_each(range(len(asked)), grade, concurrency=concurrency)
+    return {name: [scores[column] for scores in results] for column, name in enumerate(judges)}
+
+
+async def _for_each(
+    items: Iterable[int], work: Callable[[int], Awaitable[None]], *, concurrency: int
+) -> None:
+    """Call `work` for each item, concurrently if it awaits, and let the event loop run in between.
+
+    Work that only computes is done by one task. It pauses now and then, so that a cancellation does not wait
+    for all of it; further tasks would each take an item before the event loop has its turn.
+    """
+    waiting = iter(items)
+    pause_at, is_paused, is_done = time.monotonic() + PAUSE_EVERY_SECONDS, False, False
+
+    async def work_on() -> None:
+        nonlocal pause_at, is_paused, is_done
+        for item in waiting:
+            if time.monotonic() >= pause_at:
+                is_paused = True
+                await asyncio.sleep(0)
+                is_paused, pause_at = False, time.monotonic() + PAUSE_EVERY_SECONDS
+            await work(item)
+        is_done = True
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(max(1, min(concurrency, len(asked)))):
-                group.create_task(work())
+            workers = 0
+            while workers < max(1, concurrency) and not is_done:
+                if not is_paused:
+                    group.create_task(work_on())
+                    workers += 1
+                await asyncio.sleep(0)
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed.exceptions[0].__cause__
-    return {name: [scores[column] for scores in results] for column, name in enumerate(judges)}
 
 
 def _last_turns(samples: Mapping[str, Sample], predictions: Sequence[Prediction]) -> list[int]:

@@ -21,6 +21,7 @@ from typing import Any
 from aisb_evaluator_code import _groups as groups
 from aisb_evaluator_code._leftovers import own_folder
 from aisb_evaluator_code._reasons import TOO_MUCH, EndReason
+from aisb_evaluator_code._stopping import ended_by_a_stop
 from aisb_evaluator_code._system_calls import system_call_filter
 
 PACKAGE_FOLDER = Path(__file__).parent
@@ -179,7 +180,8 @@ def box_command(
                 process.stdin.write(json.dumps(table).encode())
                 process.stdin.close()
             process.stdin = None
-            yield process
+            with ended_by_a_stop(lambda: _kill_session(process)):
+                yield process
         finally:
             _end(process, None if found.namespaces else uid)
 
@@ -192,15 +194,19 @@ class SandboxBox(subprocess.Popen[bytes]):
 
 def _end(process: subprocess.Popen[bytes], uid: int | None) -> None:
     """Kill the process, its session and, if it has its own user, all processes of that user."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
+    _kill_session(process)
     process.wait()
     if uid is not None:
         subprocess.run(["/bin/sh", "-c", "kill -9 -1"], user=uid, check=False, stderr=subprocess.DEVNULL)
     for stream in (process.stdout, process.stderr):
         if stream:
             stream.close()
+
+
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _binds(run: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb import UsageError
+from aisb_evaluator_code._stopping import ended_by_a_stop
 
 if TYPE_CHECKING:
     from aisb_evaluator_code._sandbox import Limits
@@ -115,13 +116,15 @@ def container(
             stderr=stderr,
             start_new_session=True,
         )
+        remove = [program, "rm", "--force", name]
         try:
-            yield process
+            with ended_by_a_stop(lambda: _start_apart(remove)):
+                yield process
         finally:
             if process.poll() is None:  # killing only the client would leave the container
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     subprocess.run(  # noqa: S603 - the engine itself
-                        [program, "rm", "--force", name], capture_output=True, timeout=30, check=False
+                        remove, capture_output=True, timeout=30, check=False
                     )
                 process.kill()
             process.wait()
@@ -131,3 +134,15 @@ def container(
                 process.stdout.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_apart(command: list[str]) -> None:
+    """Start a command that goes on when this process ends."""
+    with contextlib.suppress(OSError):
+        subprocess.Popen(  # noqa: S603 - the engine itself
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )

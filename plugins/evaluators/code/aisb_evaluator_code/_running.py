@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from aisb import Evaluator, Sample, Score, UsageError
 from aisb_evaluator_code._python_source import completed
+from aisb_evaluator_code._stopping import AnswerBoxes
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -76,15 +77,23 @@ class CodeRun(Evaluator):
         """Run one program against its tests."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(_pool(self.workers), self._run, answer or "", sample)
+        loop, boxes = asyncio.get_running_loop(), AnswerBoxes()
+        try:
+            found = await loop.run_in_executor(_pool(self.workers), self._run, answer or "", sample, boxes)
+        except asyncio.CancelledError:
+            boxes.stop()
+            raise
         details = {key: found[key] for key in ("problem", "test") if found.get(key)}
         details["box"] = self.box
         if "error" in found:
             return Score(0.0, "error", details={"raised": found["error"], "box": self.box})
         return Score(1.0 if found["passed"] else 0.0, details=details)
 
-    def _run(self, answer: str, sample: Sample) -> dict[str, Any]:
+    def _run(self, answer: str, sample: Sample, boxes: AnswerBoxes) -> dict[str, Any]:
+        with boxes.of_this_thread():
+            return self._found(answer, sample)
+
+    def _found(self, answer: str, sample: Sample) -> dict[str, Any]:
         from aisb_evaluator_code import _languages as languages
         from aisb_evaluator_code import _sandbox as sandbox
 

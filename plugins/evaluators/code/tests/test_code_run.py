@@ -2,12 +2,15 @@
 
 import asyncio
 import importlib.util
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from aisb import Sample, UsageError
 from aisb_evaluator_code._languages import same_output
+from aisb_evaluator_code._leftovers import own_folder
 from aisb_evaluator_code._python_source import completed
 from aisb_evaluator_code._reasons import with_absence
 from aisb_evaluator_code._running import CodeRun, warn
@@ -241,3 +244,20 @@ def test_a_program_is_put_together_with_its_prompt():
     assert completed(PROMPT, "    return 1\n", "double") == PROMPT + "    return 1\n"
     assert completed(PROMPT, "def double(n): return 1", "double").startswith(PROMPT)
     assert completed("", "x = 1", None) == "x = 1"
+
+
+async def test_a_cancelled_grade_ends_its_program_at_once():
+    one_thread = CodeRun(allow=True, seconds=1000, workers=1)
+    endless = Sample("0", {"test": "import time\ntime.sleep(3000)"})
+    waiting = asyncio.create_task(one_thread.score("x = 1", endless))
+    while not _boxes():  # noqa: ASYNC110 - nothing else tells when a box is there
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    quick = await asyncio.wait_for(one_thread.score("x = 1", Sample("1", {"test": "assert x == 1"})), 60)
+    assert quick.value == 1
+
+
+def _boxes() -> list[Path]:
+    return [*own_folder(os.getpid()).glob("box-*")]
