@@ -561,6 +561,67 @@ def test_few_and_short_events_are_known(form):
     assert with_known(form, long, long) == ([str(10**2000)] * 2, 2)
 
 
+def http_chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def chunked_reply(form, known, pieces, transfer=b"transfer-encoding: chunked\r\n"):
+    """Read a reply whose events come after a first one, each piece as it is; return what was read."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%b\r\n" % transfer
+    first = b'data: {"id":"first","n":0}\n\n'
+    made = form(Counting(), None, known)
+    made.feed(0, head + (http_chunk(first) if transfer else first))
+    ends = [made.feed(stamp, piece) for stamp, piece in enumerate(pieces, 1)]
+    rest = made.end()
+    columns = made.columns
+    return columns.all_text(), list(columns.all_stamps()), made.done, made.done_ns, ends, rest, made.failure
+
+
+WHOLE = http_chunk(b'data: {"id":"abc","n":1}\n\n')
+SAME_LENGTH = http_chunk(b'data: {"id":"xyz","n":1}\n\n')
+END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [WHOLE, END],
+        [SAME_LENGTH, WHOLE, END],
+        [http_chunk(b'data: {"id":"longer id","n":1}\n\n'), END],
+        [WHOLE.replace(b"abc", b"a\nc"), END],
+        [WHOLE.replace(b"abc", b"a\rc"), END],
+        [WHOLE.replace(b"abc", b'a\\"'), END],
+        [WHOLE.replace(b"abc", b'"":'), END],
+        [WHOLE.replace(b"abc", b"abcd"), END],  # longer than its size says
+        [WHOLE[:-2], b"\r\n", END],
+        [WHOLE[:7], WHOLE[7:], END],
+        [WHOLE + END],
+        [b"1;ext\r\n:\r\n", WHOLE, END],  # a comment that is no whole line
+        [http_chunk(b"event: error\n"), WHOLE, END],
+        [http_chunk(b"data: "), WHOLE, END],
+        [WHOLE, WHOLE, END, WHOLE],
+        [END[:-5], b"0\r\n\r\n"],
+        [END[:-7] + b"\r\n", b"\r\n"],
+    ],
+)
+@pytest.mark.parametrize("transfer", [b"transfer-encoding: chunked\r\n", b""])
+def test_a_known_piece_is_read_as_if_it_were_new(form, pieces, transfer):
+    known = sys.modules[form.__module__].KnownEvents()
+    for _ in range(3):  # learn the event, then the piece, then use it
+        chunked_reply(form, known, [WHOLE, END])
+    expected = chunked_reply(form, None, pieces, transfer)
+    assert chunked_reply(form, known, pieces, transfer) == expected
+
+
+def test_a_known_piece_is_read_without_its_framing(form):
+    known = sys.modules[form.__module__].KnownEvents()
+    for _ in range(2):
+        chunked_reply(form, known, [WHOLE])
+    assert known.piece(WHOLE) is not None
+    assert known.piece(SAME_LENGTH) is known.piece(WHOLE)
+    assert known.piece(WHOLE[:-1]) is None
+
+
 def test_an_error_is_found_in_every_reply_that_has_it(form):
     known = sys.modules[form.__module__].KnownEvents()
     for number in range(3):

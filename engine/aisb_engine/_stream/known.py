@@ -7,7 +7,11 @@ from typing import Final
 from aisb._types import Chunk
 
 ID: Final = b'{"id":"'
+LF: Final = 10
+CR: Final = 13
 BACKSLASH: Final = 92
+LAST_PIECE: Final = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+"""The end of most streams: the last event, and the end of the chunked body."""
 LONGEST: Final = 1_024  # maximum bytes of a stored event
 MOST: Final = 256  # maximum number of stored events
 
@@ -15,16 +19,45 @@ MOST: Final = 256  # maximum number of stored events
 class KnownEvents:
     """The decoded chunks of earlier replies' events, for a backend that `copies_text`.
 
-    Most services put the id of the reply first in every event. It differs between replies, and is not part of
-    a chunk, so the comparison ignores it.
+    Most services put the id of the reply first in every event. It differs between replies, and is not part
+    of a chunk, so the comparison ignores it. A piece of the connection is often exactly one such event in an
+    HTTP chunk; then the piece is compared as a whole, and its framing needs no parsing.
     """
 
     def __init__(self) -> None:
         self._chunks: dict[bytes, Chunk] = {}
+        self._pieces: dict[
+            tuple[int, bytes], tuple[bytes, Chunk]
+        ] = {}  # by length and the bytes after the id
+        self._latest: bytes = b""  # the latest event that was not new
 
     def get(self, payload: bytes) -> Chunk | None:
         """Return the chunk of an event; None if the event is new."""
-        return self._chunks.get(_without_id(payload))
+        chunk = self._chunks.get(_without_id(payload))
+        if chunk is not None:
+            self._latest = payload
+        return chunk
+
+    def piece(self, data: bytes) -> Chunk | None:
+        """Return the chunk of a piece that is one HTTP chunk with one event; None if it is new."""
+        begin = data.find(ID)
+        end = data.find(b'"', begin + len(ID))
+        found = self._pieces.get((len(data), data[end:]))
+        if found is None or not data.startswith(found[0]) or data[end - 1] == BACKSLASH:
+            return None
+        # A line end in the id would end the event.
+        return found[1] if data.find(LF, begin, end) < 0 and data.find(CR, begin, end) < 0 else None
+
+    def keep_piece(self, data: bytes) -> None:
+        """Store a piece for later replies if it is one HTTP chunk with just the event of the latest `get`."""
+        payload, self._latest = self._latest, b""
+        if not payload.startswith(ID) or data != b"%x\r\ndata: %b\n\n\r\n" % (len(payload) + 8, payload):
+            return
+        if len(self._pieces) >= MOST:
+            self._pieces.clear()
+        rest = _without_id(payload)
+        start = data[: data.find(ID) + len(ID)]
+        self._pieces[len(data), data[len(data) - len(rest) - 4 :]] = (start, self._chunks[rest])
 
     def keep(self, payload: bytes, chunk: Chunk) -> None:
         """Store the chunk of an event for later replies."""

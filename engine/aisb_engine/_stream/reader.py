@@ -19,21 +19,21 @@ import orjson
 
 from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
-from aisb._types import Chunk, ChunkKind, Failure
+from aisb._types import Chunk, Failure
 from aisb_engine._faults import RAISED
 from aisb_engine._stream import failures, problems
 from aisb_engine._stream.compression import LARGEST_REPLY, Decoder, decoder_for
 from aisb_engine._stream.head import CHUNKED, LONGEST_HEAD, Head, end_of_head, parse_head
-from aisb_engine._stream.template import CountedTail, find_template, piece_start
+from aisb_engine._stream.template import find_template
 
 from .columns import Columns  # relative: aisb-speedups compiles these files in a package of another name
 from .framing import CHUNK, CHUNK_END, CHUNK_SIZE, ENDED, HEAD, SIZED, TRAILERS, UNTIL_CLOSE
 from .kind import BOM, DOCUMENT, EVENTS, UNKNOWN, VALUES, is_stream, only_comments, shows_kind
-from .known import KnownEvents
+from .known import LAST_PIECE, KnownEvents
 from .lines import SIZES, check_line, read_size
+from .matching import Template
 
 MISSES: Final = 8  # events in a row without a match, after which learning stops: some differ elsewhere
-FOLD: Final = 32  # matches after which older chunks are packed: memory may hold ten thousand replies
 CR: Final = 13  # an int: Python finds it in bytes ten times as fast as b"\r"
 loads: Final = orjson.loads
 
@@ -85,40 +85,45 @@ class StreamReader:
         self._last_is_final: bool = backend is not None and backend.stream_end == "final"
         self._had_event: bool = False
         self._learns: bool = backend is not None and backend.copies_text and sink is None
-        self._before = self._after = b""  # the template: the bytes before and after the text
-        self._counted: CountedTail | None = None  # the bytes between, if events have a running count
-        self._texts: list[str] = []  # the column for the text of matches
-        self._stamps: list[int] = self.columns.stamps
-        self._text_kind: ChunkKind = "content"
-        self._misses = self._matches = 0  # matches since a decoded chunk, misses since a match
-        self._matching: bool = False  # the next piece may be exactly one event that matches
-        self._piece_starts: dict[int, bytes] = {}  # the first bytes of such a piece, by its length
-        self._piece_end: bytes = b""
+        self._template: Template | None = None
+        self._misses: int = 0  # since a match
+        self._at_boundary: bool = False  # the next piece may be exactly one event
 
     def feed(self, stamp: int, data: bytes) -> bool:
         """Read a piece. Return True if the last event came, or the HTTP reply has ended or is invalid."""
         self.last_ns = stamp
-        if self._matching:  # a piece that matches needs no parsing of its framing
-            length = len(data)
-            start = self._piece_starts.get(length)
-            if start is None:
-                framing = None if self._state == UNTIL_CLOSE else self._size_format
-                start = piece_start(self._before, length, framing, self._piece_starts)
-            text, end = len(start), length - len(self._piece_end)
-            matches = data.startswith(start) and data.endswith(self._piece_end)
-            if matches and end >= text and self._add_match(stamp, data[text - 1 : end + 1]):
-                return False
+        at_boundary = self._at_boundary
+        if at_boundary:  # then a piece that is exactly one event needs no parsing of its framing
+            template = self._template
+            framing = None if self._state == UNTIL_CLOSE else self._size_format
+            if template is not None and template.add_piece(data, stamp, framing):
+                return self.done
+            if framing is not None and self._known is not None and self._read_known(data, stamp):
+                return self.done
         try:
             self._read_framing(data, stamp)
         except AttemptFailed as error:
             self.failure = self.failure or problems.of_framing(error.failure, self.status, self.done)
             self._state, self.keep_alive = ENDED, False
-        if self._piece_end:
-            at_boundary = self._between and not self._rest and self._state in (CHUNK_SIZE, UNTIL_CLOSE)
-            self._matching = at_boundary and self.failure is None
+        if self._learns:
+            ready = self._between and not self._rest and self._kind == EVENTS and self.decoder is None
+            self._at_boundary = ready and self._state in (CHUNK_SIZE, UNTIL_CLOSE) and self.failure is None
+            if at_boundary and self._at_boundary and self._known is not None:
+                self._known.keep_piece(data)
         if self._state == ENDED and self.done_ns is None:
             self.done_ns = stamp
         return self.done or self._state == ENDED
+
+    def _read_known(self, data: bytes, stamp: int) -> bool:
+        """Read a piece that earlier replies had as well, but for the id. Return False if it is new."""
+        if data == LAST_PIECE:
+            self.done, self._state, self.done_ns = True, ENDED, stamp
+            self._at_boundary = False
+            return True
+        chunk = self._known.piece(data) if self._known else None
+        if chunk is not None:
+            self._add_decoded(data[data.find(b"{") : -4], chunk, stamp)
+        return chunk is not None
 
     def close(self) -> bool:
         """Record that the connection is closed. Return whether the HTTP reply is complete."""
@@ -306,20 +311,15 @@ class StreamReader:
             self.done = self.done or payload == b"[DONE]"
             return
         self._had_event = True
-        if self._before and payload.startswith(self._before) and payload.endswith(self._after):
-            literal = payload[len(self._before) - 1 : len(payload) - len(self._after) + 1]
-            if not self._is_error and self._add_match(stamp, literal):
-                return
+        if self._template is not None and not self._is_error and self._template.add_event(payload, stamp):
+            return
         if payload == b"[DONE]" and not self._is_error:
             self.done = True
             return
         try:
             chunk = self._decode_event(payload)
             if chunk is not None:
-                self._add(stamp, chunk)
-                self.done = self.done or (self._last_is_final and chunk.finish_reason is not None)
-                if self._learns:
-                    self._learn(payload, chunk)
+                self._add_decoded(payload, chunk, stamp)
         except RAISED as error:  # only this request fails, and the run counts it
             self.failure = None if self.done else problems.unreadable(payload, error, self.status)
 
@@ -343,43 +343,31 @@ class StreamReader:
             known.keep(payload, chunk)
         return chunk
 
+    def _add_decoded(self, payload: bytes, chunk: Chunk, stamp: int) -> None:
+        self._had_event = True
+        self._add(stamp, chunk)
+        self.done = self.done or (self._last_is_final and chunk.finish_reason is not None)
+        if self._learns:
+            self._learn(payload, chunk)
+
     def _add(self, stamp: int, chunk: Chunk) -> None:
         self._count_matches()
         new = self.columns.add(stamp, chunk)
         if self._sink is not None:
             self._sink(new)
 
-    def _add_match(self, stamp: int, literal: bytes) -> bool:
-        """Add a chunk whose text and count alone are new. Return False if the bytes are something else."""
-        try:
-            text = self._counted.read(literal, self.columns.counts) if self._counted else loads(literal)
-        except ValueError:
-            return False
-        if text:
-            self._stamps.append(stamp)
-            self._texts.append(text)
-            self._matches += 1
-            if self._matches % FOLD == 0:
-                self.columns.fold()
-        return bool(text)
-
     def _count_matches(self) -> None:
-        if self._matches:
-            self.columns.add_run(self._text_kind, self._matches, self._counted is not None)
-            self._matches = self._misses = 0
+        if self._template is not None and self._template.count():
+            self._misses = 0
 
     def _learn(self, payload: bytes, chunk: Chunk) -> None:
         """Learn the template from an event that did not match, unless it is the first of its kind."""
         self._misses += 1
         if self._misses > MISSES:
-            self._learns = self._matching = False
-            self._before = self._piece_end = b""
+            self._learns = self._at_boundary = False
+            self._template = None
         elif self.columns.run_length > 1 and (found := find_template(payload, chunk, self._decode)):
-            self._before, self._after, self._counted = found
-            self._text_kind, self._piece_starts = chunk.kind, {}
-            self._texts = self.columns.text if chunk.text else self.columns.reasoning
-            if self._kind == EVENTS and self.decoder is None:
-                self._piece_end = self._after + (b"\n\n" if self._state == UNTIL_CLOSE else b"\n\n\r\n")
+            self._template = Template(self.columns, found, chunk)
 
     def answer_began(self) -> bool:
         """Return whether the body so far holds more than comments."""

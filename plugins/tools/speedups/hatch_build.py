@@ -16,7 +16,16 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "aisb_speedups"
-FILES = ("reader.py", "columns.py", "framing.py", "inbox.py", "kind.py", "known.py", "lines.py")
+FILES = (
+    "reader.py",
+    "columns.py",
+    "framing.py",
+    "inbox.py",
+    "kind.py",
+    "known.py",
+    "lines.py",
+    "matching.py",
+)
 IN_CHECKOUT = "../../../engine/aisb_engine/_stream"
 IN_SDIST = "source"
 
