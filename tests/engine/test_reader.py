@@ -613,6 +613,34 @@ def test_a_known_piece_is_read_as_if_it_were_new(form, pieces, transfer):
     assert chunked_reply(form, known, pieces, transfer) == expected
 
 
+@pytest.mark.parametrize("status", [b"200 OK", b"500 Broken"])
+@pytest.mark.parametrize("more", [b"", b"content-encoding: gzip\r\n"])
+@pytest.mark.parametrize(
+    "first", [WHOLE, END, SAME_LENGTH + WHOLE, WHOLE[:9], http_chunk(b"\xef\xbb\xbfdata: 1")]
+)
+def test_a_known_piece_that_comes_with_the_head_is_read_as_if_it_were_new(form, status, more, first):
+    def whole_reply(known):
+        head = b"HTTP/1.1 %b\r\ntransfer-encoding: chunked\r\n%b\r\n" % (status, more)
+        made = form(Counting(), None, known)
+        ended = made.feed(1, head + first)
+        columns = made.columns
+        read = columns.all_text(), list(columns.all_stamps()), made.body_ns, made.done, made.done_ns
+        return ended, *read, made.answer_began(), made.end(), made.streamed, made.failure
+
+    known = sys.modules[form.__module__].KnownEvents()
+    for _ in range(3):
+        chunked_reply(form, known, [WHOLE, END])
+    assert whole_reply(known) == whole_reply(None)
+
+
+def test_many_interim_heads_in_one_piece_are_passed_over(form):
+    known = sys.modules[form.__module__].KnownEvents()
+    made = form(Counting(), None, known)
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    made.feed(1, b"HTTP/1.1 102 Processing\r\n\r\n" * 5_000 + head + WHOLE)
+    assert (made.columns.all_text(), made.failure) == ("1", None)
+
+
 def test_a_known_piece_is_read_without_its_framing(form):
     known = sys.modules[form.__module__].KnownEvents()
     for _ in range(2):

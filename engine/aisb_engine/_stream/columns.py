@@ -78,9 +78,12 @@ class Columns:
             chunk = chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
             text = ""
         self.stamps.append(stamp)
-        self.add_run(kind, 1)
+        if kind == self._kind:
+            self.run_length += 1
+        else:
+            self.add_run(kind, 1)
         if text:
-            self.text.append(_only_text(text))
+            self.text.append(text if text.__class__ is str else _only_text(text))
         if reasoning:
             self.reasoning.append(_only_text(reasoning))
         if self._counted:

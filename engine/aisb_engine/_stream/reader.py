@@ -117,13 +117,21 @@ class StreamReader:
     def _read_known(self, data: bytes, stamp: int) -> bool:
         """Read a piece that earlier replies had as well, but for the id. Return False if it is new."""
         if data == LAST_PIECE:
-            self.done, self._state, self.done_ns = True, ENDED, stamp
-            self._at_boundary = False
+            self.done = self._had_event = True
+            self._state, self.done_ns, self._at_boundary = ENDED, stamp, False
             return True
         chunk = self._known.piece(data) if self._known else None
         if chunk is not None:
             self._add_decoded(data[data.find(b"{") : -4], chunk, stamp)
         return chunk is not None
+
+    def _read_first(self, data: bytes, stamp: int, known: KnownEvents) -> None:
+        """Read what arrived with the head: for most services, a piece that earlier replies had as well."""
+        if self._sse and self._kind == UNKNOWN and self.decoder is None and self._read_known(data, stamp):
+            self._kind, self._start, self.body_ns = EVENTS, False, stamp
+            return
+        self._read_framing(data, stamp)
+        known.keep_piece(data)
 
     def close(self) -> bool:
         """Record that the connection is closed. Return whether the HTTP reply is complete."""
@@ -178,6 +186,9 @@ class StreamReader:
         head = parse_head(data[at:end])
         if head.status >= 200:  # otherwise an interim reply, and the final one follows
             self._begin_body(head, stamp)
+            if end < len(data) and self._state == CHUNK_SIZE and self._learns and self._known is not None:
+                self._read_first(data[end:], stamp, self._known)
+                return len(data)
         return end
 
     def _begin_body(self, head: Head, stamp: int) -> None:
