@@ -73,7 +73,7 @@ def test_a_change_is_explained_by_parts_that_add_up_to_it(work: Path, tmp_path: 
     assert sum(parts) == pytest.approx(change)
     speed = aisb("compare", "--explain", str(work / "fast1"), str(work / "fast2"), cwd=work)
     assert speed.returncode == 2
-    assert "--explain is for scores" in speed.stderr
+    assert "--explain applies to scores" in speed.stderr
 
 
 def test_two_runs_are_compared_on_their_samples(work: Path) -> None:
@@ -82,10 +82,8 @@ def test_two_runs_are_compared_on_their_samples(work: Path) -> None:
     assert re.search(
         r"^demo_gsm8k +64 +\S+ +\S+ +-\d+\.\d\d +\[-.*\] +< 0\.001 +B worse$", ended.stdout, re.MULTILINE
     )
-    assert re.search(
-        r"  smallest difference that 64 samples would have shown: \d+\.\d points\n", ended.stdout
-    )
-    assert re.search(r"  samples that would show the difference seen: \d+\n", ended.stdout)
+    assert re.search(r"  minimum detectable difference with 64 samples: \d+\.\d points\n", ended.stdout)
+    assert re.search(r"  samples needed to detect the observed difference: \d+\n", ended.stdout)
     assert max(map(len, ended.stdout.splitlines()[3:])) <= 80
 
 
@@ -136,7 +134,7 @@ def test_kept_details_and_the_log_give_the_same_grades(work: Path) -> None:
     assert (made["clusters"], kept["clusters"]) == (None, 56)
     assert made["mcnemar"] == made["p"]
     assert (kept["mcnemar"], kept["p"]) == (None, pytest.approx(kept["bootstrap"], abs=0.01))
-    line = "  its samples share something in 56 clusters, each of which counts as a whole\n"
+    line = "  its samples form 56 clusters, which are resampled as a whole\n"
     assert line in aisb("compare", "kept", "bad", cwd=work).stdout
 
 
@@ -167,7 +165,7 @@ def test_performance_runs_are_compared_as_ratios_and_repeats_say_how_sure(work: 
     alone = aisb("compare", "fast1", "fast2", cwd=work)
     assert alone.returncode == 0
     assert re.search(r"^demo_gsm8k +TTFT \(median\) .* – +– +not known$", alone.stdout, re.MULTILINE)
-    assert "one run each does not say how much a run differs from the next" in alone.stdout
+    assert "single runs do not show the variation between runs" in alone.stdout
     repeats = aisb("compare", "fast1,fast2", "fast3,fast4", "--json", cwd=work)
     found = {one["name"]: one for one in json.loads(repeats.stdout)["comparisons"]}
     assert found.keys() == {
@@ -213,9 +211,9 @@ def test_a_performance_run_and_an_accuracy_run_are_compared_by_grades_and_by_spe
     [
         (
             (),
-            "error: two sides are compared, and this names nothing: give RUN_A RUN_B, one run with --model-a and",
+            "error: a comparison has two sides, not nothing: give RUN_A RUN_B, one run with --model-a and",
         ),
-        (("good", "bad", "both"), "error: two sides are compared, and this names good bad both"),
+        (("good", "bad", "both"), "error: a comparison has two sides, not good bad both"),
         (
             ("good",),
             "error: A and B are one run, good, with good: name another run as B, or two of its models",
@@ -263,7 +261,7 @@ def test_without_scipy_a_comparison_says_what_to_install(
 
 def test_without_scipy_everything_else_works(work: Path, no_scipy: str) -> None:
     ratios = aisb("compare", "fast1", "fast2", cwd=work, PYTHONPATH=no_scipy)
-    assert (ratios.returncode, "give repeats" in ratios.stdout) == (0, True), ratios.stderr
+    assert (ratios.returncode, "compare repeats" in ratios.stdout) == (0, True), ratios.stderr
     for words in (("audit", "good"), ("report", "good"), ("score", "good"), ("report", "fast1")):
         ended = aisb(*words, cwd=work, PYTHONPATH=no_scipy)
         assert ended.returncode == 0, ended.stderr

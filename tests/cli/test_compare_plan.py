@@ -49,14 +49,14 @@ def test_two_runs_say_what_differences_need_and_what_a_budget_shows(work: Path) 
 def test_one_run_says_what_it_assumes(work: Path) -> None:
     ended = aisb("compare", "--plan", "latest", cwd=work)
     assert ended.returncode == 0, ended.stderr
-    assert "one side alone: the plan assumes another model of the same score" in ended.stdout
+    assert "only one side: the plan assumes another model with the same score" in ended.stdout
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("latest", "latest~1", "--budget", "5m"), "--difference and --budget go with --plan"),
-        (("--plan", "latest", "--budget", "soon"), "--budget 'soon' is no time"),
+        (("latest", "latest~1", "--budget", "5m"), "--difference and --budget need --plan"),
+        (("--plan", "latest", "--budget", "soon"), "--budget 'soon' is not a duration"),
         (("--plan", "latest", "--baseline", "latest~1"), "--plan takes a pilot of one run, or of two"),
     ],
 )

@@ -29,7 +29,7 @@ def test_answers_that_vary_under_load_are_found_and_taken_into_account(tmp_path:
         ended = aisb(*words, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     found = {one["name"]: one for one in json.loads(ended.stdout) if one["area"].startswith("determinism of")}
-    assert found["alone"]["text"] == "all 8 prompts have the same text every time"
+    assert found["alone"]["text"] == "all 8 prompts always get the same text"
     assert found["alone and under load"]["state"] == "note"
     assert "aisb compare --noise outputs/determinism/" in found["alone and under load"]["remedy"]
     assert "flip between right and wrong from alone to under load" in found["score"]["text"]

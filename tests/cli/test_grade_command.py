@@ -46,7 +46,7 @@ def test_a_file_is_graded_and_the_summary_goes_to_standard_error(file: Path) -> 
         "line 3 is left out: it is not JSON: invalid literal, expected 'null'",
         "demo_gsm8k accuracy 33.33, n 3, 95 % [6.1, 79.2]",
         "  correct 1, wrong 1, refused 1; bounds [33.3, 50.0]",
-        "  33.3 % ended neither right nor wrong: mind the bounds",
+        "  33.3 % are neither correct nor wrong: see the bounds",
         "  1 of 4 lines could not be graded and are left out",
     ]
 
@@ -81,7 +81,7 @@ def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
         ),
         (
             ("demo_gsm8k", "outputs.jsonl", "-o", "outputs.jsonl"),
-            "error: -o outputs.jsonl is the file that is read; name another one",
+            "error: -o outputs.jsonl is the input file; name another one",
         ),
         (
             ("demo_gsm8k", "outputs.jsonl", "-o", "no/such.jsonl"),

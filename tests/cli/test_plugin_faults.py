@@ -613,7 +613,7 @@ def test_outputs_from_anywhere_are_graded_as_far_as_plugins_can(place):
     assert "failed in summarize: ZeroDivisionError" in summed.stderr
     unmade = place.aisb("grade", "unmade", "out.jsonl")
     assert unmade.code == 2
-    assert "error: no evaluator of unmade can be made" in unmade.stderr
+    assert "error: no evaluator of unmade can be created" in unmade.stderr
     step = place.aisb("grade", "step", "out.jsonl")
     assert (step.code, len(step.stdout.splitlines())) == (1, 3)
     assert "line 3 is left out: postprocessor 'no-three' of plugin faulty" in step.stderr

@@ -224,10 +224,7 @@ class Judging:
         if request.repeat and sends(backend, "seed"):
             params.setdefault("seed", self.judge.load.seed + request.repeat)
         of, model = request.sample_id, self.judge.model
-        request = convert_prompt(
-            replace(request, params=params), backend.prompt_form, self.judge.model.system
-        )
-        model = self.judge.model
+        request = convert_prompt(replace(request, params=params), backend.prompt_form, model.system)
         prompt = prompt_of(request)
         content = [model.backend, model.options.get("model"), prompt, params]
         digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()

@@ -1,4 +1,4 @@
-"""What runs say beside their tables: audits, comparisons, and grades of outputs from anywhere."""
+"""Analyses of runs: audits, comparisons, capacity, sweeps, and grades of outputs from any source."""
 
 from __future__ import annotations
 

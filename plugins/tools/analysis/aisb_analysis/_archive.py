@@ -1,6 +1,7 @@
-"""A capsule as a file: an archive with the same bytes for the same content, and a reader that trusts nothing.
+"""The file format of capsules: a reproducible archive, and a reader that validates everything.
 
-It is a ZIP, which any tool opens. Its comment, which ends the file, is the SHA-256 of all bytes before it.
+A capsule is a ZIP file. Its comment, at the end of the file, is the SHA-256 of all bytes before it. The same
+content always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ MOST_ENTRIES = 100_000
 MOST_BYTES = 16 * 1024**3
 INDEX_BYTES = 256 * 1024**2
 BOMB_BYTES, BOMB_RATIO = 64 * 1024**2, 400
-"""From which size an entry that unpacks to so many times its packed size is refused."""
+"""The limits of a compression bomb: an entry above this size and above this ratio is refused."""
 CHUNK_BYTES = 1024 * 1024
 
 
 class ArchiveMember(NamedTuple):
-    """What the index says of a file."""
+    """The entry of a file in the index."""
 
     sha256: str
     size: int
 
 
 class ArchiveWriter:
-    """Writes a capsule. Names come in the order in which they are added."""
+    """Writes a capsule. Files are in the order in which they are added."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -43,7 +44,7 @@ class ArchiveWriter:
         self.entries: dict[str, ArchiveMember] = {}
 
     def add(self, name: str, pieces: Iterable[bytes], *, large: bool = False) -> None:
-        """Add a file, which may come in pieces; `large` says that it may have more than 2 GB."""
+        """Add a file from its pieces. Set `large` if it may exceed 2 GB."""
         digest, size = hashlib.sha256(), 0
         info = zipfile.ZipInfo(name, DATE)
         info.compress_type = zipfile.ZIP_DEFLATED
@@ -71,13 +72,13 @@ class ArchiveWriter:
 
 
 class Archive:
-    """A capsule that is read. What its entries hold is checked against the index as it is unpacked."""
+    """A capsule opened for reading. Entries are checked against the index while they are unpacked."""
 
     def __init__(self, path: Path) -> None:
-        """Open a capsule, and refuse what is none.
+        """Open a capsule.
 
         Raises:
-            UsageError: it is no capsule, or an archive that could do harm.
+            UsageError: the file is not a capsule, or is a harmful archive.
         """
         self.path = path
         self.problems: list[str] = []
@@ -88,7 +89,7 @@ class Archive:
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise UsageError(f"{path} is no capsule: {error}") from error
+            raise UsageError(f"{path} is not a capsule: {error}") from error
         infos = self._zip.infolist()
         _check_names(path, infos)
         _check_sizes(path, infos)
@@ -102,12 +103,12 @@ class Archive:
             end = self.path.stat().st_size - COMMENT_SIZE
             found = _hash(file, end).hexdigest().encode() if end > 0 else b""
         if comment != LABEL + found:
-            self.problems.append("the file was changed after it was packed: its own hash is another")
+            self.problems.append("the file was changed after it was packed: its hash does not match")
 
     def _read_index(self) -> dict[str, Any]:
         info = self._infos.get(INDEX)
         if info is None:
-            raise UsageError(f"{self.path} is no capsule: it has no {INDEX}")
+            raise UsageError(f"{self.path} is not a capsule: it has no {INDEX}")
         if info.file_size > INDEX_BYTES:
             raise UsageError(f"{self.path} is refused: its {INDEX} has {info.file_size:,} bytes")
         try:
@@ -122,12 +123,12 @@ class Archive:
         return dict(index)
 
     def unpack(self, into: Path) -> None:
-        """Write all files of the index below a folder; what is not as the index says is a problem."""
+        """Write all files of the index below a folder; record deviations from the index as problems."""
         for name, info in self._infos.items():
             if name == INDEX:
                 continue
             if name not in self.files:
-                self.problems.append(f"{name} is not in the index: it was added")
+                self.problems.append(f"{name} is not in the index: it was added later")
                 continue
             target = into.joinpath(*PurePosixPath(name).parts)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +142,7 @@ class Archive:
                 self.problems.append(str(error))
                 continue
             if digest.hexdigest() != self.files[name].sha256:
-                self.problems.append(f"{name} was changed: its hash is not the one in the index")
+                self.problems.append(f"{name} was changed: its hash differs from the index")
         self.problems += [f"{name} is missing" for name in self.files if name not in self._infos]
 
     def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -151,7 +152,7 @@ class Archive:
                 while piece := file.read(CHUNK_BYTES):
                     left -= len(piece)
                     if left < 0:
-                        raise UsageError(f"{info.filename} unpacks to more than it says")
+                        raise UsageError(f"{info.filename} unpacks to more than its declared size")
                     yield piece
         except (
             zipfile.BadZipFile,
@@ -173,7 +174,7 @@ def _zlib_error() -> type[Exception]:
 
 
 def _check_names(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    """Refuse names that would land outside, or on one another, and whatever is no plain file."""
+    """Refuse names that lead outside the folder or collide, and entries that are not plain files."""
     if len(infos) > MOST_ENTRIES:
         raise UsageError(
             f"{path} is refused: it has {len(infos):,} entries, and {MOST_ENTRIES:,} are allowed"
@@ -190,14 +191,14 @@ def _check_names(path: Path, infos: list[zipfile.ZipInfo]) -> None:
             or any(ord(one) < 32 or one == "\\" or 0xD800 <= ord(one) < 0xE000 for one in name)
             or len(name.encode("utf-8", "replace")) > 1000
         ):
-            raise UsageError(f"{path} is refused: {shown!r} is no name that a capsule has")
+            raise UsageError(f"{path} is refused: {shown!r} is not a valid name in a capsule")
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG} or info.is_dir():
-            raise UsageError(f"{path} is refused: {shown!r} is a link or something else than a plain file")
+            raise UsageError(f"{path} is refused: {shown!r} is a link or another special file")
         if info.flag_bits & 0x1:
             raise UsageError(f"{path} is refused: {shown!r} is encrypted")
         if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise UsageError(f"{path} is refused: {shown!r} is packed by method {info.compress_type}")
+            raise UsageError(f"{path} is refused: {shown!r} uses compression method {info.compress_type}")
         key = name.casefold()
         if key in seen:
             raise UsageError(f"{path} is refused: it has {shown!r} twice")
@@ -209,7 +210,7 @@ def _check_names(path: Path, infos: list[zipfile.ZipInfo]) -> None:
 
 
 def _check_sizes(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    """Refuse an archive that unpacks to more than a run can be."""
+    """Refuse an archive whose unpacked size exceeds the limits."""
     total = sum(info.file_size for info in infos)
     if total > MOST_BYTES:
         raise UsageError(
@@ -219,7 +220,7 @@ def _check_sizes(path: Path, infos: list[zipfile.ZipInfo]) -> None:
         if info.file_size > BOMB_BYTES and info.file_size > BOMB_RATIO * max(1, info.compress_size):
             raise UsageError(
                 f"{path} is refused: {info.filename} unpacks to {info.file_size / 1e6:,.0f} MB, "
-                f"{info.file_size // max(1, info.compress_size):,} times what is packed"
+                f"{info.file_size // max(1, info.compress_size):,} times its packed size"
             )
 
 

@@ -1,6 +1,6 @@
-"""Audit what a run took for its answers: by which rule, and what other extractors would have taken.
+"""Audit the answers that a run extracted: by which rule, and what other extractors find.
 
-The likeliest mistakes of extraction stand first.
+Entries are ordered by the likelihood of an extraction error.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 AuditFlag = Literal["missed", "gold there", "no answer", "disagree"]
 FLAGS: Mapping[AuditFlag, str] = {
-    "missed": "not right, and another extractor finds the right answer",
-    "gold there": "not right, though the right answer stands in the output",
+    "missed": "not correct, but another extractor finds the correct answer",
+    "gold there": "not correct, but the output contains the correct answer",
     "no answer": "nothing was extracted",
     "disagree": "another extractor finds another answer",
 }
-"""What is worth a look, the worst first."""
+"""The flags of suspicious outputs, the most serious first."""
 
 
-class Look(NamedTuple):
-    """What one extractor takes from an output. `right` is None where only asking a judge would tell."""
+class Reading(NamedTuple):
+    """The reading of one extractor. `right` is None if only a judge model could grade the answer."""
 
     answer: str | None
     rule: str = ""
@@ -56,36 +56,38 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One output: how it was graded, and what each extractor takes from it, the task's own steps first."""
+    """One output with its grade and the reading of each extractor, the task's own steps first."""
 
     id: str
     repeat: int
     flags: tuple[AuditFlag, ...]
     outcome: Outcome
     gold: Any
-    own: Look
-    others: Mapping[str, Look]
+    own: Reading
+    others: Mapping[str, Reading]
     gold_at: tuple[int, int] | None
     text: str = field(repr=False)
 
     @property
     def is_contested(self) -> bool:
-        """Whether another answer, marked as well as the one that was graded, would change the verdict."""
-        return self.outcome != "error" and any(_contests(self.own, look) for look in self.others.values())
+        """Whether another answer, marked as clearly as the graded one, would change the verdict."""
+        return self.outcome != "error" and any(
+            _contests(self.own, reading) for reading in self.others.values()
+        )
 
     @property
     def rank(self) -> tuple[bool, int, bool, int]:
-        """Where it stands in the order, the worst first."""
+        """The sort key, the most suspicious first."""
         if not self.flags:
             return (True, len(FLAGS), False, 0)
         worst = list(FLAGS).index(self.flags[0])
-        marked = any(look.explicit and look.right for look in self.others.values())
+        marked = any(reading.explicit and reading.right for reading in self.others.values())
         behind = len(self.text) - self.gold_at[1] if self.gold_at else len(self.text)
         return (not self.is_contested, worst, not marked, behind)
 
 
 class Count(NamedTuple):
-    """How one extractor does over all outputs."""
+    """The counts of one extractor over all outputs."""
 
     name: str
     found: int
@@ -95,7 +97,7 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """All outputs of a subtask, the likeliest mistakes first, and how each extractor does."""
+    """All outputs of a subtask, the likeliest errors first, and the counts of each extractor."""
 
     entries: tuple[AuditEntry, ...]
     extractors: tuple[Count, ...]
@@ -103,12 +105,12 @@ class Audit:
 
     @property
     def contested(self) -> int:
-        """How many outputs have a verdict that another answer, marked as well, would change."""
+        """The number of outputs whose verdict another, equally marked answer would change."""
         return sum(entry.is_contested for entry in self.entries)
 
     @property
     def flagged(self) -> Counter[AuditFlag]:
-        """How many outputs have each flag."""
+        """The number of outputs with each flag."""
         return Counter(flag for entry in self.entries for flag in entry.flags)
 
 
@@ -124,16 +126,16 @@ async def audit_subtask(
 ) -> Audit:
     """Extract answers from every output of a subtask with the task's own steps and with others.
 
-    `also` are further extractors: names, or tables such as `{use="regex", pattern="#### (.*)"}`. Of the
-    installed ones, those are used that need no options, belong to no other family of tasks, and make sense
-    here: most of what they find is what the task's own steps find, or they are right as often. `faults`
-    records what the task's own steps and evaluators raise. `marks` are those of the model's file.
+    `also` are further extractors: names, or tables such as `{use="regex", pattern="#### (.*)"}`. Installed
+    extractors are used if they need no options, belong to no other family of tasks, and suit the task: they
+    mostly agree with the task's own steps, or are correct as often. `faults` records exceptions of the task's
+    own steps and evaluators. `marks` are those of the model's file.
 
     Raises:
-        UsageError: nothing is extracted in this task, or an extractor or evaluator cannot be made.
+        UsageError: the task extracts nothing, or an extractor or evaluator cannot be created.
     """
     if task.mode == "logprob":
-        raise UsageError(f"{task.name} compares log-likelihoods: nothing is extracted that could be audited")
+        raise UsageError(f"{task.name} compares log-likelihoods: it extracts no answers to audit")
     if not task.evaluate:
         raise UsageError(f"{task.name} has no evaluator, so its answers cannot be graded")
     own = Steps.make(task.postprocess, plugins, reading=reply_turns_of(task, plugins, marks))
@@ -164,19 +166,19 @@ async def audit_subtask(
             for one in scored
         )
     )
-    mine = _count("the task's own", [(entry.own, entry.own) for entry in entries])
+    own_reading = _count("the task's own", [(entry.own, entry.own) for entry in entries])
     counts = [_count(name, [(entry.others[name], entry.own) for entry in entries]) for name in others]
-    kept = [count for count in counts if count.name in asked or _makes_sense(count, mine)]
+    kept = [count for count in counts if count.name in asked or _makes_sense(count, own_reading)]
     useful = {count.name for count in kept}
     entries = [_flagged(entry, useful) for entry in entries]
-    return Audit(tuple(sorted(entries, key=lambda entry: entry.rank)), (mine, *kept), tuple(notes))
+    return Audit(tuple(sorted(entries, key=lambda entry: entry.rank)), (own_reading, *kept), tuple(notes))
 
 
 def to_lines(found: Audit) -> bytes:
-    """Return an audit as JSON lines, an output each, in its order."""
+    """Return an audit as JSON lines, one for each output, in order."""
 
-    def told(look: Look) -> dict[str, Any]:
-        return {key: value for key, value in look._asdict().items() if key != "same"}
+    def reading_table(reading: Reading) -> dict[str, Any]:
+        return {key: value for key, value in reading._asdict().items() if key != "same"}
 
     return b"".join(
         orjson.dumps(
@@ -186,9 +188,9 @@ def to_lines(found: Audit) -> bytes:
                 "flags": entry.flags,
                 "outcome": entry.outcome,
                 "gold": entry.gold,
-                **told(entry.own),
+                **reading_table(entry.own),
                 "gold_at": entry.gold_at,
-                "extractors": {name: told(look) for name, look in entry.others.items()},
+                "extractors": {name: reading_table(reading) for name, reading in entry.others.items()},
                 "prediction": entry.text,
             },
             option=orjson.OPT_APPEND_NEWLINE,
@@ -199,9 +201,9 @@ def to_lines(found: Audit) -> bytes:
 
 
 def gold_place(text: str, sample: Sample) -> tuple[int, int] | None:
-    """Return where the right answer stands in a text for the last time, reasoning left out.
+    """Return the span of the last occurrence of the correct answer in a text, without its reasoning.
 
-    Of an option that is known by its letter, its words are looked for: the letter stands in any text.
+    If the answer is the letter of an option, search for the option's text: a letter occurs in any text.
     """
     seen = VisibleText.of(text)
     target = sample.target
@@ -237,82 +239,90 @@ async def _entry(
 ) -> AuditEntry:
     grades: dict[str, tuple[bool | None, str]] = {}
 
-    async def look(steps: Steps) -> Look:
+    async def reading(steps: Steps) -> Reading:
         if p.failure:
-            return Look(None)
+            return Reading(None)
         try:
             found = steps.read(p.text, sample, cut_off=p.finish_reason == "length").answer
-        except StepError as failed:  # one sample: shown in its place
-            return Look(None, f"raised {type(failed.error).__name__}: {failed.error}")
+        except StepError as failed:  # an error of one sample, shown as its reading
+            return Reading(None, f"raised {type(failed.error).__name__}: {failed.error}")
         if found is None:
-            return Look(None)
+            return Reading(None)
         if found.text not in grades:
             grades[found.text] = await _grade(judge, found, sample)
         right, same = grades[found.text]
-        return Look(found.text, found.rule, found.span, found.explicit, right, same)
+        return Reading(found.text, found.rule, found.span, found.explicit, right, same)
 
-    mine = await look(own)
-    mine = mine._replace(
+    own_reading = await reading(own)
+    own_reading = own_reading._replace(
         answer=graded.answer, rule=graded.rule, span=graded.span, right=graded.outcome == "correct"
     )
-    looks = {name: await look(steps) for name, steps in others.items()}
+    readings = {name: await reading(steps) for name, steps in others.items()}
     place = None if p.failure else gold_place(p.text, sample)
     return AuditEntry(
-        sample.id, p.repeat, (), graded.outcome or "error", sample.target, mine, looks, place, p.text
+        sample.id,
+        p.repeat,
+        (),
+        graded.outcome or "error",
+        sample.target,
+        own_reading,
+        readings,
+        place,
+        p.text,
     )
 
 
 async def _grade(judge: Evaluator, found: Extract, sample: Sample) -> tuple[bool | None, str]:
-    """Return whether an answer is right, and what it counts as; a model that judges is not asked."""
+    """Return whether an answer is correct, and its normal form. A judge model is not asked."""
     plain = " ".join(found.text.split()).casefold()
     golds = sample.target if isinstance(sample.target, list | tuple) else [sample.target]
     literal = any(plain == " ".join(str(gold).split()).casefold() for gold in golds)
     if judge.questions_per_answer:
         return literal or None, plain
     try:
-        given = judge.score(found.text, sample)
-        given = await given if inspect.isawaitable(given) else given
+        score = judge.score(found.text, sample)
+        score = await score if inspect.isawaitable(score) else score
     except Exception:  # noqa: BLE001 - one sample: what it says of another answer is not known
         return literal or None, plain
-    return given.value >= CORRECT_THRESHOLD, str(given.details.get("vote", plain))
+    return score.value >= CORRECT_THRESHOLD, str(score.details.get("vote", plain))
 
 
-def _makes_sense(count: Count, mine: Count) -> bool:
-    """Return whether an extractor mostly finds what the task's own steps do, or is right as often as they."""
+def _makes_sense(count: Count, own_reading: Count) -> bool:
+    """Return whether an extractor mostly agrees with the task's own steps, or is correct as often."""
     if count.found and count.same >= TRUSTED_AGREEMENT * count.found:
         return True
-    return bool(count.right and mine.right is not None and count.right >= mine.right)
+    return bool(count.right and own_reading.right is not None and count.right >= own_reading.right)
 
 
-def _differ(one: Look, other: Look) -> bool:
-    """Return whether two extractors found different answers; one that holds the other is no other answer."""
+def _differ(one: Reading, other: Reading) -> bool:
+    """Return whether two extractors found different answers, neither of which contains the other."""
     if one.answer is None or other.answer is None or one.same == other.same or (one.right and other.right):
         return False
     short, long = sorted((one.answer.strip(), other.answer.strip()), key=len)
     return not (short and re.search(_pattern(short), long))
 
 
-def _contests(own: Look, other: Look) -> bool:
-    """Return whether another answer would change the verdict, and is marked as well as the task's own one."""
+def _contests(own: Reading, other: Reading) -> bool:
+    """Return whether another answer would change the verdict, and is marked as clearly as the task's own."""
     if other.answer is None or own.same == other.same:
         return False
     return is_contested(own, other, own_is_right=own.right, other_is_right=other.right)
 
 
 def _flagged(entry: AuditEntry, useful: set[str]) -> AuditEntry:
-    """Return an entry with its flags, and without extractors that are of no use."""
-    others = {name: look for name, look in entry.others.items() if name in useful}
+    """Return an entry with its flags, and with the useful extractors only."""
+    others = {name: reading for name, reading in entry.others.items() if name in useful}
     own, flags = entry.own, set[AuditFlag]()
     if entry.outcome not in {"correct", "error"}:
-        if any(look.right for look in others.values()):
+        if any(reading.right for reading in others.values()):
             flags.add("missed")
         if entry.gold_at:
             flags.add("gold there")
         if own.answer is None:
             flags.add("no answer")
-    # A right answer that the text marks needs no second opinion but another mark.
+    # A correct answer that the text marks is in doubt only if the text marks another one, too.
     sure = bool(own.right and own.explicit)
-    if any(_differ(own, look) and (look.explicit or not sure) for look in others.values()):
+    if any(_differ(own, reading) and (reading.explicit or not sure) for reading in others.values()):
         flags.add("disagree")
     return AuditEntry(
         entry.id,
@@ -327,12 +337,12 @@ def _flagged(entry: AuditEntry, useful: set[str]) -> AuditEntry:
     )
 
 
-def _count(name: str, looks: Sequence[tuple[Look, Look]]) -> Count:
-    found = [(look, own) for look, own in looks if look.answer is not None]
-    unknown = any(look.right is None for look, _ in found)
+def _count(name: str, readings: Sequence[tuple[Reading, Reading]]) -> Count:
+    found = [(reading, own) for reading, own in readings if reading.answer is not None]
+    unknown = any(reading.right is None for reading, _ in found)
     return Count(
         name,
         len(found),
-        sum(look.same == own.same for look, own in found),
-        None if unknown else sum(bool(look.right) for look, _ in found),
+        sum(reading.same == own.same for reading, own in found),
+        None if unknown else sum(bool(reading.right) for reading, _ in found),
     )

@@ -1,4 +1,4 @@
-"""`aisb audit`: which answers of a run may have been read wrongly from its outputs."""
+"""`aisb audit`: list answers that may have been extracted wrongly."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ PAGE_WIDTH = 80
 @shared.work_dir
 @click.pass_context
 def audit(context: click.Context, /, **flags: Any) -> int:
-    """Show which answers of a run may have been read wrongly from its outputs, the likeliest first.
+    """Show which answers of a run may have been extracted wrongly, the likeliest first.
 
-    RUN is a timestamp, a path, or `latest`. Each output is read again by the task's own steps and by other
-    installed extractors; audit/<model>/<task>.jsonl in the run folder has every output with what each of them
-    takes from it, by which rule and where, and the page beside it shows those in doubt. First stand outputs
-    whose verdict another answer, marked as well, would change. Nothing is sent, and no score changes.
+    RUN is a timestamp, a path, or `latest`. The task's own steps and other installed extractors read each
+    output again. audit/<model>/<task>.jsonl in the run folder has every output with the answer, rule and
+    position of each extractor; the HTML page beside it shows the outputs in doubt. Outputs come first if
+    another, equally marked answer would change their verdict. Nothing is sent, and no score changes.
 
     \b
       aisb audit latest --task gsm8k --with last-line
@@ -67,7 +67,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
 
     plugins = context.obj.load_plugins()
     folder, spec = run = open_run(flags["work_dir"], flags["which"], plugins)
-    told: list[dict[str, Any]] = []
+    tables: list[dict[str, Any]] = []
     faults = PluginFaults(folder)
     subtasks = run.subtasks(flags["models"], flags["tasks"])
     for subtask in subtasks:
@@ -91,21 +91,21 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         page = file.with_suffix(".html")
         write_atomically(page, to_page(found, f"{subtask.task} · {subtask.model}"))
         if flags["as_json"]:
-            told.append(_told(subtask.model, subtask.task, found, file))
+            tables.append(_audit_table(subtask.model, subtask.task, found, file))
             continue
         click.echo(f"{subtask.task} · {subtask.model}: {len(found.entries)} outputs")
         for line in _lines(found, flags["limit"]):
             click.echo(line)
-        click.echo(f"every output, with what each extractor takes from it: {file}")
-        click.echo(f"every output in doubt, as a page: {page}\n")
+        click.echo(f"all outputs, with the reading of each extractor: {file}")
+        click.echo(f"outputs in doubt, as a page: {page}\n")
     if flags["as_json"]:
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
+        click.echo(json.dumps(tables, ensure_ascii=False, indent=2, default=str))
     for line in faults.lines():
         click.echo(line, err=True)
     return 1 if faults.faults else 0
 
 
-def _told(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:
+def _audit_table(model: str, task: str, found: Audit, file: Path) -> dict[str, Any]:
     from aisb_analysis._audit import FLAGS
 
     return {
@@ -131,7 +131,7 @@ def _lines(found: Audit, limit: int) -> Iterator[str]:
         yield f"{found.flagged[flag]:6,}  {flag + ':':<12}{meaning}"
     share = 100 * found.contested / len(found.entries) if found.entries else 0.0
     if share:
-        yield f"another answer, marked as well, would change {found.contested:,} verdicts ({share:.1f} %)"
+        yield f"another, equally marked answer would change {found.contested:,} verdicts ({share:.1f} %)"
     yield ""
     rows = [
         (_cut(count.name, 30), count.found, count.same, "–" if count.right is None else count.right)
@@ -144,44 +144,47 @@ def _lines(found: Audit, limit: int) -> Iterator[str]:
     )
     yield ""
     for entry in [entry for entry in found.entries if entry.flags][:limit]:
-        yield from _shown(entry)
+        yield from _entry_lines(entry)
     left = sum(bool(entry.flags) for entry in found.entries) - limit
     if left > 0:
         yield f"and {left:,} more"
 
 
-def _shown(entry: AuditEntry) -> Iterator[str]:
+def _entry_lines(entry: AuditEntry) -> Iterator[str]:
     name = entry.id if not entry.repeat else f"{entry.id}.r{entry.repeat}"
     yield _cut(f"{name}  {', '.join(entry.flags)}  ({entry.outcome})", PAGE_WIDTH)
     own = entry.own
-    took = "nothing" if own.answer is None else f"{_cut(own.answer, 30)!r} ({own.rule or 'all of it'})"
-    yield f"  took {_cut(took, 46)}; right is {_cut(str(entry.gold), 18)!r}"
+    own_reading = "nothing" if own.answer is None else f"{_cut(own.answer, 30)!r} ({own.rule or 'all of it'})"
+    yield f"  extracted {_cut(own_reading, 34)}; reference answer {_cut(str(entry.gold), 12)!r}"
     answers: dict[str, list[str]] = {}
-    for by, look in entry.others.items():
-        if look.answer is not None and look.same != own.same:
-            answers.setdefault(_cut(look.answer, 20), []).append(by)
+    for by, reading in entry.others.items():
+        if reading.answer is not None and reading.same != own.same:
+            answers.setdefault(_cut(reading.answer, 20), []).append(by)
     if answers:
-        told = "; ".join(f"{answer!r} by {', '.join(by)}" for answer, by in answers.items())
-        yield f"  others took {_cut(told, PAGE_WIDTH - 14)}"
+        readings = "; ".join(f"{answer!r} by {', '.join(by)}" for answer, by in answers.items())
+        yield f"  others extracted {_cut(readings, PAGE_WIDTH - 19)}"
     yield from (f"  {line}" for line in _excerpts(entry, PAGE_WIDTH - 2))
 
 
 def _excerpts(entry: AuditEntry, width: int) -> Iterator[str]:
-    """Yield the pieces of an output around both readings, where another would change the verdict.
+    """Yield excerpts of an output around both readings if another one would change the verdict.
 
-    Else the piece around what should have been taken, or around what was.
+    Else the excerpt around the correct answer, or around the extracted one.
     """
     end = (len(entry.text), len(entry.text))
     if not entry.is_contested:
         yield _excerpt(entry.text, entry.gold_at or entry.own.span or end, width)
         return
-    spans = [entry.own.span, *(look.span for look in entry.others.values() if look.same != entry.own.same)]
+    spans = [
+        entry.own.span,
+        *(reading.span for reading in entry.others.values() if reading.same != entry.own.same),
+    ]
     pieces = [_excerpt(entry.text, span, width) for span in dict.fromkeys(filter(None, spans))]
     yield from list(dict.fromkeys(pieces or [_excerpt(entry.text, end, width)]))[:3]
 
 
 def _excerpt(text: str, span: tuple[int, int], width: int) -> str:
-    """Return the piece of an output around a span, in one line."""
+    """Return the excerpt of an output around a span, in one line."""
     room = width - 4
     start, end = span
     begin = max(0, min((start + end - room) // 2, len(text) - room))

@@ -1,17 +1,17 @@
-"""An audit as a page: the outputs whose verdict another extractor would change first, with both readings."""
+"""The HTML page of an audit: outputs in doubt with all readings; those with a doubtful verdict come first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
 
-from aisb_analysis._audit import FLAGS, Audit, AuditEntry, Look
+from aisb_analysis._audit import FLAGS, Audit, AuditEntry, Reading
 
 MAX_OUTPUTS = 500
-"""How many outputs a page shows; the file beside it has all of them."""
+"""The number of outputs on a page; the JSONL file beside it has all of them."""
 
 MAX_OUTPUT_LENGTH = 20_000
-"""Characters of an output on the page: its end, where answers stand."""
+"""The length of an output on the page, in characters: its end, where answers usually are."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }
@@ -26,7 +26,7 @@ mark.other { background: #90caf9 }
 
 
 def to_page(found: Audit, title: str) -> bytes:
-    """Return a page that stands alone: nothing is loaded."""
+    """Return a self-contained page, which loads no other files."""
     flagged = [entry for entry in found.entries if entry.flags]
     counts = "".join(f"<li>{found.flagged[flag]:,} {flag}: {escape(FLAGS[flag])}</li>" for flag in FLAGS)
     shown = "".join(map(_article, flagged[:MAX_OUTPUTS]))
@@ -36,7 +36,7 @@ def to_page(found: Audit, title: str) -> bytes:
         f"<style>{_STYLE}</style><h1>{escape(title)}</h1>"
         f"<p>{len(found.entries):,} outputs. The answer that was graded is "
         '<mark class="own">marked like this</mark>, other readings <mark class="other">like this</mark>.</p>'
-        f"<ul><li>{found.contested:,} whose verdict another answer, marked as well, would change: first</li>"
+        f"<ul><li>{found.contested:,} whose verdict another, equally marked answer would change</li>"
         f"{counts}</ul>{shown}{left}</html>"
     )
     return page.encode("utf-8", "backslashreplace")
@@ -45,34 +45,34 @@ def to_page(found: Audit, title: str) -> bytes:
 def _article(entry: AuditEntry) -> str:
     name = entry.id if not entry.repeat else f"{entry.id}.r{entry.repeat}"
     others = differing(entry)
-    rows = "".join(_row(by, look) for by, look in [("graded", entry.own), *others.items()])
+    rows = "".join(_row(by, reading) for by, reading in [("graded", entry.own), *others.items()])
     return (
         f"<article><h2>{escape(name)}: {', '.join(entry.flags)} ({entry.outcome})</h2>"
         f"<table><tr><th>by</th><th>answer</th><th>rule</th><th>verdict</th></tr>{rows}</table>"
-        f"<p>right is: {escape(str(entry.gold))}</p><pre>{_marked(entry, others)}</pre></article>"
+        f"<p>reference answer: {escape(str(entry.gold))}</p><pre>{_marked(entry, others)}</pre></article>"
     )
 
 
-def differing(entry: AuditEntry) -> dict[str, Look]:
-    """Return the other readings of an output that are not the one that was graded."""
+def differing(entry: AuditEntry) -> dict[str, Reading]:
+    """Return the readings of an output that differ from the graded one."""
     return {
-        by: look
-        for by, look in entry.others.items()
-        if look.answer is not None and look.same != entry.own.same
+        by: reading
+        for by, reading in entry.others.items()
+        if reading.answer is not None and reading.same != entry.own.same
     }
 
 
-def _row(by: str, look: Look) -> str:
-    verdict = {True: "right", False: "not right", None: "unknown"}[look.right]
-    answer = "nothing" if look.answer is None else look.answer
-    cells = (by, answer[:300], look.rule, verdict)
+def _row(by: str, reading: Reading) -> str:
+    verdict = {True: "right", False: "not right", None: "unknown"}[reading.right]
+    answer = "nothing" if reading.answer is None else reading.answer
+    cells = (by, answer[:300], reading.rule, verdict)
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def _marked(entry: AuditEntry, others: dict[str, Look]) -> str:
-    """Return an output as HTML in which the answers are marked; of overlapping ones the shortest."""
+def _marked(entry: AuditEntry, others: dict[str, Reading]) -> str:
+    """Return an output as HTML with marked answers; of overlapping answers, the shortest is marked."""
     spans = [(*entry.own.span, "own")] if entry.own.span else []
-    placed = [look.span for look in others.values() if look.span]
+    placed = [reading.span for reading in others.values() if reading.span]
     for start, end in sorted(set(placed), key=lambda span: span[1] - span[0]):
         if all(end <= one[0] or one[1] <= start for one in spans):
             spans.append((start, end, "other"))

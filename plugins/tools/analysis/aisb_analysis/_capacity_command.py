@@ -1,4 +1,4 @@
-"""`aisb capacity`: how many requests a second a service can take under objectives."""
+"""`aisb capacity`: find the highest request rate of a service that meets objectives."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ MODEL, TASK = "capacity", "synthetic"
 @click.option(
     "--models", "model", default="vllm-chat", show_default=True, metavar="NAME", help="Model or backend."
 )
-@click.option(
-    "--model-name", metavar="NAME", help="Model to ask the service for [default: the one it serves]."
-)
+@click.option("--model-name", metavar="NAME", help="Model to request [default: the served one].")
 @click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
 @click.option(
     "--slo",
@@ -39,7 +37,7 @@ MODEL, TASK = "capacity", "synthetic"
 @click.option(
     "--budget", default="10m", show_default=True, metavar="TIME", help="Time to spend: 600s, 10m, 1h."
 )
-@click.option("--datasets", "task", metavar="NAME", help="Task to ask [default: synthetic prompts].")
+@click.option("--datasets", "task", metavar="NAME", help="Task to send [default: synthetic prompts].")
 @click.option(
     "--input-len", type=click.IntRange(min=1), metavar="N", help="Tokens of synthetic prompts [default: 512]."
 )
@@ -49,7 +47,7 @@ MODEL, TASK = "capacity", "synthetic"
     metavar="N",
     help="Tokens of replies to synthetic prompts [default: 128].",
 )
-@click.option("--launcher", metavar="NAME", help="What places the workers [default: local].")
+@click.option("--launcher", metavar="NAME", help="Launcher of the workers [default: local].")
 @click.option(
     "-w",
     "--work-dir",
@@ -57,23 +55,23 @@ MODEL, TASK = "capacity", "synthetic"
     default=Path("outputs/capacity"),
     show_default=True,
     metavar="DIR",
-    help="Where the folder of the search is made.",
+    help="Work folder, for the folder of the search.",
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where data files are.")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of data files.")
 @click.option(
     "-r",
     "--reuse",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Go on with an interrupted search, by its folder.",
+    help="Resume an interrupted search: its folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def capacity(context: click.Context, /, **flags: Any) -> int:
     """Find how many requests per second a service can take while it meets all objectives.
 
-    Each point is an ordinary performance run in a folder below that of the search. It needs the extra
-    [stats], that is scipy.
+    Each point is an ordinary performance run in a subfolder of the search. This command needs scipy: the
+    extra [stats] of aisb-analysis.
 
     \b
       aisb capacity --url http://localhost:8000 --slo ttft_p95=500ms --budget 30m
@@ -90,8 +88,8 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     budget = read_budget(flags["budget"])
     folder = flags["reuse"] or flags["work_dir"] / datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
-    asked = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_asked(flags)}
-    _keep_or_check(folder / "capacity.json", asked)
+    options = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_stored_options(flags)}
+    _keep_or_check(folder / "capacity.json", options)
     service = _service(folder, flags, limits)
     found = Search(service, limits, budget, say=lambda line: click.echo(line, err=True)).run()
     failed = show_together(
@@ -102,10 +100,10 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
 
 
 def read_budget(text: str) -> float:
-    """Return a time in seconds.
+    """Return a budget in seconds.
 
     Raises:
-        UsageError: it is no time, or too short for anything.
+        UsageError: the text is not a duration, or too short for a search.
     """
     from aisb import UsageError
     from aisb_analysis._times import read_seconds
@@ -113,29 +111,29 @@ def read_budget(text: str) -> float:
     seconds = read_seconds("--budget", text)
     if seconds < MIN_BUDGET_SECONDS:
         raise UsageError(
-            f"--budget {text}: a search needs {MIN_BUDGET_SECONDS:.0f} s at least, and 10m to be of use"
+            f"--budget {text}: a search needs at least {MIN_BUDGET_SECONDS:.0f} s; 10m or more is useful"
         )
     return seconds
 
 
-def _asked(flags: dict[str, Any]) -> dict[str, Any]:
+def _stored_options(flags: dict[str, Any]) -> dict[str, Any]:
     return {key: flags[key] for key in ("url", "model", "model_name", "task", "input_len", "output_len")}
 
 
-def _keep_or_check(path: Path, asked: dict[str, Any]) -> None:
-    """Keep what a search was asked for; of one that goes on, refuse another question."""
+def _keep_or_check(path: Path, options: dict[str, Any]) -> None:
+    """Store the options of a new search; refuse other options for a search that is resumed."""
     from aisb import UsageError
     from aisb_engine import write_atomically
 
     if not path.exists():
-        write_atomically(path, (json.dumps(asked, indent=2) + "\n").encode())
+        write_atomically(path, (json.dumps(options, indent=2) + "\n").encode())
         return
     kept = json.loads(path.read_text())
-    differing = [key for key in asked if kept.get(key) != json.loads(json.dumps(asked[key]))]
+    differing = [key for key in options if kept.get(key) != json.loads(json.dumps(options[key]))]
     if differing:
         raise UsageError(
-            f"{path.parent} is a search with another {', '.join(differing)}: give what it was asked for, "
-            "or begin anew without --reuse"
+            f"{path.parent} is a search with another {', '.join(differing)}: use its options, "
+            "or start a new search without --reuse"
         )
 
 
@@ -148,11 +146,11 @@ def _service(folder: Path, flags: dict[str, Any], limits: list[Limit]) -> Measur
     model |= {key: value for key, value in options.items() if value is not None}
     task: dict[str, Any] = {"base": flags["task"] or TASK}
     lengths = {"input": flags["input_len"], "output": flags["output_len"]}
-    given = {key: value for key, value in lengths.items() if value is not None}
-    if given and flags["task"]:
-        raise UsageError("--input-len and --output-len are for synthetic prompts; leave out --datasets")
+    set_lengths = {key: value for key, value in lengths.items() if value is not None}
+    if set_lengths and flags["task"]:
+        raise UsageError("--input-len and --output-len apply to synthetic prompts; omit --datasets")
     if not flags["task"]:
-        task["dataset"] = given
+        task["dataset"] = set_lengths
     return MeasuredService(
         folder,
         {MODEL: model},

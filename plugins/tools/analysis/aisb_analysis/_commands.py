@@ -1,4 +1,4 @@
-"""The commands that this package brings."""
+"""The declaration of this package's commands."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ def aisb_commands() -> list[Command]:
     return [
         Command(
             "audit",
-            "Show which answers of a run may have been read wrongly.",
+            "Show which answers of a run may have been extracted wrongly.",
             "aisb_analysis._audit_command:audit",
         ),
         Command(
             "capacity",
-            "Say how many requests a second a service can take under objectives.",
+            "Find the highest request rate of a service that meets objectives.",
             "aisb_analysis._capacity_command:capacity",
         ),
         Command(
             "compare",
-            "Say whether two runs, or two models of one, differ by more than chance.",
+            "Test whether two runs, or two models of a run, differ.",
             "aisb_analysis._compare_command:compare",
         ),
         Command(
@@ -31,22 +31,22 @@ def aisb_commands() -> list[Command]:
         ),
         Command(
             "grade",
-            "Grade outputs from anywhere by a task's rules, without a run.",
+            "Grade outputs from any source by a task's rules, without a run.",
             "aisb_analysis._grade_command:grade",
         ),
         Command(
             "pack",
-            "Pack a run into one file that anybody can check.",
+            "Pack a run into one file that others can verify.",
             "aisb_analysis._pack_command:pack",
         ),
         Command(
             "sweep",
-            "Measure a grid of loads and settings, and show all points together.",
+            "Measure a grid of loads and settings, and report all points together.",
             "aisb_analysis._sweep_command:sweep",
         ),
         Command(
             "verify",
-            "Check a packed run: hashes, log, and every number computed again.",
+            "Verify a packed run: hashes, log, and all numbers, which are recomputed.",
             "aisb_analysis._verify_command:verify",
         ),
     ]

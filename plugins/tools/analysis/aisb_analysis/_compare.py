@@ -1,6 +1,6 @@
 """Compare two sides that answered the same samples: two runs, or two models of one run.
 
-The difference is always that of B less that of A, and is called a tie where chance could have made it.
+The difference is B minus A. It is a tie if it is not statistically significant.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ if TYPE_CHECKING:
 
 ComparisonVerdict = Literal["better", "worse", "tie"]
 FEW = 100
-"""Below so many samples the bootstrap is too sure, and a t test must agree with it."""
+"""With fewer samples the bootstrap is overconfident, so a t test must agree with it."""
 
 
 class ComparedSubtask(NamedTuple):
-    """One subtask on each side."""
+    """The two subtasks of a comparison."""
 
     a: Subtask
     b: Subtask
 
 
 class Flip(NamedTuple):
-    """A sample that ended otherwise on the two sides."""
+    """A sample whose outcome differs between the two sides."""
 
     id: str
     target: Any
@@ -67,12 +67,12 @@ class Flip(NamedTuple):
 class Comparison:
     """Two sides on one task. Shares, differences and intervals are in percent.
 
-    `mcnemar` is None where samples are not right or wrong once: with repeats, or partial credit; and where
-    they share something, in so many `clusters`, which are then resampled whole. `p` is the
-    one the verdict stands on, `correct_p_values` the same over all tasks compared. `smallest` is the smallest
-    difference that so many samples would have shown, `needed` how many would show the one seen. `gained` are
-    samples that got better on side B, `lost` those that got worse. `unequal` says where the two sides were
-    not asked or graded the same. `drop` is the worsening from A to B, as a share, for gates.
+    `mcnemar` is None if samples have repeats or partial credit, or are clustered. `clusters` is then the
+    number of clusters, which are resampled as a whole. `p` is the p-value of the verdict, `corrected` the
+    same corrected over all compared tasks. `smallest` is the minimum detectable difference of this number of
+    samples, `needed` the number of samples that would detect the observed difference. `gained` are samples
+    that improved on side B, `lost` those that got worse. `unequal` lists differences in how the two sides
+    were sent or graded. `drop` is the worsening from A to B, as a share, for gates.
     """
 
     task: str
@@ -109,16 +109,16 @@ def pair_up(
 ) -> tuple[list[ComparedSubtask], list[str]]:
     """Return the subtasks to compare, and notes on those without a counterpart.
 
-    One model on each side is one pair of models; several are paired by name. Of one run, two models are
-    compared.
+    A single model on each side forms a pair; several models are paired by name. Within one run, two models
+    are compared.
 
     Raises:
-        UsageError: the two sides have nothing in common, or it must be said which models are meant.
+        UsageError: the two sides have nothing in common, or the choice of models is ambiguous.
     """
-    mine = a.subtasks([model_a] if model_a else [], tasks)
-    theirs = b.subtasks([model_b] if model_b else [], tasks)
-    models_a = list(dict.fromkeys(subtask.model for subtask in mine))
-    models_b = list(dict.fromkeys(subtask.model for subtask in theirs))
+    subtasks_a = a.subtasks([model_a] if model_a else [], tasks)
+    subtasks_b = b.subtasks([model_b] if model_b else [], tasks)
+    models_a = list(dict.fromkeys(subtask.model for subtask in subtasks_a))
+    models_b = list(dict.fromkeys(subtask.model for subtask in subtasks_b))
     if a.folder.path.resolve() == b.folder.path.resolve():
         models_a, models_b = _within(models_a, models_b, model_a, model_b, a)
     if len(models_a) == len(models_b) == 1:
@@ -128,25 +128,25 @@ def pair_up(
     if not meant:
         raise UsageError(
             f"no model is on both sides: A has {', '.join(models_a)}; B has {', '.join(models_b)}\n"
-            "  say which to compare, with --model-a and --model-b"
+            "  select them with --model-a and --model-b"
         )
-    found = {(subtask.model, subtask.task): subtask for subtask in theirs}
+    found = {(subtask.model, subtask.task): subtask for subtask in subtasks_b}
     pairs = [
         ComparedSubtask(one, found[meant[one.model], one.task])
-        for one in mine
+        for one in subtasks_a
         if one.model in meant and (meant[one.model], one.task) in found
     ]
     if not pairs:
         raise UsageError(
             "no task is on both sides: "
-            f"A has {', '.join(sorted({s.task for s in mine}))}; "
-            f"B has {', '.join(sorted({s.task for s in theirs}))}"
+            f"A has {', '.join(sorted({s.task for s in subtasks_a}))}; "
+            f"B has {', '.join(sorted({s.task for s in subtasks_b}))}"
         )
     paired_a, paired_b = {id(pair.a) for pair in pairs}, {id(pair.b) for pair in pairs}
     one_run = models_a != models_b and a.folder.path.resolve() == b.folder.path.resolve()
     alone = [
-        *(f"{s.task} of {s.model} is in A only" for s in mine if id(s) not in paired_a),
-        *(f"{s.task} of {s.model} is in B only" for s in theirs if id(s) not in paired_b),
+        *(f"{s.task} of {s.model} is in A only" for s in subtasks_a if id(s) not in paired_a),
+        *(f"{s.task} of {s.model} is in B only" for s in subtasks_b if id(s) not in paired_b),
     ]
     return pairs, [] if one_run else alone
 
@@ -174,25 +174,28 @@ def _within(
 async def compare(
     a: OpenedRun, b: OpenedRun, pairs: Sequence[ComparedSubtask], plugins: Plugins, *, seed: int = 0
 ) -> list[Comparison]:
-    """Compare each pair on the samples that both answered, and correct for there being several.
+    """Compare each pair on the samples that both answered, with p-values corrected over all pairs.
 
     Raises:
         UsageError: a side has no grades, the two share no sample, or scipy is not installed.
     """
-    scipy_stats()  # or else the error would come only after all grades have been read
+    scipy_stats()  # fail before all grades are read
     found: list[Comparison] = []
     for pair in pairs:
-        ours, theirs = a.spec.tasks[pair.a.task], b.spec.tasks[pair.b.task]
-        told: dict[str, list[str]] = {"A": [], "B": []}
-        left = await read_grades(a, pair.a, plugins, note=told["A"].append)
-        right = await read_grades(b, pair.b, plugins, note=told["B"].append)
+        task_a, task_b = a.spec.tasks[pair.a.task], b.spec.tasks[pair.b.task]
+        notes_of_side: dict[str, list[str]] = {"A": [], "B": []}
+        left = await read_grades(a, pair.a, plugins, note=notes_of_side["A"].append)
+        right = await read_grades(b, pair.b, plugins, note=notes_of_side["B"].append)
         one = compare_grades(left, right, tests=len(pairs), seed=seed, names=(pair.a, pair.b))
-        versions = (task_version(ours), task_version(theirs))
-        unequal = [*asked_differently(a.folder, b.folder, pair, versions), *_judges(a, b, pair, plugins)]
+        versions = (task_version(task_a), task_version(task_b))
+        unequal = [
+            *differences_in_requests(a.folder, b.folder, pair, versions),
+            *_judges(a, b, pair, plugins),
+        ]
         notes = [
             f"{side}: {line}"
             for side, run, subtask in (("A", a, pair.a), ("B", b, pair.b))
-            for line in (*told[side], *grade_notes(run, subtask, plugins))
+            for line in (*notes_of_side[side], *grade_notes(run, subtask, plugins))
         ]
         found.append(replace(one, unequal=(*unequal, *one.unequal), notes=(*notes, *one.notes)))
     return correct_p_values(found)
@@ -208,7 +211,7 @@ def _judges(a: OpenedRun, b: OpenedRun, pair: ComparedSubtask, plugins: Plugins)
 
 
 def correct_p_values(found: Sequence[Comparison]) -> list[Comparison]:
-    """Return comparisons with p corrected over all of them, and the verdicts that follow."""
+    """Return comparisons with p-values corrected over all of them, and the resulting verdicts."""
     return [
         replace(one, corrected=p, verdict=_verdict(one.difference, p))
         for one, p in zip(found, holm([one.p for one in found]), strict=True)
@@ -230,7 +233,7 @@ def compare_grades(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Comparison:
-    """Compare the grades of two sides, sample by sample; `tests` is how many such comparisons there are.
+    """Compare the grades of two sides, sample by sample; `tests` is the number of comparisons to correct for.
 
     Raises:
         UsageError: the two share no sample.
@@ -241,7 +244,7 @@ def compare_grades(
         raise UsageError(
             f"{names[0].task}: "
             + (
-                "the two sides have other targets for every sample, so their data is not the same"
+                "the reference answers of all samples differ, so the two sides used different data"
                 if shared
                 else "the two sides share no sample"
             )
@@ -296,14 +299,14 @@ def compare_grades(
 def _clusters(
     a: Mapping[str, Sequence[Grade]], b: Mapping[str, Sequence[Grade]], keys: Sequence[str]
 ) -> list[str] | None:
-    """Return what each sample shares with others, as either side knows it; None if none share anything."""
-    # A sample by itself is a cluster of its own, under a name that no other has.
+    """Return the cluster of each sample, from either side; None if no samples are clustered."""
+    # A sample without a cluster is a cluster of its own, under a unique name.
     found = [a[key][0].cluster or b[key][0].cluster or f"\0{key}" for key in keys]
     return found if len(set(found)) < len(found) else None
 
 
 def _value(grades: Sequence[Grade], partial: bool) -> float:
-    """Return what a sample counts: the mean over its repeats of right or not, or of partial credit."""
+    """Return the value of a sample: the mean over its repeats, of 0 or 1 or of partial credit."""
     values = (grade.value if partial else float(grade.outcome == "correct") for grade in grades)
     return fsum(values) / len(grades)
 
@@ -312,7 +315,7 @@ def _flip(key: str, a: Sequence[Grade], b: Sequence[Grade]) -> Flip:
     return Flip(key, a[0].target, a[0].answer, b[0].answer, a[0].outcome, b[0].outcome)
 
 
-def asked_differently(
+def differences_in_requests(
     a: RunFolder, b: RunFolder, pair: ComparedSubtask, versions: tuple[str, str]
 ) -> list[str]:
     """Return the differences in how the two sides were sent or graded."""
@@ -326,15 +329,17 @@ def asked_differently(
             {key: value for key, value in read_run_json(file).items() if key not in _THE_MODELS_OWN}
             for file in files
         )
-        if old.get(_NONCE) != new.get(_NONCE):  # each performance run makes other prompts of the same lengths
+        if old.get(_NONCE) != new.get(
+            _NONCE
+        ):  # each performance run generates other prompts of the same lengths
             old, new = ({k: v for k, v in side.items() if k not in _OF_NONCE} for side in (old, new))
         lines = identity_differences(old, new)
         found += [line.replace(": was ", ": ", 1).replace(", is ", " and ") for line in lines]
     if versions[0] != versions[1]:
         found.append(f"version: {versions[0]} and {versions[1]}")
     marked = [side for side, file in zip("AB", files, strict=True) if _has_mark(file.with_name("load.json"))]
-    if len(marked) == 1:  # where both sides have one, neither prompt is shorter or plainer
-        found.append(f"prompts of {marked[0]} begin with a mark of their run (load.nonce)")
+    if len(marked) == 1:  # if both sides have one, the prompts are comparable
+        found.append(f"prompts of {marked[0]} begin with a mark of the run (load.nonce)")
     return found
 
 
@@ -343,18 +348,20 @@ _OF_NONCE = frozenset((_NONCE, "data.sha256"))
 
 
 def _has_mark(load: Path) -> bool:
-    """Return whether prompts were set apart from those of all other runs, as a performance run does."""
+    """Return whether prompts begin with a mark of their run, as in performance runs."""
     return load.exists() and bool(read_run_json(load).get("nonce"))
 
 
 _THE_MODELS_OWN = frozenset(("model.backend", "model.model"))
-"""Keys in which two models differ as a matter of course."""
+"""Keys in which two models normally differ."""
 
 
 def _unequal_samples(a: Mapping[str, Any], b: Mapping[str, Any], shared: int, same: int) -> list[str]:
     found = []
     if shared > same:
-        found.append(f"{shared - same} samples have other targets on the two sides, and are left out")
+        found.append(
+            f"{shared - same} samples have different reference answers on the two sides, and are left out"
+        )
     if len(a) > shared or len(b) > shared:
         found.append(f"{len(a) - shared} samples are in A only and {len(b) - shared} in B only")
     repeats = [max(len(grades) for grades in side.values()) for side in (a, b)]
@@ -369,4 +376,4 @@ def _errors(
     counts = [sum(g.outcome == "error" for key in keys for g in side[key]) for side in (a, b)]
     if not any(counts):
         return []
-    return [f"{counts[0]} answers of A and {counts[1]} of B ended in an error, which counts as not right"]
+    return [f"{counts[0]} answers of A and {counts[1]} of B ended in an error, which counts as not correct"]

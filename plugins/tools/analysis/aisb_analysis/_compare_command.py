@@ -1,4 +1,4 @@
-"""`aisb compare`: whether two runs, or two models, differ by more than chance."""
+"""`aisb compare`: test whether two runs, or two models, differ."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("runs", nargs=-1, metavar="RUN_A [RUN_B]", shell_complete=shared.complete_runs)
 @shared.only_tasks
-@click.option("--model-a", metavar="NAME", help="The model of A, where there are several.")
-@click.option("--model-b", metavar="NAME", help="The model of B, where there are several.")
+@click.option("--model-a", metavar="NAME", help="The model of A, if there are several.")
+@click.option("--model-b", metavar="NAME", help="The model of B, if there are several.")
+@click.option("--explain", is_flag=True, help="Split the change into different samples, rules and answers.")
+@click.option("--baseline", metavar="RUN", help="Compare with this run, which is A; the named run is B.")
 @click.option(
-    "--explain", is_flag=True, help="Separate the change into other samples, other rules and other answers."
-)
-@click.option("--baseline", metavar="RUN", help="Compare with this run: it is A, and the run named is B.")
-@click.option(
-    "--fail-on-regression", is_flag=True, help="End with exit code 4 where B is worse, or lacks a task of A."
+    "--fail-on-regression", is_flag=True, help="Exit with code 4 if B is worse, or lacks a task of A."
 )
 @click.option(
     "--max-drop",
     type=click.FloatRange(min=0),
     metavar="POINTS",
-    help="Gate: fail where a score is surely more than POINTS lower.",
+    help="Gate: fail if a score is significantly more than POINTS lower.",
 )
 @click.option(
     "--max-slowdown",
     type=click.FloatRange(min=0),
     metavar="PERCENT",
-    help="Gate: fail where B is surely more than PERCENT slower.",
+    help="Gate: fail if B is significantly more than PERCENT slower.",
 )
 @click.option(
     "--policy",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Gate: what is allowed, task by task (TOML).",
+    help="Gate: allowances by task (TOML file).",
 )
 @click.option(
     "--noise",
     metavar="RUN",
     help="Compare flips with the noise of the service, from a run of aisb doctor --determinism.",
 )
-@click.option("--plan", is_flag=True, help="From a pilot: how many samples and minutes a difference needs.")
+@click.option(
+    "--plan", is_flag=True, help="From a pilot run: the samples and minutes that a difference needs."
+)
 @click.option(
     "--difference",
     "differences",
@@ -68,19 +68,22 @@ if TYPE_CHECKING:
     metavar="POINTS",
     help="Difference to plan for (repeatable) [default: 0.5, 1, 2, 5].",
 )
-@click.option("--budget", metavar="TIME", help="Say what so much time can show: 600s, 30m, 2h.")
-@click.option("--strict", is_flag=True, help="A gate fails where it is inconclusive, too.")
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML too.")
+@click.option(
+    "--budget", metavar="TIME", help="Print the difference that can be detected in this time: 600s, 30m, 2h."
+)
+@click.option("--strict", is_flag=True, help="Let a gate fail if it is inconclusive, too.")
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every flipped sample.")
 @shared.work_dir
 @click.pass_context
 def compare(context: click.Context, /, **flags: Any) -> int:
-    """Return whether B differs from A by more than chance, on the samples that both answered.
+    """Test whether B differs from A, on the samples that both answered.
 
-    A run is a timestamp, a path, or `latest`. The difference is B less A; p is corrected for several tasks.
-    Of performance runs, ratios are compared; A1,A2,A3 are repeats, which say how sure a ratio is. A gate
-    (--max-drop, --max-slowdown, --policy) ends with exit code 4 where B is surely worse than allowed.
+    A run is a timestamp, a path, or `latest`. The difference is B minus A; p-values are corrected for
+    several tasks. Performance runs are compared by ratios; A1,A2,A3 are repeats, which give a ratio its
+    interval. A gate (--max-drop, --max-slowdown, --policy) exits with code 4 if B is significantly worse than
+    allowed.
 
     \b
     Two runs, or two models of one run:
@@ -115,14 +118,14 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     rows = _gate_rows(policy, parts, _parts(a, b)) if policy else []
     if flags["as_json"]:
         sides = {"a": [str(run.folder) for run in a], "b": [str(run.folder) for run in b]}
-        told = {**sides, "alone": alone, "comparisons": [asdict(one) for one in found]}
+        table = {**sides, "alone": alone, "comparisons": [asdict(one) for one in found]}
         if flags["explain"]:
-            told["explanations"] = [asdict(one) for one in explained]
+            table["explanations"] = [asdict(one) for one in explained]
         if noise:
-            told["noise"] = {**asdict(noise), "flip_share": noise.flip_share}
+            table["noise"] = {**asdict(noise), "flip_share": noise.flip_share}
         if policy:
-            told["gate"] = [asdict(row) for row in rows]
-        click.echo(json.dumps(_named(told), ensure_ascii=False, indent=2, default=str))
+            table["gate"] = [asdict(row) for row in rows]
+        click.echo(json.dumps(_named(table), ensure_ascii=False, indent=2, default=str))
     else:
         click.echo(f"A: {_names(a)}\nB: {_names(b)}")
         for line in (*alone, *comparison_lines(found, noise), *_explanation_lines(explained)):
@@ -144,15 +147,15 @@ def compare(context: click.Context, /, **flags: Any) -> int:
 
 
 def _check_flags(flags: dict[str, Any], policy: Policy | None) -> None:
-    """Refuse flags that say nothing without another one."""
+    """Refuse flags that need another flag."""
     if policy is None and flags["strict"]:
-        raise click.UsageError("--strict goes with --max-drop, --max-slowdown or --policy")
+        raise click.UsageError("--strict needs --max-drop, --max-slowdown or --policy")
     if (flags["differences"] or flags["budget"]) and not flags["plan"]:
-        raise click.UsageError("--difference and --budget go with --plan")
+        raise click.UsageError("--difference and --budget need --plan")
 
 
 def _noise(flags: dict[str, Any], plugins: Plugins) -> Determinism:
-    """Measure the noise of a service from the run that repeated its requests."""
+    """Measure the noise of a service from a run that repeated requests."""
     from aisb_analysis._determinism import measure_determinism
     from aisb_engine import RunFolder, open_finished_run
 
@@ -161,7 +164,7 @@ def _noise(flags: dict[str, Any], plugins: Plugins) -> Determinism:
 
 
 def _parts(a: list[OpenedRun], b: list[OpenedRun]) -> list[tuple[list[OpenedRun], list[OpenedRun]]]:
-    """Return the pairs of sides that are compared: by kind of run, where each side has both kinds."""
+    """Return the pairs of sides to compare: one for each kind of run if both sides have both kinds."""
     kinds = [
         [[run for run in side if run.spec.run.performance == kind] for side in (a, b)]
         for kind in (False, True)
@@ -174,7 +177,7 @@ def _gate_rows(
     parts: Sequence[tuple[Found, list[str]]],
     sides: Sequence[tuple[list[OpenedRun], list[OpenedRun]]],
 ) -> list[GateRow]:
-    """Hold comparisons against a policy."""
+    """Check comparisons against a policy."""
     from aisb_analysis._compare import Comparison
     from aisb_analysis._gates import gate_rows
 
@@ -203,14 +206,14 @@ def _gate_cases(rows: Sequence[GateRow], refused: Sequence[GateRow]) -> Iterator
 
 
 def _check_gate(policy: Policy, a: list[OpenedRun], b: list[OpenedRun]) -> None:
-    """Refuse sides that a gate cannot judge: one accuracy run a side, and few or no performance runs."""
+    """Refuse sides that a gate cannot judge: several accuracy runs, or too few performance runs."""
     from aisb import UsageError
     from aisb_analysis._gates import LEAST_RUNS
 
     counts = [[sum(run.spec.run.performance == kind for run in side) for side in (a, b)] for kind in (0, 1)]
     if max(counts[0]) > 1:
         raise UsageError(
-            "a side of a gate has one accuracy run at most: repeats of an accuracy run are one run, with "
+            "a gate compares at most one accuracy run on each side; repeat samples within a run with "
             "params.num_return_sequences"
         )
     if policy.performance and any(counts[1]) and min(counts[1]) < LEAST_RUNS:
@@ -227,30 +230,30 @@ def _sides(
     from aisb import UsageError
     from aisb_engine import open_run
 
-    given = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]
-    if len(given) == 1 and not flags["baseline"]:
-        given *= 2
-    if len(given) != 2:
-        words = " ".join(given) or "nothing"
+    names = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]
+    if len(names) == 1 and not flags["baseline"]:
+        names *= 2
+    if len(names) != 2:
+        words = " ".join(names) or "nothing"
         raise UsageError(
-            f"two sides are compared, and this names {words}: give RUN_A RUN_B, one run with --model-a and "
+            f"a comparison has two sides, not {words}: give RUN_A RUN_B, one run with --model-a and "
             "--model-b, or RUN with --baseline RUN"
         )
     a, b = (
-        [open_run(flags["work_dir"], name, plugins) for name in side.split(",") if name] for side in given
+        [open_run(flags["work_dir"], name, plugins) for name in side.split(",") if name] for side in names
     )
     kinds = {run.spec.run.performance for run in (*a, *b)}
     if policy:
         _check_gate(policy, a, b)
     elif False in kinds and (len(a) > 1 or len(b) > 1):
         raise UsageError(
-            "several runs on a side are the repeats of a performance run; repeats of an accuracy run are one "
-            "run, with params.num_return_sequences"
+            "only performance runs can have several runs on a side; repeat samples of an accuracy run within "
+            "the run, with params.num_return_sequences"
         )
     if kinds == {True} and flags["fail_on_regression"] and min(len(a), len(b)) < 2:
         raise UsageError(
             "--fail-on-regression needs at least two performance runs on each side, as in "
-            "--baseline A1,A2 B1,B2: one alone does not say how much a run differs from the next"
+            "--baseline A1,A2 B1,B2: a single run does not show the variation between runs"
         )
     return a, b
 
@@ -293,7 +296,7 @@ def _explained(
     from aisb_analysis._explain import explain_changes
 
     if all(run.spec.run.performance for run in (*a, *b)):
-        raise UsageError("--explain is for scores: the numbers of a performance run follow from no rules")
+        raise UsageError("--explain applies to scores; a performance run has none")
     pairs, _ = pair_up(a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"])
     return asyncio.run(explain_changes(a[0], b[0], pairs, plugins))
 
@@ -333,7 +336,7 @@ def _cases(found: Found, alone: Sequence[str]) -> Iterator[JunitCase]:
 
 
 def _named(value: Any) -> Any:
-    """Return nested values with named tuples as tables, which JSON would make lists of."""
+    """Return nested values with named tuples as dicts, since JSON would write them as lists."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, dict):

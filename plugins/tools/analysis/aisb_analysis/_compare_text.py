@@ -1,4 +1,4 @@
-"""Comparisons as the terminal shows them."""
+"""Comparisons as text for the terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from aisb_analysis._speeds import SpeedComparison
 
 SHOWN = 8
-"""How many flipped samples are named on the terminal; --json has all of them."""
+"""The number of flipped samples that the terminal lists; --json has all of them."""
 
 
 def comparison_lines(
     found: Sequence[Comparison | SpeedComparison], noise: Determinism | None = None
 ) -> Iterator[str]:
-    """Yield comparisons as tables, and below them what changed; `noise` is that of the service, if known."""
+    """Yield tables of comparisons, and the changes below them; `noise` is that of the service, if known."""
     from tabulate import tabulate
 
     grades = [one for one in found if isinstance(one, Comparison)]
@@ -55,14 +55,14 @@ def comparison_lines(
         )
         if any(one.verdict is None for one in speeds):
             yield (
-                "\none run each does not say how much a run differs from the next: "
-                "give repeats,\nas in A1,A2,A3 B1,B2,B3"
+                "\nsingle runs do not show the variation between runs: "
+                "compare repeats,\nas in A1,A2,A3 B1,B2,B3"
             )
 
 
-def _row(one: Comparison, among: Sequence[Comparison]) -> tuple[str, ...]:
+def _row(one: Comparison, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     return (
-        _name(one, among),
+        _name(one, comparisons),
         f"{one.samples:,}",
         f"{one.a:.2f}",
         f"{one.b:.2f}",
@@ -77,11 +77,11 @@ def _below(one: Comparison) -> Iterator[str]:
     yield f"{one.task}: {len(one.gained)} got better{_ids(one.gained)}"
     yield f"  {len(one.lost)} got worse{_ids(one.lost)}"
     if one.clusters is not None:
-        yield f"  its samples share something in {one.clusters:,} clusters, each of which counts as a whole"
+        yield f"  its samples form {one.clusters:,} clusters, which are resampled as a whole"
     smallest = "none" if one.smallest is None else f"{one.smallest:.1f} points"
-    yield f"  smallest difference that {one.samples:,} samples would have shown: {smallest}"
+    yield f"  minimum detectable difference with {one.samples:,} samples: {smallest}"
     if one.needed is not None:
-        yield f"  samples that would show the difference seen: {one.needed:,}"
+        yield f"  samples needed to detect the observed difference: {one.needed:,}"
 
 
 def _ids(flips: Sequence[Flip]) -> str:
@@ -89,9 +89,9 @@ def _ids(flips: Sequence[Flip]) -> str:
     return f": {ids}{', …' if len(flips) > SHOWN else ''}" if flips else ""
 
 
-def _speed_row(one: SpeedComparison, among: Sequence[SpeedComparison]) -> tuple[str, ...]:
+def _speed_row(one: SpeedComparison, comparisons: Sequence[SpeedComparison]) -> tuple[str, ...]:
     return (
-        _name(one, among),
+        _name(one, comparisons),
         one.name,
         _mean(one.a),
         _mean(one.b),
@@ -106,9 +106,9 @@ def _mean(values: Sequence[float]) -> str:
     return f"{sum(values) / len(values):.4g}" if values else "–"
 
 
-def _name(one: Comparison | SpeedComparison, among: Sequence[Comparison | SpeedComparison]) -> str:
-    """Return the task's name, with the models where several are compared."""
-    if len({(other.model_a, other.model_b) for other in among}) == 1:
+def _name(one: Comparison | SpeedComparison, comparisons: Sequence[Comparison | SpeedComparison]) -> str:
+    """Return the task's name, with the models if several are compared."""
+    if len({(other.model_a, other.model_b) for other in comparisons}) == 1:
         return one.task
     models = one.model_a if one.model_a == one.model_b else f"{one.model_a} / {one.model_b}"
     return f"{one.task} {models}"
@@ -121,5 +121,5 @@ def _verdict(one: Comparison | SpeedComparison) -> str:
 
 
 def shown_p(p: float) -> str:
-    """Return a p-value as it is printed."""
+    """Format a p-value."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,7 +1,7 @@
-"""How far a service gives the same answers to the same requests: alone, under load, and between the two.
+"""Measure whether a service gives the same answers to the same requests: alone, under load, and between.
 
-The run has a subtask for each repeat, `alone-1`, `loaded-1`, `alone-2` …, which send the same requests. What
-differs between them is the noise of the service itself, of which `aisb compare --noise` takes account.
+The run has a subtask for each repeat, `alone-1`, `loaded-1`, `alone-2` …, which send the same requests.
+Differences between them are the noise of the service, which `aisb compare --noise` takes into account.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def repeat_name(side: str, number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How many of `prompts` did not get the same text every time.
+    """The number of `prompts` that did not always get the same text.
 
-    `first` is after how many characters texts first differ, the median over these prompts; None without any.
+    `first` is the median length of the common prefix of differing texts, in characters; None if none differ.
     """
 
     prompts: int
@@ -38,20 +38,20 @@ class Agreement:
 
     def __str__(self) -> str:
         if not self.differing:
-            return f"all {self.prompts} prompts have the same text every time"
+            return f"all {self.prompts} prompts always get the same text"
         return (
-            f"{self.differing} of {self.prompts} prompts ({100 * self.differing / self.prompts:.0f} %) have "
+            f"{self.differing} of {self.prompts} prompts ({100 * self.differing / self.prompts:.0f} %) get "
             f"different texts, which first differ after {self.first:.0f} characters (median)"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Determinism:
-    """What repeats of the same requests showed.
+    """The agreement between repeats of the same requests.
 
-    `between` is over all repeats, alone and under load. `pairs` are the graded answers of a repeat alone and
-    one under load, of which `flips` changed between right and not right. Scores are in percent. `failed`
-    requests are left out.
+    `between` covers all repeats, alone and under load. `pairs` is the number of graded answer pairs of a
+    repeat alone and one under load; `flips` of them changed between correct and not correct. Scores are in
+    percent. `failed` requests are left out.
     """
 
     repeats: int
@@ -71,7 +71,7 @@ class Determinism:
 
     @property
     def flip_share(self) -> float:
-        """The share of samples that flip between two runs of this service: the noise floor."""
+        """The noise floor: the share of samples that flip between two runs of this service."""
         return self.flips / self.pairs if self.pairs else 0.0
 
 
@@ -79,14 +79,12 @@ def measure_determinism(run: FinishedRun) -> Determinism:
     """Compare the repeats in a run of `aisb doctor --determinism`.
 
     Raises:
-        RunError: it is another run, or a file of it is damaged.
+        RunError: it is a run of another kind, or a file of it is damaged.
     """
     models = {one["model"] for one in run.configuration.get("subtasks", ())}
     repeats = sum(repeat_name(ALONE, number + 1) in models for number in range(len(models)))
     if not repeats or repeat_name(LOADED, repeats) not in models:
-        raise RunError(
-            f"{run.folder} is no run of aisb doctor --determinism, which repeats the same requests"
-        )
+        raise RunError(f"{run.folder} is not a run of aisb doctor --determinism, which repeats requests")
     sides = [[repeat_name(side, number + 1) for number in range(repeats)] for side in (ALONE, LOADED)]
     texts = {name: _texts(run, name) for side in sides for name in side}
     right = {name: _right(run, name) for side in sides for name in side}
@@ -112,9 +110,9 @@ def measure_determinism(run: FinishedRun) -> Determinism:
 
 
 def noise_lines(noise: Determinism, flipped: int, samples: int) -> Iterator[str]:
-    """Return whether two sides differ on more samples than two runs of one service do.
+    """Yield lines that say whether two sides differ on more samples than two runs of one service do.
 
-    Fisher's exact test, one-sided. Repeats of a prompt flip together, so they count as one pair.
+    By Fisher's exact test, one-sided. Repeats of a prompt flip together, so they count as one pair.
 
     Raises:
         UsageError: scipy is not installed.
@@ -134,11 +132,11 @@ def noise_lines(noise: Determinism, flipped: int, samples: int) -> Iterator[str]
     yield f"that is {verdict} (p {'< 0.001' if p < 0.001 else f'{p:.3f}'})"
     if noise.flips:
         least = 100 * reach() * sqrt(noise.flip_share / samples)
-        yield f"with this noise alone, {samples:,} samples show no difference under {least:.1f} points"
+        yield f"with this noise, {samples:,} samples detect no difference below {least:.1f} points"
 
 
 def _texts(run: FinishedRun, model: str) -> dict[str, str]:
-    """Return what the model wrote by sample, reasoning included, without requests that failed."""
+    """Return the model's texts by sample, with reasoning, without failed requests."""
     return {
         row["id"]: f"{row['reasoning'] or ''}{row['prediction'] or ''}"
         for row in run.requests(model)
@@ -165,7 +163,7 @@ def _agreement(repeats: Sequence[dict[str, str]]) -> Agreement:
 
 
 def _first_difference(texts: Sequence[str]) -> int | None:
-    """Return after how many characters the first two of the texts part; None if all are the same."""
+    """Return the length of the common prefix of the texts; None if all are equal."""
     shortest = min(texts, key=len)
     for place in range(len(shortest)):
         if len({text[place] for text in texts}) > 1:

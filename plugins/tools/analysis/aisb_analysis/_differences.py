@@ -1,4 +1,4 @@
-"""Where two things that should be the same differ: nested values, lines by answer, tables by cell."""
+"""List the differences between published and recomputed values: nested values, lines, table cells."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Any
 from aisb_analysis._shown import shown
 
 PRECISION = 1e-9
-"""Relative difference of two numbers that counts as none: other machines add up in another order."""
+"""The relative tolerance of numbers: other machines add in another order."""
 
 
-def value_differences(published: Any, made: Any, path: str = "") -> Iterator[str]:
-    """Yield a line for each place in which nested plain values differ."""
-    if isinstance(published, Mapping) and isinstance(made, Mapping):
-        for key in [*published, *(key for key in made if key not in published)]:
+def value_differences(published: Any, recomputed: Any, path: str = "") -> Iterator[str]:
+    """Yield a line for each difference between nested plain values."""
+    if isinstance(published, Mapping) and isinstance(recomputed, Mapping):
+        for key in [*published, *(key for key in recomputed if key not in published)]:
             where = f"{path}.{key}" if path else str(key)
-            if key not in made:
-                yield f"{where}: published {_short(published[key])}, and the log does not give it"
+            if key not in recomputed:
+                yield f"{where}: published {_short(published[key])}, not recomputed from the log"
             elif key not in published:
-                if not made[key]:  # an older version did not write it, and nothing is claimed
+                if not recomputed[key]:  # an older version did not write this key
                     continue
-                yield f"{where}: not published, recomputed {_short(made[key])}"
+                yield f"{where}: not published, recomputed {_short(recomputed[key])}"
             else:
-                yield from value_differences(published[key], made[key], where)
-    elif isinstance(published, list) and isinstance(made, list) and len(published) == len(made):
-        for number, (one, other) in enumerate(zip(published, made, strict=True)):
+                yield from value_differences(published[key], recomputed[key], where)
+    elif isinstance(published, list) and isinstance(recomputed, list) and len(published) == len(recomputed):
+        for number, (one, other) in enumerate(zip(published, recomputed, strict=True)):
             yield from value_differences(one, other, f"{path}[{number}]")
-    elif not _same(published, made):
-        yield f"{path}: published {_short(published)}, recomputed {_short(made)}"
+    elif not _same(published, recomputed):
+        yield f"{path}: published {_short(published)}, recomputed {_short(recomputed)}"
 
 
 def line_differences(
-    published: Iterable[Mapping[str, Any]], made: Iterable[Mapping[str, Any]], keys: Sequence[str]
+    published: Iterable[Mapping[str, Any]], recomputed: Iterable[Mapping[str, Any]], keys: Sequence[str]
 ) -> Iterator[str]:
-    """Yield where two lists of lines differ; lines are known by the values of `keys`."""
-    old, new = _by_keys(published, keys), _by_keys(made, keys)
+    """Yield the differences between two lists of lines, matched by the values of `keys`."""
+    old, new = _by_keys(published, keys), _by_keys(recomputed, keys)
     for key in [*old, *(key for key in new if key not in old)]:
         name = " ".join(f"{word} {value}" for word, value in zip(keys, key, strict=True) if value != "")
         if len(old.get(key, ())) != len(new.get(key, ())):
@@ -49,9 +49,11 @@ def line_differences(
             yield from (f"{name}: {line}" for line in value_differences(one, other))
 
 
-def table_differences(published: bytes, made: bytes) -> Iterator[str]:
-    """Yield where two CSV tables differ; rows are known by their number."""
-    old, new = (list(csv.reader(io.StringIO(data.decode("utf-8", "replace")))) for data in (published, made))
+def table_differences(published: bytes, recomputed: bytes) -> Iterator[str]:
+    """Yield the differences between two CSV tables, matched by row number."""
+    old, new = (
+        list(csv.reader(io.StringIO(data.decode("utf-8", "replace")))) for data in (published, recomputed)
+    )
     if len(old) != len(new):
         yield f"{len(old)} rows published, {len(new)} recomputed"
     head = new[0] if new else []
@@ -65,12 +67,12 @@ def table_differences(published: bytes, made: bytes) -> Iterator[str]:
                 yield f"{place_words}: published {_short(before)}, recomputed {_short(after)}"
 
 
-def array_differences(published: Path, made: Path) -> Iterator[str]:
-    """Yield where the arrays of two `.npz` files differ."""
+def array_differences(published: Path, recomputed: Path) -> Iterator[str]:
+    """Yield the differences between the arrays of two `.npz` files."""
     import numpy as np
 
     try:
-        with np.load(published, allow_pickle=False) as old, np.load(made, allow_pickle=False) as new:
+        with np.load(published, allow_pickle=False) as old, np.load(recomputed, allow_pickle=False) as new:
             for name in sorted({*old.files, *new.files}):
                 if name not in old.files or name not in new.files:
                     yield f"{name}: only {'recomputed' if name in new.files else 'published'}"

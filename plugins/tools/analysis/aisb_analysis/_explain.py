@@ -1,9 +1,9 @@
-"""Separate the change of a score into other samples, other rules and other answers.
+"""Split the change of a score into the effects of samples, rules and answers.
 
 Both sides are graded by the rules of both. With s(X, R) the score of side X by the rules R on the samples
 that both sides have, the rules' part is the mean of s(A, B) − s(A, A) and s(B, B) − s(B, A), and the answers'
-part the mean of s(B, A) − s(A, A) and s(B, B) − s(A, B): no order of the two is preferred. What is left is
-due to the samples that only one side has. The three add up to the change.
+part the mean of s(B, A) − s(A, A) and s(B, B) − s(A, B): the mean over both orders. The rest is due to
+samples that only one side has. The three parts add up to the change.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Grades = Mapping[str, Sequence[Grade]]
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Where the change of one score comes from; scores and parts in percent.
+    """The parts of the change of one score, in percent.
 
-    `a` and `b` are the scores over all samples of a side, by its own rules and today's code. `rules` and
-    `answers` are None if one side cannot be graded by the other's rules: then `rules_and_answers` is known
-    alone. `a_by_b` is the score of A by the rules of B on the samples that both have, and so on.
-    `graded_otherwise` are shared samples whose answers, on either side, the two rules grade differently;
-    `answered_otherwise` those that the same rules, B's, grade differently on the two sides.
+    `a` and `b` are the scores over all samples of a side, by its own rules with the current code. `rules`
+    and `answers` are None if one side cannot be graded by the other's rules: then only `rules_and_answers` is
+    known. `a_by_b` is the score of A by the rules of B on the samples that both have, and so on.
+    `graded_otherwise` are shared samples whose answers get different grades by the two rules;
+    `answered_otherwise` are those whose grades by B's rules differ between the two sides.
     """
 
     task: str
@@ -81,13 +81,13 @@ async def _explained(a: OpenedRun, b: OpenedRun, pair: ComparedSubtask, plugins:
         a_by_b = await read_grades(_by_rules_of(a, pair.a, b, pair.b), pair.a, plugins)
         b_by_a = await read_grades(_by_rules_of(b, pair.b, a, pair.a), pair.b, plugins)
     except AisbError as error:
-        notes.append(f"rules and answers cannot be told apart: {str(error).partition(chr(10))[0]}")
+        notes.append(f"rules and answers cannot be separated: {str(error).partition(chr(10))[0]}")
     crossed = (a_by_b, b_by_a) if a_by_b is not None and b_by_a is not None else None
     return _parts(own_a, own_b, crossed, names=(pair.a, pair.b), notes=notes)
 
 
 def _by_rules_of(run: OpenedRun, subtask: Subtask, other: OpenedRun, theirs: Subtask) -> OpenedRun:
-    """Return a run as if it had been asked with the rules of another one."""
+    """Return a run with the rules of another one."""
     tasks = {**run.spec.tasks, subtask.task: other.spec.tasks[theirs.task]}
     judge = {"judge": other.spec.judge} if other.spec.judge else {}
     return OpenedRun(run.folder, run.spec.model_copy(update={"tasks": tasks, **judge}))
@@ -102,7 +102,7 @@ def _parts(
     notes: Sequence[str] = (),
 ) -> Explanation:
     both = [key for key in own_a if key in own_b]
-    if crossed:  # rules can say otherwise what is right; data that differs does so by the same rules, too
+    if crossed:  # rules may change reference answers; if the data differs, they differ by equal rules, too
         shared = [
             key
             for key in both
@@ -141,7 +141,7 @@ def _parts(
             answers=0.0,
             rules_and_answers=0.0,
             **nothing,
-            notes=(*notes, "the two sides share no sample, so that all of the change is due to them"),
+            notes=(*notes, "the two sides share no sample, so the samples explain the whole change"),
         )
     a_by_a, b_by_b = score(own_a, shared), score(own_b, shared)
     a_by_b = score(crossed[0], shared) if crossed else None
@@ -186,7 +186,7 @@ def _value(grades: Sequence[Grade], partial: bool) -> float:
 
 
 def explanation_lines(one: Explanation) -> list[str]:
-    """Return an explanation as text: two places, rounded so that the parts add up to the change."""
+    """Return an explanation as text, with two decimals, rounded so that the parts add up to the change."""
     known = one.rules is not None and one.answers is not None
     parts = {"other samples": one.samples}
     if one.rules is not None and one.answers is not None:
@@ -197,9 +197,9 @@ def explanation_lines(one: Explanation) -> list[str]:
     graded, ended = one.graded_otherwise, one.answered_otherwise
     why = {
         "other samples": f"{one.only_a:,} in A only, {one.only_b:,} in B only, "
-        f"{one.other_targets:,} with other targets; {one.shared:,} on both sides",
-        "other rules": f"{len(graded):,} samples are graded otherwise{_ids(graded)}",
-        "other answers": f"{len(ended):,} samples ended otherwise{_ids(ended)}",
+        f"{one.other_targets:,} with other reference answers; {one.shared:,} on both sides",
+        "other rules": f"{len(graded):,} samples are graded differently{_ids(graded)}",
+        "other answers": f"{len(ended):,} samples ended differently{_ids(ended)}",
         "other rules and answers": "",
     }
     found = [f"{one.task}: A {one.a:.2f}, B {one.b:.2f}, change {_points(sum(rounded))}"]
@@ -207,7 +207,7 @@ def explanation_lines(one: Explanation) -> list[str]:
         found.append(f"  {name:14} {_points(value):>7}  {why[name]}".rstrip())
     if known and one.a_by_a is not None:
         found.append(
-            f"  on the samples of both: A by A's rules {one.a_by_a:.2f}, by B's {one.a_by_b:.2f}; "
+            f"  on shared samples: A by A's rules {one.a_by_a:.2f}, by B's {one.a_by_b:.2f}; "
             f"B by A's rules {one.b_by_a:.2f}, by B's {one.b_by_b:.2f}"
         )
     return found + [f"  {note}" for note in one.notes]
@@ -222,7 +222,7 @@ def _points(hundredths: int) -> str:
 
 
 def _rounded(parts: Sequence[float], total: int) -> list[int]:
-    """Return parts in hundredths that add up to the total: the largest remainders are rounded up."""
+    """Return parts in hundredths that add up to the total, by the largest-remainder method."""
     floors = [floor(100 * part) for part in parts]
     by_remainder = sorted(range(len(parts)), key=lambda n: floors[n] - 100 * parts[n])
     left = total - sum(floors)

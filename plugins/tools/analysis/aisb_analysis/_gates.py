@@ -1,4 +1,4 @@
-"""The rows of a gate: each task, and each number of a performance run, held against a policy."""
+"""The rows of a gate: each task, and each number of a performance run, checked against a policy."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from aisb_analysis._speeds import SpeedComparison
 
 LEAST_RUNS = 3
-"""Performance runs on each side: fewer do not say how much a run differs from the next."""
+"""The number of performance runs that each side needs, to estimate the variation between runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """One row. Numbers are points of a score, or percent by which B is slower; positive is worse.
+    """One row. Numbers are points of a score, or the percentage by which B is slower; positive is worse.
 
-    `low` and `high` are one-sided 95 % bounds; `detectable` is the smallest true worsening that the row fails
-    in 80 % of comparisons. None if nothing could be measured, which `reason` explains.
+    `low` and `high` are one-sided 95 % bounds; `detectable` is the minimum detectable worsening at 80 %
+    power. They are None if nothing could be measured; `reason` says why.
     """
 
     status: Literal["PASS", "FAIL", "MISSING", "INCONCLUSIVE"]
@@ -101,7 +101,7 @@ def _speed_rows(
     for place, tier in enumerate(tiers):
         names = {shown_number(number): number for number in tier.numbers}
         for one in speeds:
-            # Not every kind of run has the usual numbers: without streaming there is no TPOT.
+            # Some runs lack some numbers: without streaming there is no TPOT.
             demanded = one.a or one.b or tier.numbers != USUAL_NUMBERS
             if _first_tier(tiers, one.task) == place and one.name in names and demanded:
                 yield _speed_row(tier, one)
@@ -115,7 +115,7 @@ def _speed_row(tier: Tier, one: SpeedComparison) -> GateRow | _Judged:
         return replace(row, status="MISSING", reason=f"{'B' if one.a else 'A'} does not have it")
     if min(len(one.a), len(one.b)) < LEAST_RUNS:
         counts = f"{len(one.a)} of A and {len(one.b)} of B"
-        return replace(row, reason=f"needs {LEAST_RUNS} runs a side that have it: {counts} do")
+        return replace(row, reason=f"needs {LEAST_RUNS} runs with this number on each side, and has {counts}")
     worsening = slowdown(one.a, one.b, one.better)
     if worsening is None:
         return replace(row, reason="a value is 0")
@@ -143,7 +143,7 @@ def _first_tier(tiers: Sequence[Tier], task: str) -> int | None:
 def _missing(
     tiers: Sequence[Tier], place: int, tasks: Sequence[str], alone: Sequence[tuple[str, str]], number: str
 ) -> Iterator[GateRow]:
-    """Yield what a tier demands and the comparison does not have: tasks that B lacks, unused patterns."""
+    """Yield rows for missing comparisons: tasks that B lacks, and patterns that match no task."""
     tier = tiers[place]
     unit: Literal["points", "%"] = "points" if number == "score" else "%"
     for model, task in alone:
@@ -152,7 +152,7 @@ def _missing(
     known = [*tasks, *(task for _, task in alone)]
     for pattern in tier.tasks:
         if not any(fnmatchcase(task, pattern) for task in known):
-            reason = "no such task was compared"
+            reason = "no compared task matches"
             yield GateRow("MISSING", tier.name, tier.blocking, "", pattern, number, unit, reason=reason)
 
 
@@ -163,18 +163,18 @@ def is_failure(row: GateRow, *, strict: bool) -> bool:
 
 
 def gate_text(row: GateRow) -> str:
-    """Return what a row found, in one line."""
+    """Return the result of a row in one line."""
     if row.worse is None:
         return f"{row.status}: {row.reason}"
     verb, unit = ("drop", " points") if row.unit == "points" else ("slowdown", " %")
     return (
         f"{row.status}: {verb} of {row.worse:.2f}{unit} [{row.low:.2f}, {row.high:.2f}], "
-        f"allowed {row.allowed:.2f}; fails a true {verb} of {row.detectable:.2f}{unit} four times of five"
+        f"allowed {row.allowed:.2f}; detects a true {verb} of {row.detectable:.2f}{unit} at 80 % power"
     )
 
 
 def gate_lines(rows: Sequence[GateRow]) -> Iterator[str]:
-    """Yield the rows as a table, and what its columns mean."""
+    """Yield the rows as a table, and an explanation of its columns."""
     from tabulate import tabulate
 
     yield tabulate(
@@ -183,7 +183,7 @@ def gate_lines(rows: Sequence[GateRow]) -> Iterator[str]:
         disable_numparse=True,
         colalign=("left", "left", "left", "left", "right", "left", "right", "right"),
     )
-    yield "worse by: points of a score, % slower; power: true worsening that fails four times of five"
+    yield "worse by: points of a score, % slower; power: worsening that is detected at 80 % power"
 
 
 def _cells(row: GateRow) -> tuple[str, ...]:

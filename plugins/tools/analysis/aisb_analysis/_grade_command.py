@@ -1,4 +1,4 @@
-"""`aisb grade`: grade outputs from anywhere, without a run."""
+"""`aisb grade`: grade outputs from any source, without a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--output",
     "output",
     metavar="FILE",
-    help="Where the graded lines go [default: standard output].",
+    help="File for the graded lines [default: standard output].",
 )
 @click.option(
     "--set",
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     metavar="PATH=VALUE",
     help="Grade by other rules, e.g. task.postprocess=[…].",
 )
-@click.option("--judge", metavar="NAME", help="Model that judges, for tasks that are judged by one.")
+@click.option("--judge", metavar="NAME", help="Judge model, for tasks that need one.")
 @click.option("--judge-url", metavar="URL", help="Address of the judge's service.")
 @click.pass_context
 def grade(
@@ -45,12 +45,12 @@ def grade(
     judge: str | None,
     judge_url: str | None,
 ) -> int:
-    """Grade outputs from anywhere as a run of TASK would grade them.
+    """Grade outputs from any source as a run of TASK would grade them.
 
-    Each line of FILE.jsonl (`-` reads a pipe) is a JSON object with `output`, what the model wrote, and
-    `reference`, what is right; with `finish_reason` and `reasoning` where they are known, and what else the
-    task's rows have: `options`, `prompt` … Each line out has `answer`, `outcome`, `value`, `rule` and `span`;
-    a summary follows on standard error.
+    Each line of FILE.jsonl (`-` reads a pipe) is a JSON object with `output`, the text of the model, and
+    `reference`, the reference answer. `finish_reason`, `reasoning` and other fields of the task's rows
+    (`options`, `prompt` …) are optional. Each line of the result has `answer`, `outcome`, `value`, `rule` and
+    `span`; a summary follows on standard error.
 
     \b
     Grade a file:
@@ -92,7 +92,7 @@ def grade(
 
 @asynccontextmanager
 async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judging | None]:
-    """Open what asks the judge, where one is named; what it says is kept beside the graded lines."""
+    """Open the judge, if one is named. Its replies are logged in a folder beside the graded lines."""
     from tempfile import TemporaryDirectory
 
     from aisb_engine import Judging, answer_requests, judge_of
@@ -110,7 +110,7 @@ async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judg
 
 @contextmanager
 def _opened(file: str, output: str | None) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Open what is read and what is written."""
+    """Open the input and the output."""
     from aisb import UsageError
 
     try:
@@ -122,7 +122,7 @@ def _opened(file: str, output: str | None) -> Iterator[tuple[BinaryIO, BinaryIO]
             yield lines, sys.stdout.buffer
             return
         if Path(output).exists() and file != "-" and Path(output).samefile(file):
-            raise UsageError(f"-o {output} is the file that is read; name another one")
+            raise UsageError(f"-o {output} is the input file; name another one")
         try:
             out = Path(output).open("wb")  # noqa: SIM115 - closed below
         except OSError as error:
@@ -149,7 +149,7 @@ def _summary(tally: GradingTally) -> Iterator[str]:
         listed = ", ".join(f"{name} {count}" for name, count in counts.counts.items() if count)
         yield f"  {listed}; bounds [{counts.bounds[0]:.1f}, {counts.bounds[1]:.1f}]"
         if counts.doubtful:
-            yield f"  {counts.unclear_share:.1f} % ended neither right nor wrong: mind the bounds"
+            yield f"  {counts.unclear_share:.1f} % are neither correct nor wrong: see the bounds"
     else:
         yield f"{tally.task}: no line was graded"
     if tally.bad:

@@ -1,6 +1,6 @@
-"""Grade outputs from anywhere, a line each, with the steps and evaluators that a run of the task would use.
+"""Grade outputs from any source, one per line, with the steps and evaluators of a task.
 
-Lines are read, graded and written in batches, so that a file of any length takes the same memory.
+Lines are read, graded and written in batches, so memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
     from aisb_engine import Judging, Plugins, Task
 
 LINES_PER_BATCH = 500
-"""How many lines are graded together."""
+"""The number of lines in a batch."""
 
 LONGEST_PROBLEM = 240
-"""Characters of the line that says why an output is not right."""
+"""The maximum length of the line that says why an output is not correct."""
 
 OWN_KEYS = ("output", "reference", "finish_reason", "reasoning")
-"""What a line says itself; its other keys are the task's row."""
+"""The keys of a line with a fixed meaning; all other keys are fields of the task's row."""
 
 
 class GradedLine(NamedTuple):
@@ -70,10 +70,10 @@ class GradedLine(NamedTuple):
 
 @dataclass(slots=True)
 class GradingTally:
-    """What has been graded so far: the outcomes of each evaluator, and the lines that could not be graded.
+    """The counts so far: the outcomes of each evaluator, and the lines that could not be graded.
 
-    `kept` has the scores of evaluators that sum them up in their own way; of the others only counts are kept.
-    `faults` records what plugins raise, `owners` says who offers each evaluator.
+    `kept` has the scores of evaluators with their own summary; of other evaluators only counts are kept.
+    `faults` records exceptions of plugins; `owners` has the plugin of each evaluator.
     """
 
     task: str
@@ -93,12 +93,12 @@ class GradingTally:
 
     @property
     def outcome_counts(self) -> OutcomeCounts:
-        """The outcomes that the first evaluator gave."""
+        """The outcomes by the first evaluator."""
         counts = next(iter(self.counts.values()), Counter[Outcome]())
         return OutcomeCounts({name: counts[name] for name in OUTCOMES})
 
     def metrics(self) -> dict[str, list[Metric]]:
-        """Return the metrics of each evaluator; none of one that raises."""
+        """Return the metrics of each evaluator; empty if it raises."""
         found: dict[str, list[Metric]] = {}
         for name, counts in self.counts.items():
             if name in self.kept:
@@ -116,13 +116,13 @@ class GradingTally:
 
 
 class LineReader:
-    """Makes samples and predictions of lines, as the task's own rows would be made."""
+    """Turns lines into samples and predictions, as the task does with its rows."""
 
     def __init__(self, task: Task, plugins: Plugins) -> None:
         table = task.sample
         self._whole = SampleMaker(task, plugins)
         self._needs_reference = bool(table.target or table.target_letter or table.target_index)
-        # Lines need not have every field of the task's rows: what cannot be made of them is left out.
+        # Lines may lack fields of the task's rows: fields that depend on them are left out.
         self._parts = [
             SampleMaker(_only(task, SampleTable(fields={name: made})), plugins)
             for name, made in table.fields.items()
@@ -144,7 +144,7 @@ class LineReader:
         """Read one line.
 
         Raises:
-            DataError: it is no JSON object, or lacks what is needed; the message does not name the line.
+            DataError: it is not a JSON object, or lacks a field; the message does not name the line.
             ComponentError: a step raised.
         """
         try:
@@ -152,14 +152,14 @@ class LineReader:
         except orjson.JSONDecodeError as error:
             raise DataError(f"it is not JSON: {str(error).split(': line 1')[0]}") from None
         if not isinstance(given, dict):
-            raise DataError(f"it is not a JSON object with `output` and `reference`, but {_shown(given)}")
+            raise DataError(f"it must be a JSON object with `output` and `reference`, and is {_shown(given)}")
         output = given.get("output")
         if not isinstance(output, str):
             found = "is missing" if output is None else f"is {_shown(output)}"
-            raise DataError(f"`output` {found}; it must be the text that the model wrote")
+            raise DataError(f"`output` {found}; it must be the text of the model")
         for key in ("finish_reason", "reasoning"):
             if not isinstance(given.get(key), str | None):
-                raise DataError(f"`{key}` is {_shown(given[key])}; it must be a text, or be left out")
+                raise DataError(f"`{key}` is {_shown(given[key])}; it must be a text, or left out")
         row = {key: value for key, value in given.items() if key not in OWN_KEYS}
         prediction = Prediction(
             str(number),
@@ -175,10 +175,10 @@ class LineReader:
         sample = Sample(identity, row)
         if reference is None and self._needs_reference:
             try:
-                return self._whole.again(sample)  # the line may be a row of the task, with all it needs
+                return self._whole.again(sample)  # the line may be a complete row of the task
             except (ConfigError, DataError):
                 raise DataError(
-                    '`reference` is missing; it must be what is right, as in "reference": "42"'
+                    '`reference` is missing; it must be the reference answer, as in "reference": "42"'
                 ) from None
         for part in (*self._parts, self._group, self._choices):
             try:
@@ -197,7 +197,7 @@ class LineReader:
         return self._cleaned(as_text(reference), sample)
 
     def _cleaned(self, text: str, sample: Sample) -> str:
-        """Return a reference as the task cleans targets; one in which a step finds nothing is clean."""
+        """Clean a reference as the task cleans targets; unchanged if a step finds nothing in it."""
         cleaned = text
         for name, step in self._clean:
             try:
@@ -220,13 +220,13 @@ async def grade_lines(
     complain: Callable[[str], Any],
     judging: Judging | None = None,
 ) -> GradingTally:
-    """Grade lines; hand each graded line to `write`, and a sentence on each bad one to `complain`.
+    """Grade lines; pass each graded line to `write`, and an error for each bad line to `complain`.
 
-    What plugins raise is in the tally's `faults`.
+    Exceptions of plugins are recorded in the tally's `faults`.
 
     Raises:
-        UsageError: the task does not grade texts, or none of its evaluators can be made.
-        ServiceError: the model that judges cannot be asked.
+        UsageError: the task does not grade texts, or none of its evaluators can be created.
+        ServiceError: the judge model cannot be reached.
     """
     check_task(task)
     if judging is None and is_judged(task, plugins):
@@ -235,7 +235,7 @@ async def grade_lines(
     faults = PluginFaults()
     judges = make_evaluators(task, plugins, ask, faults=faults)
     if not judges:
-        raise UsageError("\n  ".join([f"no evaluator of {task.name} can be made", *faults.lines()]))
+        raise UsageError("\n  ".join([f"no evaluator of {task.name} can be created", *faults.lines()]))
     owners = {
         name: component_owner(plugins, "evaluator", use.use) for name, use in evaluator_uses(task).items()
     }
@@ -260,17 +260,17 @@ def check_task(task: Task) -> None:
     """Refuse a task that grades no texts.
 
     Raises:
-        UsageError: says what the task lacks.
+        UsageError: the task has no evaluator, or compares likelihoods.
     """
     if task.mode == "logprob":
         raise UsageError(
             f"{task.name}{f':{task.variant}' if task.variant else ''} compares log-likelihoods, "
-            f"so there is no text to grade; name it without the variant: {task.name}"
+            f"so it grades no texts; use it without the variant: {task.name}"
         )
     if not task.evaluate:
         raise UsageError(
             f"{task.name} has no evaluator, so its answers cannot be graded\n"
-            "  give one, as in --set 'task.evaluate=[{use=\"exact-match\"}]'"
+            "  set one, as in --set 'task.evaluate=[{use=\"exact-match\"}]'"
         )
 
 
@@ -292,17 +292,17 @@ def _read(
 
 def _graded(line: GradedLine, scores: Mapping[str, Score]) -> bytes:
     first, *others = scores.items()
-    told: dict[str, Any] = {"line": line.number}
+    table: dict[str, Any] = {"line": line.number}
     if line.given_id is not None:
-        told["id"] = line.given_id
-    told |= _told(first[1])
+        table["id"] = line.given_id
+    table |= _score_table(first[1])
     if others:
-        told["others"] = {name: _told(score) for name, score in others}
-    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE, default=str)
+        table["others"] = {name: _score_table(score) for name, score in others}
+    return orjson.dumps(table, option=orjson.OPT_APPEND_NEWLINE, default=str)
 
 
-def _told(score: Score) -> dict[str, Any]:
-    told = {
+def _score_table(score: Score) -> dict[str, Any]:
+    table = {
         "answer": score.answer,
         "outcome": score.outcome,
         "value": score.value,
@@ -310,12 +310,12 @@ def _told(score: Score) -> dict[str, Any]:
         "span": score.span,
     }
     if score.outcome != "correct" and (problem := _problem(score)):
-        told["problem"] = problem
-    return told | ({"details": dict(score.details)} if score.outcome == "error" else {})
+        table["problem"] = problem
+    return table | ({"details": dict(score.details)} if score.outcome == "error" else {})
 
 
 def _problem(score: Score) -> str:
-    """Return in one line what an evaluator says went wrong, with the test that did not hold."""
+    """Return in one line why an evaluator did not accept an answer, with the failed test."""
     problem, test = (score.details.get(key) or "" for key in ("problem", "test"))
     problem = str(problem or score.details.get("raised") or "").removesuffix(": ")
     line = shown(f"{problem}: {test}" if test else problem)
@@ -323,7 +323,7 @@ def _problem(score: Score) -> str:
 
 
 def _listed(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the options that a line lists under `options` or `choices`; a table of letters counts too."""
+    """Return the options that a line lists under `options` or `choices`, as a list or a table of letters."""
     for key in ("options", "choices"):
         found = row.get(key)
         if isinstance(found, Mapping):

@@ -1,4 +1,4 @@
-"""Keys that must not leave this machine in a capsule, and masking them in anything that JSON holds."""
+"""Mask keys in everything that a capsule contains."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 MASK = "***"
 SHORTEST = 8
 _NAMED_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
-# Of OpenAI, Hugging Face, GitHub, GitLab, Slack, AWS, Google and NVIDIA.
+# Keys of OpenAI, Hugging Face, GitHub, GitLab, Slack, AWS, Google and NVIDIA.
 _KEY_FORMATS = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,}"
     r"|glpat-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{20,}|AKIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"
     r"|nvapi-[A-Za-z0-9_-]{40,})"
 )
 _BEARER = re.compile(r"(\bBearer\s+)(?=[\w.~+/=-]*\d)[\w.~+/=-]{8,}", re.IGNORECASE)
-"""A token in a header; one without a digit is a word, or stands for a token."""
+"""A token in a header. Without a digit it is a word or a placeholder."""
 
 
 class Masker:
-    """Masks the keys of a run's services, those in this process's environment, and keys of known forms.
+    """Masks the keys of a run's services, keys in the environment, and keys of known formats.
 
-    `count` is how many texts were changed.
+    `count` is the number of changed texts.
     """
 
     def __init__(self, spec: RunSpec, plugins: Plugins) -> None:
         texts = set(_in_environment())
         for model in (*spec.models.values(), *([spec.judge.model] if spec.judge else ())):
-            with suppress(Exception):  # a key that is not there cannot be in the run
+            with suppress(Exception):  # a key that is not set cannot be in the run
                 backend = connect_backend(
                     plugins.make("backend", model.backend, model.options, where=f"models.{model.name}")
                 )
@@ -52,7 +52,7 @@ class Masker:
         self.count = 0
 
     def data(self, text: str) -> str:
-        """Return an answer or a prompt without keys; nothing else in it is changed."""
+        """Mask the keys in an answer or a prompt; change nothing else."""
         masked = text
         for secret in self._known:
             masked = masked.replace(secret, MASK)
@@ -60,7 +60,7 @@ class Masker:
         return self._counted(text, masked)
 
     def words(self, text: str) -> str:
-        """Return a message or a setting without keys, what follows `Bearer`, and passwords in URLs."""
+        """Mask keys, tokens after `Bearer`, and passwords in URLs in a message or a setting."""
         return self._counted(text, mask_secrets(self.data(text)))
 
     def _counted(self, before: str, after: str) -> str:
@@ -68,7 +68,7 @@ class Masker:
         return after
 
     def inside(self, value: Any, mask: Callable[[str], str] | None = None) -> Any:
-        """Return nested plain data with all texts masked, keys of tables included."""
+        """Mask all texts in nested plain data, including keys of tables."""
         mask = mask or self.data
         if isinstance(value, str):
             return mask(value)
@@ -80,7 +80,7 @@ class Masker:
 
 
 def _in_environment() -> Iterator[str]:
-    """Yield the values of variables that are named as keys and look like some."""
+    """Yield the values of environment variables that look like keys by name and value."""
     for name, value in os.environ.items():
         is_word = value.isalpha() and (value.islower() or value.isupper()) and len(value) < 16
         if _NAMED_SECRET.search(name) and not value.startswith(("/", "~")) and not is_word:

@@ -1,8 +1,8 @@
-"""Non-inferiority: whether a worsening is surely beyond an allowance, surely within it, or neither.
+"""Non-inferiority tests: whether a worsening is significantly above an allowance, below it, or neither.
 
 Pure functions. A worsening is positive where B is worse. Accuracy is measured in points (percent of samples),
 speed as the logarithm of how many times slower B is. Every bound is one-sided at 5 %: a row whose true
-worsening is exactly the allowance fails in one of twenty comparisons.
+worsening equals the allowance fails in 5 % of comparisons.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LEAST_ERROR = 1e-9
 
 
 class Worsening(NamedTuple):
-    """A measured worsening: the estimate, its interval's centre, its standard error, and freedom of t."""
+    """A measured worsening: estimate, centre of its interval, standard error, and degrees of freedom of t."""
 
     estimate: float
     centre: float
@@ -27,23 +27,23 @@ class Worsening(NamedTuple):
     freedom: float
 
     def interval(self) -> tuple[float, float]:
-        """Return the two one-sided 95 % bounds, which together are a 90 % interval."""
+        """Return the two one-sided 95 % bounds, which form a 90 % interval."""
         reach = float(scipy_stats().t.ppf(1 - SIGNIFICANCE, self.freedom)) * self.error
         return self.centre - reach, self.centre + reach
 
     def p_beyond(self, allowance: float) -> float:
-        """Return the one-sided p of the hypothesis that the true worsening is within the allowance."""
+        """Return the one-sided p-value of the hypothesis that the true worsening is within the allowance."""
         return float(scipy_stats().t.sf((self.centre - allowance) / self.error, self.freedom))
 
     def detectable(self, allowance: float, guard: float = 0.0) -> float:
-        """Return the smallest true worsening that fails in 80 % of comparisons."""
+        """Return the minimum detectable worsening at 80 % power."""
         stats = scipy_stats()
         level, power = (float(stats.t.ppf(share, self.freedom)) for share in (1 - SIGNIFICANCE, POWER))
         return max(allowance + (level + power) * self.error, guard + power * self.error)
 
 
 class Allowance(NamedTuple):
-    """What is tolerated: the true worsening `margin`; an estimate of at most `guard` never fails."""
+    """The tolerated true worsening `margin`; an estimate of at most `guard` never fails."""
 
     margin: float
     guard: float = 0.0
@@ -52,9 +52,9 @@ class Allowance(NamedTuple):
 def drop(differences: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Worsening | None:
     """Return the drop of a score, from paired differences (B less A) of values between 0 and 1.
 
-    Half a sample that only A got right and half of one that only B did are added, and one that both did
-    alike, so that few samples without a flip do not look certain. Samples of one cluster count together.
-    None without samples. Source: Agresti & Min, Statistics in Medicine 24 (2005) 729.
+    Pseudo-samples are added, so that a few samples without a flip do not look certain: half a sample that
+    only A answered correctly, half a sample for B, and one without a difference. Samples of one cluster count
+    together. None without samples. Source: Agresti & Min, Statistics in Medicine 24 (2005) 729.
     """
     groups: dict[Hashable, list[float]] = {}
     for place, difference in enumerate(differences):
@@ -70,7 +70,7 @@ def drop(differences: Sequence[float], clusters: Sequence[Hashable] | None = Non
 
 
 def slowdown(a: Sequence[float], b: Sequence[float], better: Literal["higher", "lower"]) -> Worsening | None:
-    """Return the logarithm of how many times slower B is, from repeats of one number, by Welch's t.
+    """Return the logarithm of the slowdown of B, from repeats of one number, by Welch's t.
 
     None unless each side has at least two positive values.
     """
@@ -89,10 +89,9 @@ def slowdown(a: Sequence[float], b: Sequence[float], better: Literal["higher", "
 def judge(rows: Sequence[tuple[Worsening, Allowance]]) -> list[MarginVerdict]:
     """Return the verdict of each row.
 
-    FAIL: its worsening is beyond the margin, with p corrected over the rows by Holm's method, and the
-    estimate is beyond the guard.
-    PASS: its interval lies within the larger of the two. A pass needs no correction: all
-    rows have to pass.
+    FAIL: the worsening exceeds the margin, with p corrected over the rows by Holm's method, and the estimate
+    exceeds the guard.
+    PASS: the interval is below the larger of the two. This needs no correction, since all rows must pass.
     """
     corrected = holm([worsening.p_beyond(allowed.margin) for worsening, allowed in rows])
     return [_verdict(*row, p) for row, p in zip(rows, corrected, strict=True)]

@@ -9,9 +9,9 @@ import click
 
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the runs of the work folder whose names begin so, the latest first."""
+    """Return the runs of the work folder that begin with a text, the latest first."""
     del parameter
-    with suppress(Exception):  # completing neither fails nor prints
+    with suppress(Exception):  # completion must neither fail nor print
         from aisb_engine import RunFolder
 
         folder = Path(context.params.get("work_dir") or "outputs/default")
@@ -38,5 +38,5 @@ work_dir = click.option(
     default=Path("outputs/default"),
     show_default=True,
     metavar="DIR",
-    help="Where run folders are.",
+    help="Work folder, which contains the run folders.",
 )

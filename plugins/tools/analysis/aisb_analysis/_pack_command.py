@@ -1,4 +1,4 @@
-"""`aisb pack`: a run as one file that anybody can check."""
+"""`aisb pack`: pack a run into one file that others can verify."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from aisb_analysis import _options as shared
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where to; else TIMESTAMP.capsule.",
+    help="File to write [default: TIMESTAMP.capsule].",
 )
-@click.option("--no-prompts", is_flag=True, help="Leave out what was asked, as a licence can demand.")
+@click.option("--no-prompts", is_flag=True, help="Leave out the prompts, for example because of a licence.")
 @shared.work_dir
 @click.pass_context
 def pack(context: click.Context, which: str, output: Path | None, work_dir: Path, *, no_prompts: bool) -> int:
-    """Pack a run into one file, from which `aisb verify` computes its numbers again.
+    """Pack a run into one file, from which `aisb verify` recomputes its numbers.
 
-    RUN is a timestamp, a path, or `latest`. In the file, a ZIP, are log, configuration, manifest, tasks,
-    predictions, results and performance tables; data files are known by their hash. Keys of the run's
-    services, those in the environment, and keys of known forms are masked in all of it, answers included.
+    RUN is a timestamp, a path, or `latest`. The file is a ZIP with the log, configuration, manifest,
+    tasks, predictions, results and performance tables; of data files it has the hash. Keys of the run's
+    services, keys in the environment, and keys of known formats are masked everywhere, also in answers.
 
     \b
       aisb pack latest
@@ -41,7 +41,7 @@ def pack(context: click.Context, which: str, output: Path | None, work_dir: Path
     run = open_run(work_dir, which, plugins)
     target = output or Path(f"{run.folder.timestamp}.capsule")
     if target.exists():
-        raise UsageError(f"{target} exists already: remove it, or name another file with -o")
+        raise UsageError(f"{target} already exists: remove it, or name another file with -o")
     made = packed(run, target, plugins, prompts=not no_prompts)
     for note in made.notes:
         click.echo(note, err=True)

@@ -1,7 +1,8 @@
-"""Pack a run into a capsule: what a third party needs to compute its numbers again, without keys.
+"""Pack a run into a capsule: all that a third party needs to recompute its numbers, without keys.
 
-In it are the configuration, the manifest, the tasks, the log with its samples, and what was published:
-predictions, results and performance tables. Pages and readable logs are left out: they can be made again.
+It contains the configuration, the manifest, the tasks, the log with its samples, and the published files:
+predictions, results and performance tables. Pages and readable logs are left out, since they can be
+recreated.
 """
 
 from __future__ import annotations
@@ -56,19 +57,19 @@ PACKED = (
     "performances/*/*.json",
     "performances/*/*.npz",
 )
-"""What of a run folder is packed; `tasks/*.toml` is added."""
+"""The packed files of a run folder; `tasks/*.toml` is added."""
 
 PackedChange = Callable[[Any], Any]
 
 
 class CannotWriteError(RunError):
-    """This machine does not let the capsule be written."""
+    """The capsule cannot be written on this machine."""
 
     exit_code = 5
 
 
 class Packed(NamedTuple):
-    """A capsule that was written. `sha256` is that of the file; `notes` say what a reader must know."""
+    """A written capsule. `sha256` is the hash of the file; `notes` are for its readers."""
 
     path: Path
     sha256: str
@@ -77,19 +78,18 @@ class Packed(NamedTuple):
 
 
 def write_capsule(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bool = True) -> Packed:
-    """Write a capsule of a run; the same run gives the same bytes.
+    """Write a capsule of a run. The same run always gives the same bytes.
 
-    Without `prompts`, what was asked is left out: the prompts, the rows that they were made of, and the texts
-    of options.
+    Without `prompts`, the prompts, their rows, and the texts of options are left out.
 
     Raises:
-        RunError: the run is being written, was last scored on trial, or its files are damaged.
+        RunError: the run is being written, was last scored as a trial, or its files are damaged.
         UsageError: something in the run is a symbolic link.
         CannotWriteError: the capsule cannot be written.
     """
     folder = run.folder
     if is_being_written(folder):
-        raise RunError(f"{folder} is being written: pack it when its command has ended")
+        raise RunError(f"{folder} is being written: pack it after its command has ended")
     _refuse_trials(run)
     masker = Masker(run.spec, plugins)
     try:
@@ -126,8 +126,8 @@ def _refuse_trials(run: OpenedRun) -> None:
     for path in sorted(run.folder.path.glob("results/*/*.json")):
         if trial := read_run_json(path).get("trial"):
             raise RunError(
-                f"{path} was last scored by other rules on trial ({', '.join(trial)}), which nobody could "
-                "compute again from the run\n  score it by its own rules first: "
+                f"{path} was last scored as a trial by other rules ({', '.join(trial)}), which cannot be "
+                "recomputed from the run\n  score it by its own rules first: "
                 f"{run.folder.command('aisb score')}"
             )
 
@@ -138,11 +138,11 @@ def _notes(stage: _Stage, ungraded: Mapping[str, set[tuple[str, int]]]) -> Itera
     if stage.damaged:
         yield f"{stage.damaged} damaged stretches of the log were left out"
     for key, found in ungraded.items():
-        yield (f"{key}: {len(found)} answers cannot be graded again from it; their grades are kept")
+        yield (f"{key}: {len(found)} answers cannot be graded again from the capsule; their grades are kept")
 
 
 class _Stage:
-    """Copies what is packed of a run into a folder, with keys masked and prompts left out as wanted."""
+    """Copies the files to pack into a folder, with keys masked, and without prompts if required."""
 
     def __init__(
         self,
@@ -172,8 +172,8 @@ class _Stage:
                 return
             if part.is_symlink():
                 raise UsageError(
-                    f"{part} is a symbolic link, and a capsule holds files of the run alone: "
-                    "put the file or folder itself in its place"
+                    f"{part} is a symbolic link, and a capsule contains only files of the run: "
+                    "replace it with the file or folder itself"
                 )
 
     def _copy(self, path: Path, target: Path) -> None:
@@ -205,10 +205,10 @@ class _Stage:
         return data if masked == text else masked.encode("utf-8", "surrogateescape")
 
     def _json(self, data: bytes, change: PackedChange, *, option: int = orjson.OPT_INDENT_2) -> bytes:
-        """Return JSON after a change; the bytes as they are where nothing changes."""
+        """Return JSON after a change; the same bytes if nothing changes."""
         try:
             before = orjson.loads(data)
-        except ValueError:  # cut short by a kill: its text is all there is
+        except ValueError:  # incomplete after a kill, so it is treated as text
             return self._text(data)
         after = change(before)
         return data if after == before else orjson.dumps(after, option=option)
@@ -225,7 +225,7 @@ class _Stage:
         return path.read_bytes() if after == before else _as_toml(after)
 
     def _answer(self, line: Any) -> Any:
-        """Return a line of predictions, scores, episodes or health."""
+        """Change a line of predictions, scores, episodes or client health."""
         if not self.prompts and "messages" in line:
             line = {**line, "messages": [_without_content(message) for message in line["messages"]]}
         if not self.prompts and "origin_prompt" in line:
@@ -285,7 +285,7 @@ class _Stage:
         return header != before
 
     def _write_tasks(self) -> None:
-        """Write each task as a file of its own, as it is in the configuration."""
+        """Write each task of the configuration to a separate file."""
         for config in sorted(self.target.glob("configs/*.toml")):
             for name, data in task_files(config).items():
                 file = self.target / "tasks" / f"{name}.toml"
@@ -294,12 +294,12 @@ class _Stage:
 
 
 def _without_content(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a message of an episode without what was asked; the model's own turns stay."""
+    """Remove the content of a message of an episode, unless the model wrote it."""
     return message if message["role"] == "assistant" else {**message, "content": ""}
 
 
 def _fields_summed_by(task: Task) -> set[str]:
-    """Return the fields that scores are summed up by, or graders chosen by: no text of a prompt."""
+    """Return the fields that summaries or graders need; they contain no text of a prompt."""
     templates = [text for text in task.sample.areas if isinstance(text, str)]
     named = {name for text in templates for name in re.findall(r"{(\w+)", text)}
     return named | {name for use in (*task.postprocess, *task.evaluate) for name in use.only}
@@ -335,7 +335,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 def _ungraded(run: OpenedRun, staged: Path, plugins: Plugins) -> dict[str, set[tuple[str, int]]]:
-    """Return the answers whose grades cannot be made again from what is packed, by subtask."""
+    """Return the answers whose grades cannot be recomputed from the packed files, by subtask."""
     packed = OpenedRun(type(run.folder)(staged), run.spec)
     found: dict[str, set[tuple[str, int]]] = {}
     for subtask in run.spec.subtasks:
@@ -354,7 +354,7 @@ def _ungraded(run: OpenedRun, staged: Path, plugins: Plugins) -> dict[str, set[t
 
 
 def differing_answers(kept: Any, made: Any) -> set[tuple[str, int]]:
-    """Return the answers, by sample and repeat, that two lists of scores grade otherwise."""
+    """Return the answers, by sample and repeat, whose grades differ between two lists of scores."""
 
     def by_key(lines: Any) -> dict[tuple[str, int], list[Any]]:
         found: dict[tuple[str, int], list[Any]] = {}

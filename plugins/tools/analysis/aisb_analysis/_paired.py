@@ -1,9 +1,10 @@
-"""Whether two sides differ that answered the same samples, how sure that is, and what it would take to know.
+"""Statistics of two sides that answered the same samples: tests, intervals, power and sample sizes.
 
-Pure functions. Shares and differences are fractions, not percent. A side is never said to be better for what
-chance does in one of twenty comparisons of equals; over several comparisons `holm` keeps it at that.
+Pure functions. Shares and differences are fractions, not percent. Tests are at the
+5 % level; `holm` keeps this level over several comparisons.
 
-Student's t, Welch's test, the binomial test and the bootstrap are scipy's, which the extra `[stats]` brings.
+Student's t, Welch's test, the binomial test and the bootstrap are those of scipy, which the extra `[stats]`
+installs.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 SIGNIFICANCE = 0.05
-"""How often two equals may be called different."""
+"""The significance level: the accepted rate of false positives."""
 
 POWER = 0.8
-"""How often a difference is to be found that is there, where sizes are computed."""
+"""The power in computations of sample sizes."""
 
 DRAWS = 10_000
 _AT_ONCE = 2_000_000
-"""How many values the bootstrap holds in memory at a time."""
+"""The number of values that the bootstrap holds in memory at a time."""
 
 Clusters: TypeAlias = Sequence[Hashable] | None
-"""What each sample belongs to, where some are not independent; None if all are."""
+"""The cluster of each sample, if some samples are not independent; None if all are."""
 
 
 class Resampled(NamedTuple):
@@ -45,7 +46,7 @@ class Resampled(NamedTuple):
 
 
 def scipy_stats() -> ModuleType:
-    """Import the statistics of scipy, which is large and so an extra.
+    """Import the statistics of scipy, which is an extra because of its size.
 
     Raises:
         UsageError: scipy is not installed; the message says how to install it.
@@ -54,7 +55,7 @@ def scipy_stats() -> ModuleType:
         from scipy import stats
     except ImportError as error:
         raise UsageError(
-            f"comparing runs needs the statistics of scipy, and it cannot be imported: {error}\n"
+            f"comparing runs needs scipy, which cannot be imported: {error}\n"
             "  install it, in the folder of the repository: pip install './plugins/tools/analysis[stats]'"
         ) from error
     module: ModuleType = stats
@@ -62,9 +63,9 @@ def scipy_stats() -> ModuleType:
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Return the exact two-sided p of McNemar's test: of samples that one side alone got right.
+    """Return the exact two-sided p-value of McNemar's test, from samples that only one side got right.
 
-    Source: McNemar, Psychometrika 12 (1947) 153, with the binomial distribution, not its approximation.
+    Source: McNemar, Psychometrika 12 (1947) 153, with the binomial distribution instead of its approximation.
     """
     flipped = only_a + only_b
     return float(scipy_stats().binomtest(only_a, flipped).pvalue) if flipped else 1.0
@@ -78,10 +79,10 @@ def bootstrap(
     draws: int = DRAWS,
     level: float = SIGNIFICANCE,
 ) -> Resampled:
-    """Resample paired differences, a sample each, and return their mean with its percentile interval.
+    """Return the mean of paired differences with its percentile interval, by the bootstrap.
 
-    Samples of one of `clusters` are drawn together. p is twice the share of resampled means on the smaller
-    side of 0, ties counted half; it is never below one draw. Sources: Efron & Tibshirani, An Introduction to
+    Samples of a cluster are drawn together. p is twice the share of resampled means on the smaller side of 0,
+    with ties counted half; its minimum is one draw. Sources: Efron & Tibshirani, An Introduction to
     the Bootstrap (1993), chapters 13 and 16; for clusters Field & Welsh, J. R. Statist. Soc. B 69 (2007) 369.
     """
     if not differences:
@@ -93,7 +94,7 @@ def bootstrap(
     found = scipy_stats().bootstrap(
         tuple(zip(*units, strict=True)),
         _mean_of_units,
-        paired=True,  # the sum and the size of a cluster are drawn together
+        paired=True,  # draw the sum and the size of a cluster together
         vectorized=True,
         n_resamples=draws,
         batch=max(1, _AT_ONCE // len(units)),
@@ -102,7 +103,7 @@ def bootstrap(
         rng=seed,
     )
     means = found.bootstrap_distribution
-    # A sum of thirds is not 0 to the last bit where it should be.
+    # Rounding: a sum of thirds that should be 0 can differ from it in the last bit.
     below, above = float((means < -1e-12).mean()), float((means > 1e-12).mean())
     ties = 1 - below - above
     p = 2 * min(below + ties / 2, above + ties / 2)
@@ -116,9 +117,9 @@ def _mean_of_units(sums: np.ndarray, sizes: np.ndarray, axis: int) -> np.ndarray
 
 
 def paired_t(differences: Sequence[float], clusters: Clusters = None) -> float:
-    """Return the two-sided p of a paired t test, which few samples need: a bootstrap of them is too sure.
+    """Return the two-sided p-value of a paired t test, for few samples, where the bootstrap is overconfident.
 
-    With `clusters` it is over those, with the cluster-robust error of the mean.
+    With `clusters`, the standard error is cluster-robust.
     """
     count = len(_units(differences, clusters))
     if count < 2:
@@ -132,7 +133,7 @@ def paired_t(differences: Sequence[float], clusters: Clusters = None) -> float:
 def standard_error(differences: Sequence[float], clusters: Clusters = None) -> float:
     """Return the standard error of the mean of two or more differences.
 
-    sqrt(G/(G−1) · Σ_g (Σ_i (d_gi − mean))²) / N over G clusters, which for samples by themselves is s / √N.
+    sqrt(G/(G−1) · Σ_g (Σ_i (d_gi − mean))²) / N over G clusters, which is s / √N without clusters.
     Source: Miller, "Adding error bars to evals" (2024), section 2.2.
     """
     units = _units(differences, clusters)
@@ -142,7 +143,7 @@ def standard_error(differences: Sequence[float], clusters: Clusters = None) -> f
 
 
 def _units(differences: Sequence[float], clusters: Clusters) -> list[tuple[float, int]]:
-    """Return the (sum, number of samples) of what is independent: each cluster, else each sample."""
+    """Return (sum, number of samples) of each independent unit: a cluster, or a sample."""
     if clusters is None:
         return [(difference, 1) for difference in differences]
     groups: dict[Hashable, list[float]] = {}
@@ -152,10 +153,10 @@ def _units(differences: Sequence[float], clusters: Clusters) -> list[tuple[float
 
 
 def holm(ps: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
-    """Return p values corrected for there being several, in the order given.
+    """Return p-values corrected for multiple comparisons by Holm's method, in the given order.
 
     The i-th smallest of m is multiplied by m − i + 1 and is at least as large as those before it. With
-    weights, the order is that of p ÷ weight, and the factor is the weight of all that are left ÷ its own.
+    weights, the order is that of p ÷ weight, and the factor is the sum of the remaining weights ÷ its own.
     Source: Holm, Scand. J. Statist. 6 (1979) 65.
     """
     weights = weights or [1.0] * len(ps)
@@ -171,11 +172,11 @@ def holm(ps: Sequence[float], weights: Sequence[float] | None = None) -> list[fl
 def smallest_difference(
     differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, whole: bool = True
 ) -> float | None:
-    """Return the smallest true difference that so many samples would show, four times of five.
+    """Return the minimum detectable difference at 80 % power.
 
-    (z_{1−α/2m} + z_{0.8}) times the standard error of the mean. `whole` says that they are
-    −1, 0 or 1, and then it is no less than what the exact test could call a difference at all. None where
-    nothing could have been shown.
+    (z_{1−α/2m} + z_{0.8}) times the standard error of the mean. With `whole`, differences are
+    −1, 0 or 1, and the result is at least the smallest difference that the exact test can detect. None if no
+    difference is detectable.
     """
     if len(_units(differences, clusters)) < 2:
         return None
@@ -188,9 +189,9 @@ def smallest_difference(
 def samples_needed(
     differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, whole: bool = True
 ) -> int | None:
-    """Return how many samples like these, in clusters like these, would show the difference seen.
+    """Return the number of samples, clustered like these, that detect the observed difference.
 
-    n · ((z_{1−α/2m} + z_{0.8}) · standard error / d)²: four times of five. None if no difference was seen.
+    n · ((z_{1−α/2m} + z_{0.8}) · standard error / d)², at 80 % power. None without a difference.
     """
     count = len(differences)
     seen = abs(fmean(differences)) if count else 0.0
@@ -201,13 +202,13 @@ def samples_needed(
 
 
 def reach(tests: float = 1) -> float:
-    """Return how many standard errors a true difference must measure to be found at 80 % power."""
+    """Return the true difference, in standard errors, that is detected at 80 % power."""
     normal = NormalDist()
     return normal.inv_cdf(1 - SIGNIFICANCE / tests / 2) + normal.inv_cdf(POWER)
 
 
 def _fewest_flips(tests: float) -> int:
-    """How many samples must flip, all to one side, before McNemar's exact test says so."""
+    """Return the number of flips, all to one side, from which McNemar's exact test is significant."""
     flips = 1
     while mcnemar(0, flips) > SIGNIFICANCE / tests:
         flips += 1
@@ -215,7 +216,7 @@ def _fewest_flips(tests: float) -> int:
 
 
 class Ratio(NamedTuple):
-    """How many times as large one side is: with an interval and p where repeats tell them."""
+    """The ratio of two sides; `low`, `high` and `p` are None without repeats."""
 
     ratio: float
     low: float | None = None
@@ -224,7 +225,7 @@ class Ratio(NamedTuple):
 
 
 def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio | None:
-    """Return B ÷ A of a number that each side measured once or several times, all above 0.
+    """Return B ÷ A of a positive number that each side measured once or several times.
 
     Geometric means; the interval and p are Welch's t on the logarithms, and None unless each side has at
     least two repeats. None if a side has none. Source: Welch, Biometrika 34 (1947) 28.
@@ -239,8 +240,8 @@ def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio | None:
         same = exp(difference)
         return Ratio(same, same, same, 1.0 if abs(difference) < 1e-12 else 0.0)
     with catch_warnings():
-        simplefilter("ignore", RuntimeWarning)  # of a side whose repeats are all alike, which is no fault
+        simplefilter("ignore", RuntimeWarning)  # scipy warns if all repeats of a side are equal
         found = scipy_stats().ttest_ind(right, left, equal_var=False)
     low, high = found.confidence_interval(1 - SIGNIFICANCE)
-    # Two repeats can leave an interval that is wider than a float.
+    # With two repeats the interval can exceed the range of a float.
     return Ratio(exp(difference), exp(low), exp(min(high, 700.0)), float(found.pvalue))

@@ -1,4 +1,4 @@
-"""`aisb compare --plan`: read a pilot, and print what differences need and what a budget can show."""
+"""`aisb compare --plan`: print the samples that differences need, and what a budget can detect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIFFERENCES = (0.5, 1.0, 2.0, 5.0)
 
 
 def show_plan(flags: dict[str, Any], plugins: Plugins, noise: Determinism | None) -> int:
-    """Print the plan that a pilot of one or two sides suggests, task by task.
+    """Print a plan from a pilot of one or two sides, task by task.
 
     Raises:
         UsageError: more than two runs are named, a side has no grades, or scipy is not installed.
@@ -85,7 +85,7 @@ async def _pilot(
 
 
 def _seconds(run: OpenedRun, subtask: Subtask, plugins: Plugins) -> float | None:
-    """Return the seconds of the run for each request, at its number in flight."""
+    """Return the duration of the run divided by its requests, in seconds."""
     from aisb_engine import open_finished_run
 
     measured = open_finished_run(run.folder.path, plugins=plugins).performance
@@ -100,7 +100,7 @@ def _lines(pilot: Pilot, differences: Sequence[float], budget: float | None) -> 
     yield f"\n{pilot.task}: a pilot of {pilot.samples:,} samples"
     if pilot.is_assumed:
         yield (
-            f"  one side alone: the plan assumes another model of the same score with a correlation of "
+            f"  only one side: the plan assumes another model with the same score and a correlation of "
             f"{CORRELATION}; two runs, or one run of two models, give a better plan"
         )
     if pilot.within is None:
@@ -111,7 +111,7 @@ def _lines(pilot: Pilot, differences: Sequence[float], budget: float | None) -> 
         disable_numparse=True,
         colalign=("right",) * 5,
     )
-    yield "in points, at 80 % power; requests and minutes are of both sides, at the load of the pilot"
+    yield "in points, at 80 % power; requests and minutes are for both sides, at the load of the pilot"
     if budget is not None:
         yield _budget_line(pilot, budget)
 
@@ -125,7 +125,7 @@ def _row(points: float, need: Need) -> tuple[str, ...]:
 def _budget_line(pilot: Pilot, budget: float) -> str:
     found = within_budget(pilot, budget)
     if found is None:
-        return f"in {budget / 60:g} minutes: not known, since the pilot has no times, or too few samples fit"
+        return f"in {budget / 60:g} minutes: unknown, since the pilot has no times, or too few samples fit"
     samples, repeats, least = found
     often = "once" if repeats == 1 else f"{repeats} times"
     return (

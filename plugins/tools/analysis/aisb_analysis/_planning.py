@@ -1,11 +1,11 @@
-"""How many samples, repeats and minutes a difference of a given size needs, from a pilot run.
+"""Compute the samples, repeats and minutes that detect a difference, from a pilot run.
 
 The variance of a paired difference has two parts: samples differ from each other, and the answer to one
-sample varies from repeat to repeat. More samples lower both, repeats only the second:
+sample varies from repeat to repeat. More samples reduce both, repeats only the second:
 
     variance of the mean difference = (between + within / repeats) / samples
 
-Pure functions. Differences are shares, not points. A difference is found at 80 % power by a two-sided test at
+Pure functions. Differences are shares, not points. The power is 80 %, the level of the two-sided test
 5 %. Source: Miller, "Adding error bars to evals" (2024), sections 3 and 5.
 """
 
@@ -20,16 +20,16 @@ from aisb_analysis._paired import reach, standard_error
 from aisb_engine import Grade
 
 CORRELATION = 0.5
-"""Assumed between the scores of two models on a sample, where the pilot has one side alone."""
+"""The assumed correlation between two models' scores of a sample, if the pilot has only one side."""
 REPEATS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """What a pilot says of one task: the variances of a sample's difference, and its time on both sides.
+    """A pilot's estimates for one task: the variances of a sample's difference, and its time on both sides.
 
-    `within` is None if nothing repeats, and then `between` holds both. `seconds` is None if the times
-    are not known. `size` is the number of samples of the task, None if the pilot asked a part of them.
+    `within` is None without repeats; `between` then includes it. `seconds` is None if the times are unknown.
+    `size` is the number of samples of the task, None if the pilot used only some of them.
     """
 
     task: str
@@ -43,7 +43,7 @@ class Pilot:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a difference needs; `fits` says whether the task has so many samples, as far as that is known."""
+    """The need of a difference. `fits` is false if the task is known to have fewer samples."""
 
     difference: float
     repeats: int
@@ -62,9 +62,9 @@ def pilot_of(
     size: int | None,
     noise: float | None = None,
 ) -> Pilot:
-    """Return what the grades of one or two sides say; `noise` is the share of samples that flip by chance.
+    """Estimate a pilot from the grades of one or two sides; `noise` is the share of random flips.
 
-    One side alone stands for two models of its score, correlated by `CORRELATION`.
+    With one side, the other is assumed to have the same score and the correlation `CORRELATION`.
     """
     keys = [key for key in a if b is None or key in b]
     values = [[[_value(grade) for grade in side[key]] for key in keys] for side in (a, b) if side is not None]
@@ -92,7 +92,7 @@ def _value(grade: Grade) -> float:
 
 
 def needed(pilot: Pilot, difference: float, repeats: int = 1) -> Need:
-    """Return how many samples a difference needs, each asked so many times on both sides."""
+    """Return the need of a difference with a given number of repeats on both sides."""
     samples = max(2, ceil(reach() ** 2 * _variance(pilot, repeats) / difference**2 - 1e-9))
     minutes = None if pilot.seconds is None else samples * repeats * pilot.seconds / 60
     fits = pilot.size is None or samples <= pilot.size
@@ -100,21 +100,21 @@ def needed(pilot: Pilot, difference: float, repeats: int = 1) -> Need:
 
 
 def least_need(pilot: Pilot, difference: float) -> Need:
-    """Return the need with the fewest requests; repeats help where the task has too few samples."""
+    """Return the need with the fewest requests; repeats help if the task has too few samples."""
     repeats = REPEATS if pilot.within is not None else (1,)
     needs = [needed(pilot, difference, number) for number in repeats]
     return min(needs, key=lambda need: (not need.fits, need.requests))
 
 
 def detectable(pilot: Pilot, samples: float, repeats: int = 1) -> float:
-    """Return the minimum detectable difference of so many samples and repeats."""
+    """Return the minimum detectable difference of a number of samples and repeats."""
     return reach() * sqrt(_variance(pilot, repeats) / samples)
 
 
 def within_budget(pilot: Pilot, seconds: float) -> tuple[int, int, float] | None:
-    """Return the samples and repeats that show the smallest difference in a time, and that difference.
+    """Return the samples and repeats that detect the smallest difference in a time, and that difference.
 
-    None if the times are not known, or nothing fits.
+    None if the times are unknown, or nothing fits.
     """
     if not pilot.seconds:
         return None

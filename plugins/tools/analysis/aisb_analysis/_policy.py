@@ -1,4 +1,4 @@
-"""A policy: how much worse B may be, task by task, from the flags of `aisb compare` or a TOML file.
+"""The policy of a gate: the allowed worsening by task, from flags of `aisb compare` or a TOML file.
 
 [tiers.release]                 # accuracy
 tasks = ["gsm8k", "mmlu*"]
@@ -61,14 +61,14 @@ class Policy:
 
     @property
     def percentiles(self) -> list[tuple[str, float]]:
-        """The times that are compared at other percentiles than the median, as ("TTFT", 95)."""
+        """The times to compare at percentiles other than the median, as ("TTFT", 95)."""
         found = dict.fromkeys(name for tier in self.performance for name in tier.numbers)
         matched = [_TIME.fullmatch(name) for name in found]
         return [(one[1].upper(), float(one[2])) for one in matched if one and float(one[2]) != 50]
 
 
 def shown_number(name: str) -> str:
-    """Return the name that a comparison has for a number of a policy: "TTFT (P95)" for ttft_p95."""
+    """Return a comparison's name of a number in a policy: "TTFT (P95)" for ttft_p95."""
     if matched := _TIME.fullmatch(name):
         at = float(matched[2])
         return f"{matched[1].upper()} ({'median' if at == 50 else f'P{at:g}'})"
@@ -76,10 +76,10 @@ def shown_number(name: str) -> str:
 
 
 def read_policy(path: Path | None, max_drop: float | None, max_slowdown: float | None) -> Policy | None:
-    """Return the policy of a file, or of flags for all tasks; None if nothing is demanded.
+    """Return the policy of a file, or of flags for all tasks; None without either.
 
     Raises:
-        UsageError: the file cannot be read, says something unknown, or flags are given beside it.
+        UsageError: the file cannot be read, has unknown keys, or flags are given, too.
     """
     if path is None:
         if max_drop is None and max_slowdown is None:
@@ -88,20 +88,20 @@ def read_policy(path: Path | None, max_drop: float | None, max_slowdown: float |
         speeds = () if max_slowdown is None else (Tier("all", ("*",), {"max_slowdown": max_slowdown}),)
         return Policy(tiers, speeds)
     if max_drop is not None or max_slowdown is not None:
-        raise UsageError("--policy says what is allowed: leave out --max-drop and --max-slowdown")
+        raise UsageError("--policy sets the allowances: omit --max-drop and --max-slowdown")
     from aisb_engine import read_toml
 
     table = read_toml(path)
     _refuse_unknown(path, "", table, tuple(_KEYS))
     policy = Policy(*(tuple(_tiers(path, kind, table.get(kind, {}))) for kind in _KEYS))
     if not policy.tiers and not policy.performance:
-        raise UsageError(f"{path} demands nothing: write a table [tiers.NAME] or [performance.NAME]")
+        raise UsageError(f"{path} has no rules: write a table [tiers.NAME] or [performance.NAME]")
     return policy
 
 
 def _tiers(path: Path, kind: str, tables: Any) -> list[Tier]:
     if not isinstance(tables, Mapping) or not all(isinstance(one, Mapping) for one in tables.values()):
-        raise UsageError(f"{path}: {kind} holds one table a tier, as in [{kind}.release]")
+        raise UsageError(f"{path}: {kind} must have one table for each tier, as in [{kind}.release]")
     return [_tier(path, kind, name, table) for name, table in tables.items()]
 
 

@@ -1,4 +1,4 @@
-"""Compare two sides by how right they were, how fast, or both: a run's log holds replies and times alike."""
+"""Compare two sides by grades, by speeds, or by both: a log has replies and times."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def compare_runs(
 ) -> tuple[list[Comparison], list[SpeedComparison]]:
     """Return the comparisons of grades and those of speeds.
 
-    Performance runs are compared by speeds, accuracy runs by grades, and one with the other by both: grades
-    where the task has an evaluator. `percentiles` of times, as ("TTFT", 95), are compared beside medians.
+    Performance runs are compared by speeds, accuracy runs by grades, and one kind with the other by both, if
+    the task has an evaluator. `percentiles` of times, as ("TTFT", 95), are compared in addition to medians.
 
     Raises:
         UsageError: a side has no grades, the two share no sample, or scipy is not installed.

@@ -1,4 +1,4 @@
-"""Show a foreign text in one line, without what could harm a terminal or give away a key."""
+"""Format foreign text for the terminal: one line, without control characters and keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHORTEST = 8
 
 
 def shown(text: str) -> str:
-    """Return a text in one line: its keys masked, its control characters and half characters replaced."""
+    """Return a text in one line, with masked keys and replaced control characters and lone surrogates."""
     for name, value in os.environ.items():
         if _NAMED_SECRET.search(name) and len(value) >= _SHORTEST:
             text = text.replace(value, MASK)

@@ -1,4 +1,4 @@
-"""Compare how fast two sides are: ratios of a performance run's numbers, sure where each side has repeats."""
+"""Compare the speed of two sides by ratios of numbers, with intervals if each side has repeats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aisb import PerformanceResult
-from aisb_analysis._compare import ComparedSubtask, ComparisonVerdict, asked_differently
+from aisb_analysis._compare import ComparedSubtask, ComparisonVerdict, differences_in_requests
 from aisb_analysis._paired import SIGNIFICANCE, holm, ratio
 from aisb_engine import measure_performance, task_version
 
@@ -21,14 +21,14 @@ LOAD = (
     "concurrency", "request_rate", "arrival", "burstiness", "ramp_up", "use_timestamp", "pressure_time",
     "duration", "num_prompts", "max_tokens", "ignore_eos", "cache_share",
 )  # fmt: skip
-"""What was asked of a load, as far as it changes the numbers."""
+"""The options of a load that affect the numbers."""
 COMPARED_PERCENTILES = (75.0, 90.0, 99.0)
 LENGTH_TOLERANCE = 0.05
-"""The share by which average lengths may differ."""
+"""The tolerance of average lengths, as a share."""
 
 
 class ComparedNumber(NamedTuple):
-    """A number of one performance run, and which way is better."""
+    """A number of one performance run, and whether higher or lower is better."""
 
     name: str
     value: float | None
@@ -37,10 +37,9 @@ class ComparedNumber(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SpeedComparison:
-    """One number on two sides: B ÷ A, with what repeats tell of it; without repeats the verdict is None.
+    """One number on two sides: B ÷ A with its interval and p-value. Without repeats the verdict is None.
 
-    `a` and `b` have a value for each repeat. `unequal` says where the two sides differ in what they were
-    asked: data, load and lengths.
+    `a` and `b` have a value for each repeat. `unequal` lists differences in data, load and lengths.
     """
 
     task: str
@@ -62,7 +61,7 @@ class SpeedComparison:
 def compared_numbers(
     performance: PerformanceResult, percentiles: Sequence[tuple[str, float]] = ()
 ) -> list[ComparedNumber]:
-    """Return the numbers of a performance run that are compared: medians of times, and rates, over all.
+    """Return the numbers of a performance run to compare: medians of times, and rates, over all requests.
 
     `percentiles` of times follow them, as ("TTFT", 95).
     """
@@ -140,9 +139,9 @@ def _unequal(
     ours: Sequence[PerformanceResult],
     theirs: Sequence[PerformanceResult],
 ) -> Iterator[str]:
-    """Yield the differences in what was sent to the two sides; repeats of a side may differ, too."""
+    """Yield the differences in the requests of all runs; repeats of a side may differ, too."""
     versions = (task_version(a[0].spec.tasks[pair.a.task]), task_version(b[0].spec.tasks[pair.b.task]))
-    yield from asked_differently(a[0].folder, b[0].folder, pair, versions)
+    yield from differences_in_requests(a[0].folder, b[0].folder, pair, versions)
     for name in LOAD:
         values = [sorted({str(_option(one, name)) for one in side}) for side in (ours, theirs)]
         if values[0] != values[1]:

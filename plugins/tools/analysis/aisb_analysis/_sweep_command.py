@@ -1,4 +1,4 @@
-"""`aisb sweep`: measure a grid of loads and settings, and show all points together."""
+"""`aisb sweep`: measure a grid of loads and settings, and report all points together."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ INTERRUPTED = 130
     is_flag=False,
     flag_value="latest",
     metavar="[DIR]",
-    help="Resume a sweep: its folder, or nothing for the latest. Points that are done are not run again.",
+    help="Resume a sweep: its folder, or nothing for the latest. Finished points are not run again.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the points; send nothing.")
 @click.option(
-    "--reporters", multiple=True, metavar="NAME,…", help="How the points are shown [default: all that can]."
+    "--reporters",
+    multiple=True,
+    metavar="NAME,…",
+    help="Reporters of all points [default: all that support several runs].",
 )
 @click.option(
     "-w",
@@ -50,11 +53,11 @@ INTERRUPTED = 130
     default=WORK_DIR,
     show_default=True,
     metavar="DIR",
-    help="Where the folder of the sweep is runner.",
+    help="Work folder, for the folder of the sweep.",
 )
 @click.pass_context
 def sweep(context: click.Context, /, **flags: Any) -> int:
-    """Measure every combination of the values of a grid, and show all points together.
+    """Measure every combination of the values of a grid, and report all points together.
 
     Each point is a performance run. All options of `aisb run` can follow. Without --duration or
     --num-prompts a point lasts 60 s, and without --datasets prompts are synthetic.
@@ -79,7 +82,7 @@ def sweep(context: click.Context, /, **flags: Any) -> int:
         try:
             record.write()
             code = runner.run()
-        except KeyboardInterrupt:  # between two runs, or while one was shown
+        except KeyboardInterrupt:  # between two runs, or during a report
             code = INTERRUPTED
         finally:
             failed = _report(record, flags["reporters"], runner.plugins) if record.done else 0
@@ -88,17 +91,17 @@ def sweep(context: click.Context, /, **flags: Any) -> int:
 
 
 def _say_how_to_resume(record: SweepRecord) -> None:
-    """Name the command that resumes a sweep with points left; remove one in which nothing was sent."""
+    """Print the command that resumes an unfinished sweep; remove a sweep without requests."""
     left = len(record.points) - len(record.done)
     if not record.done and not any(record.runs.glob("*")):
         shutil.rmtree(record.folder)
     elif left:
         resume = shlex.join(["aisb", "sweep", "--reuse", str(record.folder)])
-        click.echo(f"{left} of {len(record.points)} points are left; resume with: {resume}", err=True)
+        click.echo(f"{left} of {len(record.points)} points remain; resume with: {resume}", err=True)
 
 
 def _record(flags: dict[str, Any], words: Sequence[str]) -> tuple[SweepRecord, list[str]]:
-    """Return the record of a new sweep, or of the one to resume, and the options of `aisb run`."""
+    """Return the record of a new or resumed sweep, and its options of `aisb run`."""
     from aisb import UsageError
     from aisb_analysis._sweep.grid import parse_grids
     from aisb_analysis._sweep.record import SweepRecord, find_folder, new_folder
@@ -122,7 +125,7 @@ def _runner(context: CommandContext, record: SweepRecord, words: Sequence[str]) 
     plain, services = take_services(words)
     command = context.run_command(plain)
     if command.mode not in {"all", "perf"}:
-        raise UsageError(f"--mode {command.mode}: the points of a sweep are performance runs; leave it out")
+        raise UsageError(f"--mode {command.mode}: the points of a sweep are performance runs; omit --mode")
     plugins = context.load_plugins()
     if services:
         tables = service_tables(services, known_models(command, plugins))
@@ -142,7 +145,7 @@ def _print_plan(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
 
 
 def _lengths(spec: RunSpec) -> list[str]:
-    """Return for each subtask of a point how many requests it sends, or for how long."""
+    """Return the number of requests, or the duration, of each subtask of a point."""
     ends = (
         ("num_prompts", "{} requests"), ("duration", "{:g} s"), ("pressure_time", "{:g} s"),
     )  # fmt: skip
@@ -154,7 +157,7 @@ def _lengths(spec: RunSpec) -> list[str]:
 
 
 def _print_summary(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
-    """Print how many points are left, and how long they take if each has a duration."""
+    """Print the number of remaining points, and their total time if each has a duration."""
     record = runner.record
     left = [spec for point, spec in zip(record.points, specs, strict=True) if point.run is None]
     loads = [pair.load for spec in left for pair in spec.subtasks]
@@ -162,12 +165,12 @@ def _print_summary(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
     time = (
         f", at least {sum(lengths) / 60:.1f} min" if all(lengths) and len(lengths) == len(loads) > 0 else ""
     )
-    done = f"{len(record.done)} of {len(record.points)} points are done; " if record.done else ""
+    done = f"{len(record.done)} of {len(record.points)} points are finished; " if record.done else ""
     click.echo(f"{done}{len(left)} points to measure{time}; folder: {record.folder}", err=True)
 
 
 def _report(record: SweepRecord, reporters: Sequence[str], plugins: Plugins) -> int:
-    """Show the points that are done; return 1 where a reporter failed, else 0."""
+    """Report the finished points; return 1 if a reporter failed, else 0."""
     from aisb_analysis._together import show_together
 
     runs = [record.runs / str(point.run) for point in record.done]

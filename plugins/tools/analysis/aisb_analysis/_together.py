@@ -1,4 +1,4 @@
-"""Show the runs that a search or a sweep made together, in its folder."""
+"""Report the runs of a search or a sweep together, in its folder."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def show_together(
 ) -> int:
     """Let reporters show several runs in a folder; return 1 if one failed, else 0.
 
-    Without `reporters` all that can show several runs do. `printed` lets them print, too, and name their
-    files. `notes` stand at the top of the page, where the reporter html is installed.
+    Without `reporters`, all reporters that support several runs are used. With `printed` they also print, and
+    name their files. `notes` are at the top of the page, if the reporter html is installed.
     """
     from aisb_engine import (
         PluginFaults,

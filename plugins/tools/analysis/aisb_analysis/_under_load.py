@@ -1,10 +1,10 @@
-"""Whether load changes answers: the same samples with few and with many requests in flight, in pairs.
+"""Test whether load changes answers: the same samples with few and with many requests in flight, paired.
 
 Pure functions. Each task has three tests: of scores (McNemar's exact test; the bootstrap for partial credit
 and repeats), of answers without a clear outcome (McNemar's exact test), and of lengths in output tokens
-(Wilcoxon's signed-rank test). Holm's method corrects their p-values together, so that a service that load
-does not change is accused in at most one of twenty runs. The score has most of the weight, since few samples
-that all change the same way show in outcomes and lengths. Source: Wilcoxon, Biometrics 1 (1945) 80.
+(Wilcoxon's signed-rank test). Holm's method corrects their p-values together, so the rate
+of false positives is at most 5 % of runs. The score has most of the weight, since a few samples that change
+in the same direction are detected in outcomes and lengths. Source: Wilcoxon, Biometrics 1 (1945) 80.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aisb_engine import Grade, Subtask
 
 CLEAR = frozenset({"correct", "wrong"})
 WEIGHTS = (0.8, 0.1, 0.1)
-"""How the level is divided between the tests of scores, outcomes and lengths."""
+"""The weights of the tests of scores, outcomes and lengths in Holm's method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Change:
 
     @property
     def is_real(self) -> bool:
-        """Whether chance is an unlikely reason for the difference."""
+        """Whether the difference is statistically significant."""
         return self.corrected < SIGNIFICANCE
 
 
@@ -42,7 +42,7 @@ class UnderLoad:
     """One model on one task, alone and under load.
 
     `score` is in percent. `unclear` is the percentage of answers that ended neither correct nor wrong.
-    `length` is the mean number of output tokens, None if no reply says its tokens. `detectable` is the
+    `length` is the mean number of output tokens, None if no reply has token counts. `detectable` is the
     minimum detectable difference of the score at 80 % power, in points.
     """
 
@@ -64,13 +64,13 @@ class UnderLoad:
         return any(change is not None and change.is_real for change in changes)
 
     def lines(self) -> Iterator[str]:
-        """Yield what was found: the score first, then outcomes and lengths."""
+        """Yield the results: score, outcomes and lengths."""
         low, high = self.in_flight
         score, unclear, length = self.score, self.unclear, self.length
         found = f"a difference (p {_p(score.corrected)})"
         if not score.is_real:
             least = "none" if self.detectable is None else f"{self.detectable:.1f} points"
-            found = f"no difference that {self.samples:,} samples would show (minimum detectable: {least})"
+            found = f"no difference with {self.samples:,} samples (minimum detectable: {least})"
         yield f"accuracy {score.alone:.1f} at {low} in flight, {score.loaded:.1f} at {high}: {found}"
         shares = f"{unclear.alone:.1f} % and {unclear.loaded:.1f} %"
         yield f"answers without a clear outcome: {shares}{_verdict(unclear)}"
@@ -101,7 +101,7 @@ def compare_under_load(
 ) -> UnderLoad:
     """Compare the answers of a model alone and under load.
 
-    `lengths` are the output tokens of each side by sample; `draws` are those of the bootstrap.
+    `lengths` are the output tokens of each side by sample; `draws` is the number of bootstrap samples.
 
     Raises:
         UsageError: the two share no sample, or scipy is not installed.
@@ -126,7 +126,7 @@ def compare_under_load(
 
 
 def _unclear(alone: Sequence[Sequence[Grade]], loaded: Sequence[Sequence[Grade]]) -> Change:
-    """Compare how many answers ended neither correct nor wrong; of repeats, any of them counts."""
+    """Compare the answers that are neither correct nor wrong; a sample counts if any of its repeats is."""
     before, after = (
         [any(grade.outcome not in CLEAR for grade in grades) for grades in side] for side in (alone, loaded)
     )

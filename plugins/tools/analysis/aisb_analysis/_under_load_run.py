@@ -1,4 +1,4 @@
-"""Find the models of a run that were asked alone and under load, and compare their answers."""
+"""Find the models of a run that answered alone and under load, and compare their answers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def loaded_name(model: str, in_flight: int) -> str:
-    """Return the name under which a run asks a model again, with so many requests in flight."""
+    """Return the name of a model that answers again with a number of requests in flight."""
     return f"{model}-at-{in_flight}"
 
 
 def answers_under_load(run: FinishedRun, *, seed: int = 0) -> list[UnderLoad]:
-    """Compare the answers of each model and task that a run asked alone and under load, and scored.
+    """Compare the scored answers, alone and under load, of each model and task in a run.
 
     Raises:
         UsageError: scipy is not installed.
@@ -61,7 +61,7 @@ def _grades(run: FinishedRun, subtask: Subtask) -> dict[str, list[Grade]]:
 
 
 def _lengths(run: FinishedRun, subtask: Subtask) -> dict[str, float]:
-    """Return the output tokens of each sample, all repeats and turns together, where they are known."""
+    """Return the output tokens of each sample, over all repeats and turns, if they are known."""
     found: dict[str, float] = {}
     for row in run.requests(subtask.model, subtask.task):
         tokens = (row["usage"] or {}).get("output_tokens")

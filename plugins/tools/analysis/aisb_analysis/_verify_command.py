@@ -1,4 +1,4 @@
-"""`aisb verify`: whether a capsule is whole, and its numbers are those that its log gives."""
+"""`aisb verify`: check that a capsule is unchanged, and that its numbers follow from its log."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from aisb_analysis._verifying import Verified
 
 MAX_SHOWN_DIFFERENCES = 40
-"""How many differences are named on the terminal; --json has all of them."""
+"""The number of differences that the terminal lists; --json has all of them."""
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE")
-@click.option("--sha256", metavar="HEX", help="The hash that was published beside the file.")
-@click.option("--trust", is_flag=True, help="Allow what its own configuration allows, as running programs.")
+@click.option("--sha256", metavar="HEX", help="The published hash of the file.")
+@click.option("--trust", is_flag=True, help="Allow what its configuration allows, such as running programs.")
 @shared.as_json
 @click.pass_context
 def verify(context: click.Context, file: Path, sha256: str | None, *, trust: bool, as_json: bool) -> int:
-    """Check a capsule that `aisb pack` made: hashes, log, and every number, which is computed again.
+    """Check a capsule of `aisb pack`: its hashes, its log, and all numbers, which are recomputed.
 
-    The exit code is 4 where anything differs, and each number that does is named, with both values. What
-    cannot be computed again here is named, too. Nothing is sent, and nothing in the file is run: programs
-    that a model wrote only where AISB_ALLOW_CODE_EXECUTION allows it.
+    The exit code is 4 if anything differs; each differing number is printed with both values. Numbers that
+    cannot be recomputed here are listed, too. Nothing is sent. Nothing in the file is run, except programs of
+    a model if AISB_ALLOW_CODE_EXECUTION allows it.
 
     \b
       aisb verify 20261121_220301.capsule --sha256 5f0c…
@@ -47,18 +47,18 @@ def verify(context: click.Context, file: Path, sha256: str | None, *, trust: boo
         for line in _lines(file, found):
             click.echo(line)
     if found.differing:
-        raise CheckFailed(f"{file}: {len(found.differing)} things are not as they should be")
+        raise CheckFailed(f"{file}: {len(found.differing)} differences")
     return 0
 
 
 def _lines(file: Path, found: Verified) -> Iterator[str]:
     yield f"{file}: run {found.run}, sha256 {found.sha256}"
     counts = ", ".join(f"{number:,} {what}" for what, number in found.checked.items()) or "no number"
-    yield f"{found.files:,} files, {found.records:,} records of the log; computed again: {counts}"
+    yield f"{found.files:,} files, {found.records:,} records of the log; recomputed: {counts}"
     yield from found.notes
-    yield from (f"not computed again: {line}" for line in found.unchecked)
+    yield from (f"not recomputed: {line}" for line in found.unchecked)
     yield from (f"differs: {line}" for line in found.differing[:MAX_SHOWN_DIFFERENCES])
     if len(found.differing) > MAX_SHOWN_DIFFERENCES:
         yield f"and {len(found.differing) - MAX_SHOWN_DIFFERENCES} more: --json has all"
     if not found.differing:
-        yield "everything is as it should be" if not found.unchecked else "all that was computed again agrees"
+        yield "no differences" if not found.unchecked else "no differences in the recomputed numbers"

@@ -1,7 +1,7 @@
-"""Check a capsule: its hashes, its log, and every published number, which is computed again.
+"""Verify a capsule: its hashes, its log, and all published numbers, which are recomputed.
 
-A capsule comes from anybody. Nothing in it is run, nothing is sent, and nothing outside a temporary folder is
-written; programs that a model wrote are run only where the environment of this command allows it.
+A capsule is untrusted. Nothing is sent, and nothing outside a temporary folder is written. Nothing in it is
+run, except programs of a model if the environment of this command allows it.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins, Recomputed, Subtask
 
 NOT_COMPARED = ("scored", "graded_by", "first_error", "judge")
-"""Keys of a result that tell of the command that scored, not of the answers."""
+"""Keys of a result that depend on the scoring command, not on the answers."""
 
 
 @dataclass(slots=True)
 class Verified:
-    """What checking a capsule found.
+    """The result of verifying a capsule.
 
-    `differing` names each number or file that is not as it should be, `unchecked` each that could not be
-    computed again, with the reason. `checked` counts the numbers that were computed again.
+    `differing` lists numbers and files that differ; `unchecked` those that could not be recomputed, with the
+    reason. `checked` counts the recomputed numbers.
     """
 
     run: str = ""
@@ -66,23 +66,23 @@ class Verified:
     checked: dict[str, int] = field(default_factory=dict)
 
     def count(self, what: str, number: int = 1) -> None:
-        """Count what was computed again."""
+        """Count recomputed numbers."""
         self.checked[what] = self.checked.get(what, 0) + number
 
 
 def verify_capsule(path: Path, plugins: Plugins, *, trust: bool = False) -> Verified:
     """Check a capsule.
 
-    `trust` lets its own configuration allow what the environment would have to allow, as to run programs.
+    `trust` applies its configuration's permissions, such as running programs, without the environment's.
 
     Raises:
-        UsageError: it is no capsule, or an archive that could do harm.
+        UsageError: the file is not a capsule, or is a harmful archive.
     """
     archive = Archive(path)
     found = Verified(archive.index["run"], archive.sha256)
     if archive.index["capsule"] != ARCHIVE_VERSION:
         found.differing.append(
-            f"{INDEX}: format {archive.index['capsule']}, and this aisb reads {ARCHIVE_VERSION}"
+            f"{INDEX}: format {archive.index['capsule']}; this version of aisb reads {ARCHIVE_VERSION}"
         )
         return found
     with tempfile.TemporaryDirectory(prefix="aisb-verify-") as temporary:
@@ -92,7 +92,7 @@ def verify_capsule(path: Path, plugins: Plugins, *, trust: bool = False) -> Veri
         folder = Path(temporary) / found.run
         found.differing += _unknown_files(archive.files, found.run)
         if Path(found.run).name != found.run or not folder.is_dir():
-            found.differing.append(f"{INDEX}: it has no run of the name {found.run!r}")
+            found.differing.append(f"{INDEX}: it has no run named {found.run!r}")
             return found
         sound = _check_logs(folder, archive.index, found)
         _check_tasks(folder, found)
@@ -109,7 +109,7 @@ def _unknown_files(names: Iterable[str], run: str) -> Iterator[str]:
     for name in names:
         first, _, rest = name.partition("/")
         if first != run or not any(_matches(rest, pattern) for pattern in (*PACKED, "tasks/*.toml")):
-            yield f"{name} is no file that a capsule has"
+            yield f"{name} does not belong in a capsule"
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -118,7 +118,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _check_logs(folder: Path, index: Mapping[str, Any], found: Verified) -> set[str]:
-    """Check every record of every log; return the log folders in which all are as a run writes them."""
+    """Check every record of every log; return the log folders without problems."""
     sound, broken = set[str](), set[str]()
     expected = index.get("records") if isinstance(index.get("records"), dict) else {}
     seen = set()
@@ -141,7 +141,7 @@ def _check_logs(folder: Path, index: Mapping[str, Any], found: Verified) -> set[
 
 
 def _check_tasks(folder: Path, found: Verified) -> None:
-    """Compare task files with the configuration, and the two places that have the hash of the data."""
+    """Compare task files with the configuration, and the hashes of the data in both places."""
     made: dict[str, bytes] = {}
     try:
         for config in sorted(folder.glob("configs/*.toml")):
@@ -155,7 +155,7 @@ def _check_tasks(folder: Path, found: Verified) -> None:
         return
     for path in sorted(folder.glob("tasks/*.toml")):
         if made.get(path.stem) != path.read_bytes():
-            found.differing.append(f"tasks/{path.name}: the configuration has it otherwise")
+            found.differing.append(f"tasks/{path.name}: it differs from the configuration")
     for path in sorted(folder.glob("log/*/*/identity.json")):
         name, kept = path.parent.name, _json(path)
         if isinstance(kept, dict) and noted.get(name) and kept.get("data.sha256") != noted[name]:
@@ -164,7 +164,7 @@ def _check_tasks(folder: Path, found: Verified) -> None:
 
 @dataclass(slots=True)
 class _Check:
-    """Compares what a run published with what its log gives."""
+    """Compares the published numbers of a run with those recomputed from its log."""
 
     run: OpenedRun
     index: Mapping[str, Any]
@@ -179,7 +179,7 @@ class _Check:
         for path in sorted(folder.glob("results/*/*")):
             pair = path.parent.name, path.name.removesuffix(".json").removesuffix("_scores.jsonl")
             if pair not in known:
-                self._differs(path, "it belongs to nothing that the run was asked")
+                self._differs(path, "it belongs to no subtask of the run")
         for subtask in known.values():
             log = f"log/{subtask.model}/{subtask.task}"
             try:
@@ -190,26 +190,26 @@ class _Check:
                 expected = subtask.key in self.index.get("ungraded", {}) or not self.index.get("prompts")
                 lines = self.found.unchecked if expected else self.found.differing
                 lines.append(f"{log}: {_line(error)}")
-            except Exception as error:  # noqa: BLE001 - foreign data: whatever it makes code raise is a finding
-                self.found.differing.append(f"{log}: cannot be computed again: {_line(error)}")
+            except Exception as error:  # noqa: BLE001 - foreign data may cause any exception
+                self.found.differing.append(f"{log}: cannot be recomputed: {_line(error)}")
         self._check_performance()
 
     def _check_samples(self, subtask: Subtask) -> None:
-        """Refuse samples that unpack to more than a run can have."""
+        """Refuse samples whose unpacked size exceeds the limit."""
         path = self.run.folder.log(subtask.model, subtask.task) / "samples.jsonl.gz"
         left = min(MOST_BYTES, 300 * path.stat().st_size + 10_000_000) if path.exists() else 0
         with gzip.open(path) if path.exists() else contextlib.nullcontext(io.BytesIO()) as file:
             while piece := file.read(1 << 20):
                 left -= len(piece)
                 if left < 0:
-                    raise ValueError("its samples unpack to more than they can be")
+                    raise ValueError("its samples exceed the size limit")
 
     def _check_results(self, subtask: Subtask) -> None:
         folder, key = self.run.folder, f"{subtask.model}/{subtask.task}"
         settled = {(str(i), int(r)) for i, r in self.index.get("ungraded", {}).get(key, ())}
         if settled and self.index.get("prompts") and not self.index.get("masked"):
             self.found.differing.append(
-                f"{INDEX}: nothing was left out, so that all grades of {key} can be made"
+                f"{INDEX}: nothing was left out, so all grades of {key} can be recomputed"
             )
             settled = set()
         allowed = self.trust or not _allows_itself(self.run, subtask)
@@ -217,7 +217,7 @@ class _Check:
             recompute_results(self.run, subtask, self.plugins, settled=settled, regrade=allowed)
         )
         if not allowed:
-            self._unchecked(key, len(made.settled), "its own configuration allows to run programs (--trust)")
+            self._unchecked(key, len(made.settled), "its configuration allows running programs (use --trust)")
         elif made.why:
             self._unchecked(key, len(made.settled), made.why)
         elif settled:
@@ -239,10 +239,12 @@ class _Check:
         keys = {key[:2] for path in log.glob("worker-*") for key in inspect_log(path).keys}
         if strangers := sorted(keys - asked):
             first = "{}.r{}".format(*strangers[0])
-            self._differs(log, f"it answers {len(strangers)} requests that the run does not have, as {first}")
+            self._differs(
+                log, f"it answers {len(strangers)} requests that are not in the run, such as {first}"
+            )
 
     def _unchecked(self, key: str, answers: int, why: str) -> None:
-        self.found.unchecked.append(f"{key}: {answers} grades were not made again: {why}")
+        self.found.unchecked.append(f"{key}: {answers} grades were not recomputed: {why}")
 
     def _compare_results(self, subtask: Subtask, made: Recomputed) -> None:
         path = self.run.folder.results(subtask.model, subtask.task)
@@ -257,7 +259,7 @@ class _Check:
         if "tokens" not in published:  # a run of an earlier version
             left_out.add("tokens")
         names = {(one["name"], one["group"]) for one in results["metrics"]}
-        if made.settled and made.why:  # an evaluator that is not here has numbers of its own
+        if made.settled and made.why:  # an evaluator that is not installed has its own numbers
             for one in [
                 one for one in published.get("metrics", ()) if (one["name"], one["group"]) not in names
             ]:
@@ -303,7 +305,7 @@ class _Check:
         for path in kept.glob("*/*_details.json"):
             model, task = path.parent.name, path.name.removesuffix("_details.json")
             if f"log/{model}/{task}" not in self.sound:
-                self.found.unchecked.append(f"performances/{model}/{task}: its log is damaged, or not there")
+                self.found.unchecked.append(f"performances/{model}/{task}: its log is damaged or missing")
                 continue
             try:
                 self._write_performance(_json(path), _percentiles(kept / model / f"{task}.csv"))
@@ -319,10 +321,12 @@ class _Check:
         stems = {path.name.removesuffix("_details.json") for path in kept.glob("*/*_details.json")}
         for file in kept.glob("*/*"):
             if not any(file.name == stem + ending for stem in stems for ending in SUMMARY_SUFFIXES):
-                self._differs(folder / "performances" / file.relative_to(kept), "nothing in the run gives it")
+                self._differs(
+                    folder / "performances" / file.relative_to(kept), "it does not follow from the run"
+                )
 
     def _write_performance(self, details: Any, percentiles: list[float]) -> None:
-        """Measure the run with the options that the published numbers were measured with."""
+        """Measure the run with the options of the published numbers."""
         table = reporter_table(self.run.folder, ["performance"], ())
         tokenizer = table.reporter_options.get("performance", {}).get("tokenizer")
         if tokenizer and not self.trust:
@@ -344,7 +348,7 @@ class _Check:
 
     def _compare_table(self, published: Path, made: Path) -> None:
         if not made.exists():
-            self._differs(made, "nothing in the run gives it")
+            self._differs(made, "it does not follow from the run")
             return
         if published.suffix == ".json":
             lines = value_differences(_without_sentences(_json(published)), _without_sentences(_json(made)))
@@ -365,7 +369,7 @@ SENTENCES = frozenset(("not_steady", "notes", "reason", "reasons"))
 
 
 def _without_sentences(details: Any) -> Any:
-    """Return performance details without sentences for people, which another version may word differently."""
+    """Remove sentences from performance details, since versions word them differently."""
     if isinstance(details, dict):
         return {key: _without_sentences(value) for key, value in details.items() if key not in SENTENCES}
     if isinstance(details, list):
@@ -374,13 +378,13 @@ def _without_sentences(details: Any) -> Any:
 
 
 def _allows_itself(run: OpenedRun, subtask: Subtask) -> bool:
-    """Return whether a task's own options allow something that else the environment has to allow."""
+    """Return whether a task's options grant a permission that the environment otherwise has to grant."""
     uses = run.spec.tasks[subtask.task].evaluate
     return any(name.startswith("allow") and value for use in uses for name, value in use.options.items())
 
 
 def _not_here(why: str) -> AisbError:
-    return AisbError(f"cannot be computed again: {why}")
+    return AisbError(f"cannot be recomputed: {why}")
 
 
 def _percentiles(table: Path) -> list[float]:

@@ -91,7 +91,7 @@ def test_a_budget_is_read_as_a_time(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("long", "is no time; write 600s"), ("5s", "needs 60 s at least")]
+    ("text", "says"), [("long", "is not a duration; write 600s"), ("5s", "needs at least 60 s")]
 )
 def test_a_budget_that_is_no_time_or_too_short_is_refused(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
@@ -109,4 +109,4 @@ def test_a_search_that_goes_on_with_another_question_is_refused(tmp_path: Path) 
 def test_lengths_of_another_task_are_refused(tmp_path: Path) -> None:
     ended = aisb("--datasets", "demo_gsm8k", "--input-len", "5", cwd=tmp_path)
     assert ended.returncode == 2
-    assert "--input-len and --output-len are for synthetic prompts" in ended.stderr
+    assert "--input-len and --output-len apply to synthetic prompts" in ended.stderr

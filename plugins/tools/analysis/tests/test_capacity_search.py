@@ -77,7 +77,7 @@ def test_a_budget_of_under_100_requests_one_after_another_gives_no_upper_bound()
     assert not found.two_sided
     assert found.high is None
     if found.conclusive:
-        assert "under 100 times the time of a request" in next(iter(found.lines()))
+        assert "less than 100 times the duration of a request" in next(iter(found.lines()))
 
 
 def test_an_objective_that_never_breaks_gives_a_lower_bound_alone() -> None:
@@ -138,7 +138,7 @@ def test_points_that_the_client_spoiled_are_measured_again() -> None:
 
 
 def test_a_client_that_spoils_every_point_ends_the_search() -> None:
-    with pytest.raises(UsageError, match="this machine cannot bring the load of 1 users"):
+    with pytest.raises(UsageError, match="this machine cannot generate the load of 1 users"):
         Search(Spoiling(Slots(1), 100), LIMITS, 600).run()
 
 

@@ -55,7 +55,7 @@ def test_samples_of_one_side_only_and_with_other_targets_are_left_out_and_said()
     found = compare_grades(a, b, names=NAMES)
     assert found.samples == 3
     assert found.unequal == (
-        "1 samples have other targets on the two sides, and are left out",
+        "1 samples have different reference answers on the two sides, and are left out",
         "1 samples are in A only and 0 in B only",
     )
 
@@ -63,7 +63,7 @@ def test_samples_of_one_side_only_and_with_other_targets_are_left_out_and_said()
 def test_sides_without_a_common_sample_cannot_be_compared():
     with pytest.raises(UsageError, match="gsm8k: the two sides share no sample"):
         compare_grades({"a": grades("c")["0"]}, grades("c"), names=NAMES)
-    with pytest.raises(UsageError, match="the two sides have other targets for every sample"):
+    with pytest.raises(UsageError, match="the reference answers of all samples differ"):
         compare_grades(grades("c"), grades("c", target="8"), names=NAMES)
 
 
@@ -96,7 +96,7 @@ def test_a_few_samples_of_partial_credit_are_not_taken_for_many():
 
 def test_errors_are_counted_beside_the_numbers():
     found = compare_grades(grades("c e e"), grades("c c c"), names=NAMES)
-    assert found.notes == ("2 answers of A and 0 of B ended in an error, which counts as not right",)
+    assert found.notes == ("2 answers of A and 0 of B ended in an error, which counts as not correct",)
 
 
 def test_what_is_clear_alone_may_be_a_tie_among_many_tasks():

@@ -99,16 +99,19 @@ def test_an_id_is_kept_and_blank_lines_are_counted_and_passed_over():
     ("line", "words"),
     [
         (b"{oops", "line 2 is left out: it is not JSON: "),
-        (b"[1, 2]", "line 2 is left out: it is not a JSON object with `output` and `reference`, but [1,2]"),
+        (
+            b"[1, 2]",
+            "line 2 is left out: it must be a JSON object with `output` and `reference`, and is [1,2]",
+        ),
         (
             {"reference": "1"},
-            "line 2 is left out: `output` is missing; it must be the text that the model wrote",
+            "line 2 is left out: `output` is missing; it must be the text of the model",
         ),
         ({"output": 5, "reference": "1"}, "line 2 is left out: `output` is 5; it must be the text"),
-        ({"output": "5"}, "line 2 is left out: `reference` is missing; it must be what is right"),
+        ({"output": "5"}, "line 2 is left out: `reference` is missing; it must be the reference answer"),
         (
             {"output": "5", "reference": "5", "finish_reason": 3},
-            "line 2 is left out: `finish_reason` is 3; it must be a text, or be left out",
+            "line 2 is left out: `finish_reason` is 3; it must be a text, or left out",
         ),
     ],
 )

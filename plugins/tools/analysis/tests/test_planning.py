@@ -88,5 +88,5 @@ def test_one_side_alone_stands_for_two_models_that_correlate() -> None:
 
 def test_times_are_read_with_their_units() -> None:
     assert [read_seconds("--budget", text) for text in ("90s", "10m", "1h", "2")] == [90, 600, 3600, 120]
-    with pytest.raises(UsageError, match="--budget 'long' is no time; write 600s, 10m or 1h"):
+    with pytest.raises(UsageError, match="--budget 'long' is not a duration; write 600s, 10m or 1h"):
         read_seconds("--budget", "long")

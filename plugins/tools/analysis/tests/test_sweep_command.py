@@ -61,7 +61,7 @@ def test_a_killed_sweep_resumes_and_does_not_repeat_what_is_done(tmp_path: Path)
         before = (log.stat().st_mtime_ns, log.stat().st_size)
         resumed = aisb("sweep", "--reuse", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert "1 of 3 points are done; 2 points to measure" in resumed.stderr
+    assert "1 of 3 points are finished; 2 points to measure" in resumed.stderr
     points = record(tmp_path)["points"]
     assert points[0] == first
     assert (log.stat().st_mtime_ns, log.stat().st_size) == before
@@ -95,7 +95,7 @@ def test_services_are_curves_and_a_changed_file_ends_a_resume(tmp_path: Path) ->
         other = aisb(*words, "--num-prompts", "3", "--reuse", cwd=tmp_path)
         assert other.returncode == 2
         assert (
-            "was begun with other options:\n  aisb sweep --grid load.concurrency=1,2 --models old=http"
+            "was started with other options:\n  aisb sweep --grid load.concurrency=1,2 --models old=http"
             in other.stderr
         )
         file.write_text("[load]\nnum_prompts = 5\n")
@@ -145,7 +145,7 @@ def test_a_damaged_record_and_a_run_that_is_gone_are_errors(tmp_path: Path) -> N
     )
     ended = aisb("sweep", "--reuse", "a", cwd=tmp_path)
     assert ended.returncode == 2
-    assert "20261121_220301 measured concurrency 1, and it is not there" in ended.stderr
+    assert "20261121_220301 as the run of concurrency 1, which does not exist" in ended.stderr
 
 
 def test_a_dry_run_prints_the_points_and_a_point_lasts_a_minute_unless_told(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_grid_is_every_combination_and_values_may_hold_commas() -> None:
         (["load.concurrency"], "write a key and its values, as in --grid load.concurrency=1,4,16"),
         (["load.concurrency=1,,4"], "write a key and its values"),
         (["a.b=1", "a.b=2"], "--grid a.b is given twice"),
-        (["a.b=1,2,1"], "the value 1 stands twice"),
+        (["a.b=1,2,1"], "the value 1 is repeated"),
     ],
 )
 def test_a_grid_that_cannot_be_read_is_refused(texts: list[str], says: str) -> None:

@@ -33,7 +33,7 @@ def test_answers_that_load_leaves_alone_are_no_difference() -> None:
     found = compared({})
     assert not found.is_changed
     assert list(found.lines()) == [
-        "accuracy 75.0 at 4 in flight, 75.0 at 64: no difference that 400 samples would show (minimum detectable: 1.5 points)",
+        "accuracy 75.0 at 4 in flight, 75.0 at 64: no difference with 400 samples (minimum detectable: 1.5 points)",
         "answers without a clear outcome: 0.0 % and 0.0 %: no difference",
         "output tokens of a reply: 50.0 and 50.0: no difference",
     ]

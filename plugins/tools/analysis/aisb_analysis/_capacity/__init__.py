@@ -1,1 +1,1 @@
-"""How much a service can take: the search for its capacity, on anything that measures a load."""
+"""The search for the capacity of a service, which can be real or simulated."""

@@ -1,4 +1,4 @@
-"""What a search found, and how it is said."""
+"""The result of a search, and its text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MAX_OVERLOAD = 2.0
-"""A rate of so many times the saturation that still holds says that the objectives have no edge there."""
+"""If the objectives hold at this multiple of the saturation rate, no rate breaks them."""
 
 
 class Users(NamedTuple):
-    """The largest number of users that hold: at least `low`; at most `high`, if one more breaks."""
+    """The largest number of users that meets all objectives: `low` or more, up to `high` if known."""
 
     low: int
     high: int | None
@@ -19,7 +19,7 @@ class Users(NamedTuple):
 
 
 class Visible(NamedTuple):
-    """The smallest change of throughput that the sentinels would show, as a share."""
+    """The smallest change of throughput that the sentinel measurements can detect, as a share."""
 
     share: float
     sentinels: int
@@ -27,9 +27,9 @@ class Visible(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The highest Poisson rate at which all objectives hold, in requests per second. None: not known.
+    """The highest Poisson rate at which all objectives hold, in requests per second. None if unknown.
 
-    `first` is the objective that breaks first. The search looked between the rates `held` and `broke`.
+    `first` is the objective that breaks first. The search ended between the rates `held` and `broke`.
     """
 
     rate: float | None
@@ -57,7 +57,7 @@ class Capacity:
         return self.rate is not None
 
     def lines(self) -> Iterator[str]:
-        """Yield the answer: the capacity first, then users, saturation, and what to mind."""
+        """Yield the result: capacity, users, saturation, and limitations."""
         yield f"capacity: {self._capacity()}"
         if self.users is not None:
             yield f"users in a closed loop: {_users(self.users)}"
@@ -66,15 +66,15 @@ class Capacity:
         else:
             yield (
                 f"a rate limiter (429) lets {self.limiter:.3g} requests/s through: "
-                "this is what the service is allowed to take, and not what it could"
+                "this is the limit that is set, not the capacity of the service"
             )
         if self.changed:
-            yield f"the service {self.changed} while it is measured: the capacity is of the time since"
+            yield f"the service {self.changed} during the search: the capacity is that after the change"
         elif self.visible.sentinels > 1:
-            yield f"no change over time (one of {100 * self.visible.share:.0f} % would have shown)"
+            yield f"no change over time (minimum detectable: {100 * self.visible.share:.0f} %)"
         else:
-            yield "changes over time: not watched for, since the budget was spent before"
-        yield "arrivals are Poisson; evenly spaced ones would give 5 to 22 % more"
+            yield "changes over time: not checked, since the budget was spent"
+        yield "arrivals are Poisson; evenly spaced arrivals would give 5 to 22 % more"
 
     def _capacity(self) -> str:
         if self.rate is None:
@@ -86,11 +86,11 @@ class Capacity:
         return f"{text}; {self.first} breaks first"
 
     def _without_estimate(self) -> str:
-        """Return the answer; a rate that could not be measured in the time is inconclusive and no bound."""
+        """Return the result without an estimate. A rate that could not be measured in time is not a bound."""
         if self.broke is None and self.held is not None and self.held > MAX_OVERLOAD * self.saturation:
-            return f"at least {self.held:.3g} requests/s; no objective broke up to there"
+            return f"at least {self.held:.3g} requests/s; no objective broke up to that rate"
         if self.held is None and self.broke is not None and self.broke < self.saturation / 2:
-            return f"under {self.broke:.3g} requests/s; {self.first} breaks there already"
+            return f"under {self.broke:.3g} requests/s; {self.first} breaks at that rate"
         between = ""
         if self.held and self.broke:
             between = f", perhaps between {self.held:.3g} and {self.broke:.3g} requests/s"
@@ -102,7 +102,7 @@ class Capacity:
         if self.high is not None:
             return f"95 % [{low}, {self.high:.3g}]"
         why = (
-            "the budget is under 100 times the time of a request: "
+            "the budget is less than 100 times the duration of a request: "
             f"an upper bound needs {self.needed_minutes} minutes"
             if not self.two_sided
             else f"no upper bound: only {self.broken} of {self.segments} segments broke it"
@@ -124,4 +124,4 @@ def _users(users: Users) -> str:
     if users.high is None:
         return f"at least {users.low} ({users.throughput:.3g} requests/s)"
     between = f"{users.low}" if users.low == users.high else f"{users.low} to {users.high}"
-    return f"{between} ({users.throughput:.3g} requests/s at {users.low}; another quantity than the rate)"
+    return f"{between} ({users.throughput:.3g} requests/s at {users.low}; not comparable with the rate)"

@@ -1,9 +1,9 @@
-"""At which rate a share of requests crosses its limit: a logit fit, a jackknife, and a posterior.
+"""Estimate the rate at which a share of requests crosses its limit: logit fit, jackknife, posterior.
 
-The share of requests over a limit is taken to follow
+The model of the share of requests over a limit is
 logit(share) = logit(q) + slope * (ln rate - ln capacity) near the capacity. Requests near saturation are
-far from independent (thousands may be worth thirty), so every uncertainty comes from the spread between
-blocks, or from a beta-binomial model of segments.
+strongly correlated (thousands may carry the information of thirty), so uncertainties come from the spread
+between blocks, or from a beta-binomial model of segments.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ import numpy as np
 from aisb_analysis._capacity.loads import Floats
 
 SLOPE, SLOPE_SD = 15.0, 8.0
-"""The prior on the slope: services that queue have slopes between 7 (heavy tails) and 34 (batching, p99)."""
+"""The prior of the slope: queueing services have slopes between 7 (heavy tails) and 34 (batching, p99)."""
 GRID_SLOPES: Floats = np.geomspace(3.0, 60.0, 16)
 PLACE_SD = 0.3
-"""How far, in ln rate, the capacity may lie from where the search expects it."""
+"""The standard deviation of the prior of the capacity around the expected rate, in ln rate."""
 GRID: Floats = np.linspace(-0.5, 0.5, 126)
-"""Places around the expected one, in ln rate."""
+"""The grid around the expected capacity, in ln rate."""
 MAX_DISTANCE = 0.2
-"""Segments at rates farther off than this share say little about the edge, and are left out."""
+"""Segments whose rates differ by more than this share from the capacity carry little information, and are
+omitted."""
 MOST_DISPERSION = 200.0
-"""Near saturation up to 200 requests are worth one; more is a model that does not fit far from the edge."""
+"""The largest overdispersion: near saturation, up to 200 requests carry the information of one."""
 WIDER = 1.25
-"""By how many parts of one block the jackknife's half width is too small: 1.25 times for five blocks."""
+"""The correction of the jackknife's half width: it is too small by this value ÷ the number of blocks."""
 CONFIDENCE = 0.95
 
 
 class Segment(NamedTuple):
-    """Requests of one stretch of time at one rate: how many were over the limit. A block has one rate."""
+    """The requests of a period at one rate, and the number of them over the limit. A block has one rate."""
 
     rate: float
     over: int
@@ -42,19 +43,19 @@ class Segment(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Where a share crosses its limit (ln rate), and how steeply."""
+    """The fitted crossing of a limit: its place in ln rate, and the slope there."""
 
     place: float
     slope: float
 
     @property
     def rate(self) -> float:
-        """The rate at which it does."""
+        """The rate at which the share crosses its limit."""
         return exp(self.place)
 
 
-def near(segments: Sequence[Segment], centre: float) -> list[Segment]:
-    """Return the segments at rates within 20 % of a rate; all where fewer than three are."""
+def segments_near(segments: Sequence[Segment], centre: float) -> list[Segment]:
+    """Return the segments at rates within 20 % of a rate; all if fewer than three are."""
     found = [one for one in segments if abs(one.rate / centre - 1) <= MAX_DISTANCE]
     return found if len(found) >= 3 else list(segments)
 
@@ -62,7 +63,8 @@ def near(segments: Sequence[Segment], centre: float) -> list[Segment]:
 def fit(segments: Sequence[Segment], share: float, centre: float) -> Fit:
     """Fit the crossing by quasi-likelihood on a grid, with weak priors on its place and its slope.
 
-    Newton's method stays where it began when all segments lie far above the edge: nothing there has weight.
+    A grid, because Newton's method does not move if all segments are far above the limit, where the gradient
+    vanishes.
     """
     x, k, n = _columns(segments)
     places = log(centre) + GRID
@@ -87,7 +89,7 @@ def _shares(x: Floats, places: Floats, slopes: Floats, share: float) -> Floats:
 
 
 def _peak(places: Floats, height: Floats, top: int) -> float:
-    """Return where a curve has its peak, by the parabola through the three highest points."""
+    """Return the position of a curve's maximum, by the parabola through its three highest points."""
     if not 0 < top < len(places) - 1:
         return float(places[top])
     left, middle, right = height[top - 1 : top + 2]
@@ -97,7 +99,7 @@ def _peak(places: Floats, height: Floats, top: int) -> float:
 
 
 def jackknife(segments: Sequence[Segment], share: float, centre: float) -> float | None:
-    """Return the half width of the interval in ln rate, leaving out a block at a time; None for too few."""
+    """Return the jackknife half width of the interval in ln rate; None for fewer than three blocks."""
     from scipy.stats import t
 
     blocks = sorted({one.block for one in segments})
@@ -112,7 +114,7 @@ def jackknife(segments: Sequence[Segment], share: float, centre: float) -> float
 def posterior_low(segments: Sequence[Segment], share: float, centre: float) -> float:
     """Return the 2.5 % quantile of the capacity under a beta-binomial model.
 
-    It sees heavy tails that the jackknife misses.
+    It detects heavy tails that the jackknife misses.
     """
     from scipy.special import betaln
     from scipy.stats import lognorm

@@ -1,4 +1,4 @@
-"""What the search and a service exchange: a load, and the requests that were measured under it."""
+"""The values that a search and a service exchange: loads, and the requests measured under them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Flags: TypeAlias = NDArray[np.bool_]
 class MeasuredLoad:
     """A load on an idle service: a closed loop of `users`, or Poisson arrivals at `rate`.
 
-    Requests begin for `warm + seconds`, and all that began are waited for. Those of the first `warm` seconds
-    are not counted.
+    New requests begin during `warm + seconds`, and all of them are completed. Those of the first `warm`
+    seconds are not counted.
     """
 
     seconds: float
@@ -35,15 +35,16 @@ class MeasuredLoad:
 
     @property
     def length(self) -> float:
-        """For how long requests begin, in seconds."""
+        """The time during which new requests begin, in seconds."""
         return self.warm + self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPoint:
-    """The requests of one load, a column each. Times are seconds from its beginning, `numbers` milliseconds.
+    """The requests of one load, as columns. Times are seconds from its beginning, `numbers` milliseconds.
 
-    `took` includes the wait for the last reply. `spoiled` says why the client could not bring the load.
+    `took` includes the wait for the last reply. `spoiled` is the reason if the client could not generate the
+    load.
     """
 
     load: MeasuredLoad
@@ -58,37 +59,37 @@ class LoadPoint:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def between(self, start: float, end: float) -> Flags:
-        """Return which requests began from `start` seconds on and before `end`."""
+        """Return a mask of the requests that began in [`start`, `end`), in seconds."""
         chosen: Flags = (self.began >= start) & (self.began < end)
         return chosen
 
     def counted(self) -> Flags:
-        """Return which requests began after the warm-up."""
+        """Return a mask of the requests that began after the warm-up."""
         return self.between(self.load.warm, np.inf)
 
     def broken(self, limit: Limit) -> Flags:
-        """Return which requests failed, or took longer than a limit allows."""
+        """Return a mask of the requests that failed or exceeded a limit."""
         if limit.milliseconds is None:
             return self.failed
         over: Flags = self.failed | ~(self.numbers[limit.column] <= limit.milliseconds)
         return over
 
     def count(self, limit: Limit, chosen: Flags) -> tuple[int, int]:
-        """Return how many of the chosen requests broke a limit, and how many there are."""
+        """Return the number of chosen requests that break a limit, and the number of chosen requests."""
         return int(np.count_nonzero(self.broken(limit) & chosen)), int(np.count_nonzero(chosen))
 
 
 class Service(Protocol):
-    """What measures a load: a real service through ordinary runs, or a simulated one in virtual time."""
+    """Measures loads: a real service with ordinary runs, or a simulated one in virtual time."""
 
     def measure(self, load: MeasuredLoad) -> LoadPoint:
-        """Bring a load, and return its requests when all have ended."""
+        """Generate a load, and return its requests when all have ended."""
 
 
 class Limit(NamedTuple):
-    """An objective as the search sees it: at most a `share` of the requests may be over `milliseconds`.
+    """An objective of the search: at most a `share` of the requests may exceed `milliseconds`.
 
-    Without `milliseconds` it is the share of failures.
+    If `milliseconds` is None, at most that share may fail.
     """
 
     name: str
@@ -98,10 +99,10 @@ class Limit(NamedTuple):
 
 
 def limits_of(objectives: Sequence[Objective]) -> list[Limit]:
-    """Return objectives about a whole run as limits on the share of requests.
+    """Return the objectives of a run as limits on the share of requests.
 
     Raises:
-        UsageError: one allows no failure at all, or all.
+        UsageError: an objective allows no failure, or only failures.
     """
     return [_limit(objective) for objective in objectives]
 
@@ -112,7 +113,7 @@ def _limit(objective: Objective) -> Limit:
         return Limit(name, objective.name, objective.limit, 1 - objective.percentile / 100)
     if not 0 < objective.limit < 1:
         raise UsageError(
-            f"failures={100 * objective.limit:g}%: no number of requests shows a share of exactly that; "
-            "name a share between, as in failures=1%"
+            f"failures={100 * objective.limit:g}%: no number of requests can prove exactly that share; "
+            "set a share between 0 and 100 %, as in failures=1%"
         )
     return Limit(objective.name, objective.name, None, objective.limit)

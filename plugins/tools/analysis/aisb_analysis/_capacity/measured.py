@@ -1,4 +1,4 @@
-"""A service that is really measured: each load is an ordinary run in a folder below the search's own."""
+"""A real service: each load is an ordinary run in a subfolder of the search."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 MOST_PROMPTS = 20_000
 POINTS_FILE = "points.jsonl"
 SPOILING = frozenset({"loop lag", "client CPU", "lateness"})
-"""Signals of the certificate that say that the client was the limit."""
+"""Signals of the certificate that show the client to be the bottleneck."""
 
 
 class MeasuredService:
-    """Measures loads by runs below `folder`, and keeps a line for each, from which a search goes on.
+    """Measures loads with runs below `folder`, and records each in a line, so that a search can be resumed.
 
-    A search asks for the same loads again when it gets the same answers, so the points that are there are
-    read in order for as long as they fit.
+    A search that gets the same results measures the same loads, so stored points are reused in order for as
+    long as they match.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class MeasuredService:
         return [self._folder / one["run"] for one in self._kept]
 
     def measure(self, load: MeasuredLoad) -> LoadPoint:
-        """Run one load, or read the run of it that an interrupted search left."""
+        """Run one load, or read its run if an interrupted search has stored it."""
         self._number += 1
         kept = self._kept[self._number - 1] if self._number <= len(self._kept) else None
         if kept is not None and kept["load"] == _table(load):
@@ -67,7 +67,7 @@ class MeasuredService:
             self._models,
             self._tasks_of(load),
             mode="perf",
-            load=self._asked(load),
+            load=self._load_table(load),
             launcher=self._launcher,
             work_dir=self._folder,
             data_dir=self._data_dir,
@@ -78,20 +78,20 @@ class MeasuredService:
         return self._point(load, finished)
 
     def _tasks_of(self, load: MeasuredLoad) -> Mapping[str, Mapping[str, Any]]:
-        """Return the tasks with enough synthetic prompts that none comes twice, and others in each point."""
+        """Return the tasks with enough synthetic prompts, none of which occurs twice in the search."""
         if not self._synthetic:
             return self._tasks
         most = max(1000, ceil(load.length * (2 * load.rate if load.rate else 50 * (load.users or 1))))
-        made = {"requests": min(most, MOST_PROMPTS), "seed": self._number}
+        options = {"requests": min(most, MOST_PROMPTS), "seed": self._number}
         return {
-            name: {**task, "dataset": {**task.get("dataset", {}), **made}}
+            name: {**task, "dataset": {**task.get("dataset", {}), **options}}
             for name, task in self._tasks.items()
         }
 
-    def _asked(self, load: MeasuredLoad) -> dict[str, Any]:
-        """Return the load as `aisb run` takes it."""
+    def _load_table(self, load: MeasuredLoad) -> dict[str, Any]:
+        """Return the load in the form of `[load]`."""
         if load.users is not None:
-            # One retry makes a user wait as a 429 asks; without, it would send thousands that are refused.
+            # With one retry a user waits after a 429; without, it would send thousands of refused requests.
             return {"concurrency": load.users, "duration": load.length, "retries": 1, "seed": self._number}
         return {
             "request_rate": load.rate,
@@ -144,4 +144,4 @@ def _read_points(path: Path) -> list[dict[str, Any]]:
     try:
         return [orjson.loads(line) for line in path.read_bytes().splitlines()]
     except ValueError as error:
-        raise UsageError(f"{path} is damaged: {error}; begin anew without --reuse") from error
+        raise UsageError(f"{path} is damaged: {error}; start again without --reuse") from error

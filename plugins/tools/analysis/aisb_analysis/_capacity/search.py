@@ -1,14 +1,15 @@
-"""The search for a capacity: a closed-loop ladder, a bracket, then segments around the edge.
+"""The search for a capacity: a closed-loop ladder, a bracket, then blocks around the capacity.
 
-1. A ladder of 1, 4, 16 … users until four times as many bring less than 1.8 times the throughput. That is
-   Little's law: users / mean time of the requests that began in the middle of a rung. A closed loop whose
-   users run in step would be misread by counting completions.
-2. Short open-loop points until one that holds and one that breaks lie within 13 %. One short point decides
-   little, so they place the search and are no part of the estimate.
-3. Blocks of two segments at rates around the edge, each block a run of its own that begins with a warm-up.
-4. A rung of the ladder again every eighth of the budget: a service that has changed since is measured anew.
-5. The largest number of users by bisection. It is another quantity: users wait for their replies, and so
-   never queue as Poisson arrivals do.
+1. A ladder of 1, 4, 16 … users, until four times the users give less than 1.8 times the throughput. The
+   throughput is that of Little's law: users / mean time of the requests that began in the middle of a rung.
+   Counting completions would be wrong for users that run in step.
+2. Short open-loop points, until a rate that holds and one that breaks are within 13 %. A short point is
+   imprecise, so these points only locate the capacity, and are not part of the estimate.
+3. Blocks of two segments at rates around the capacity. Each block is a separate run with a warm-up.
+4. A sentinel: one rung of the ladder is repeated every eighth of the budget. If the service has changed, the
+   measurement starts again.
+5. The largest number of users, by bisection. It is not comparable with the rate: users wait for their
+   replies, so they never queue as Poisson arrivals do.
 """
 
 from __future__ import annotations
@@ -20,38 +21,38 @@ import numpy as np
 
 from aisb import UsageError
 from aisb_analysis._capacity.answer import MAX_OVERLOAD, Capacity, Users, Visible
-from aisb_analysis._capacity.fitting import Fit, Segment, fit, jackknife, near, posterior_low
+from aisb_analysis._capacity.fitting import Fit, Segment, fit, jackknife, posterior_low, segments_near
 from aisb_analysis._capacity.loads import Limit, LoadPoint, MeasuredLoad, Service
 
 LONG_BUDGET = 900.0
-"""From this budget on (seconds), segments are longer and sentinels are closer."""
+"""The budget in seconds from which segments are longer and sentinels more frequent."""
 LADDER_SHARE, SEARCH_SHARE, USERS_SHARE = 0.2, 0.45, 0.08
-"""Shares of the budget: the ladder ends by the first, the bracket by the second; users have the last."""
+"""Shares of the budget: the end of the ladder, the end of the bracket, and the time for users."""
 GAIN = 1.8
 BRACKET = 1.13
 STEP = 1.2
 OVERLOADED = 0.4
-"""From this share over a limit on, a block is far above the edge."""
+"""A block with at least this share over a limit is far above the capacity."""
 OFFSETS = (0.0, -1.0, 1.0, -0.5, 0.5)
-"""At which rates blocks are measured in turn, in units of half a logit."""
+"""The offsets of the rates of successive blocks from the estimate, in units of half a logit."""
 WATCHES = 8
-"""How often in a budget the sentinel is measured; a change costs the segments before it."""
+"""The number of sentinel measurements in a budget; a change discards the segments before it."""
 LEAST_SEGMENTS = 7
 LEAST_BROKEN = 2
 BUDGET_IN_REQUESTS = 100
-"""An interval with two sides needs so many times the time of a request."""
+"""A two-sided interval needs a budget of this multiple of the duration of a request."""
 CHANGE, CHANGE_ERRORS = 0.05, 4.5
-"""A change of throughput is one from this share, and from so many standard errors on."""
+"""The smallest change of throughput, as a share and in standard errors, that counts as a change."""
 THROTTLED = 0.01
 MOST_USERS = 4096
 SPOILED = 3
-"""After so many points in a row that the client spoiled, the search ends."""
+"""The number of consecutive points distorted by the client after which the search ends."""
 CLEAR = 2.3 * sqrt(3)
-"""Standard errors of independent requests that make a number of users clearly hold or break."""
+"""The distance from a limit, in standard errors of independent requests, that decides whether users hold."""
 
 
 class Search:
-    """One search on one service. `say` is told each point as it was measured."""
+    """One search on one service. `say` gets a line for each measured point."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Search:
         """Search until the budget is spent.
 
         Raises:
-            UsageError: no request succeeds, or the client cannot bring the load.
+            UsageError: no request succeeds, or the client cannot generate the load.
         """
         self._climb()
         self._watch()
@@ -94,10 +95,10 @@ class Search:
         users = self._count_users()
         return self._answer(low, high, limiter=limiter, before=before, users=users)
 
-    # -- points
+    # -- measuring
 
     def _measure(self, load: MeasuredLoad, what: str) -> LoadPoint:
-        """Measure one load; one that the client spoiled is measured again."""
+        """Measure one load; repeat it if the client distorted it."""
         while True:
             point = self._service.measure(load)
             self._spent += point.took
@@ -109,8 +110,8 @@ class Search:
             self._say(f"{self._spent:5.0f} s  {what}: not used, {point.spoiled}")
             if self._spoiled >= SPOILED:
                 raise UsageError(
-                    f"this machine cannot bring the load of {what}: {point.spoiled}\n"
-                    "  end what else runs on it, or spread the load with --launcher"
+                    f"this machine cannot generate the load of {what}: {point.spoiled}\n"
+                    "  stop other programs on it, or distribute the load with --launcher"
                 )
 
     def _summary(self, point: LoadPoint) -> str:
@@ -122,7 +123,7 @@ class Search:
             )
         return ", ".join(shares)
 
-    # -- the ladder
+    # -- 1. the ladder
 
     def _climb(self) -> None:
         users, seconds, best = 1, max(3.0, self._budget / 120), 0.0
@@ -130,8 +131,8 @@ class Search:
             point = self._measure(MeasuredLoad(seconds, users=users), f"{users} users")
             if bool(point.failed.all()):
                 raise UsageError(
-                    f"no request of {users} users succeeded: a service that fails has no capacity\n"
-                    "  aisb doctor --models NAME --url URL says what is wrong"
+                    f"no request of {users} users succeeded, so there is no capacity to measure\n"
+                    "  aisb doctor --models NAME --url URL shows what is wrong"
                 )
             self._rungs.append(point)
             throughput, time = _throughput(point)
@@ -152,10 +153,10 @@ class Search:
             good = measured[:1]
         self._knee, _, self._e2e = good[0]
 
-    # -- the sentinel
+    # -- 4. the sentinel
 
     def _watch(self) -> bool:
-        """Measure the knee again; return whether the service has changed since the first time."""
+        """Measure the knee again; return whether the service has changed since the first measurement."""
         seconds = max(8.0, 3 * self._e2e)
         point = self._measure(MeasuredLoad(seconds, users=self._knee), f"sentinel of {self._knee} users")
         self._sentinels.append(_log_throughput(point, seconds))
@@ -170,14 +171,14 @@ class Search:
         return True
 
     def _visible(self) -> float:
-        """Return the smallest change, in ln throughput, that counts as one."""
+        """Return the smallest change in ln throughput that counts as a change."""
         error = sqrt(float(np.mean([one[1] ** 2 for one in self._sentinels])))
         return max(log(1 + CHANGE), CHANGE_ERRORS * sqrt(2) * error)
 
-    # -- the bracket
+    # -- 2. the bracket
 
     def _bracket(self) -> tuple[float | None, float | None]:
-        """Return a rate that held and one that broke, close together; None for one that was not found."""
+        """Return a rate that held and a rate that broke, close together; None if not found."""
         seconds = max(10.0, 2 * self._e2e)
         held: float | None = None
         broke: float | None = None
@@ -191,7 +192,7 @@ class Search:
             if broke is None and rate > MAX_OVERLOAD * self._saturation:
                 break
             if held is not None and broke is not None:
-                if held >= broke:  # one of the two was chance, and the edge is about there
+                if held >= broke:  # one of the two was chance, so the capacity is near both
                     return broke / sqrt(BRACKET), held * sqrt(BRACKET)
                 if broke / held <= BRACKET:
                     break
@@ -211,7 +212,7 @@ class Search:
         return True
 
     def _limited_rate(self, broke: float | None) -> float | None:
-        """Return the rate that a limiter lets through, counted under an overload of 1.5 after its burst."""
+        """Return the rate that a rate limiter admits, measured at 1.5 times that rate after its burst."""
         seconds = max(20.0, 2 * self._e2e)
         rate = 1.5 * (broke or self._saturation)
         point = self._measure(
@@ -220,7 +221,7 @@ class Search:
         passed = int(np.count_nonzero(~point.failed & point.counted()))
         return passed / seconds if point.throttled.any() else None
 
-    # -- blocks around the edge
+    # -- 3. blocks around the capacity
 
     def _segment_seconds(self) -> float:
         return max(30.0, 4 * self._e2e) if self._budget >= LONG_BUDGET else max(20.0, 3 * self._e2e)
@@ -237,7 +238,7 @@ class Search:
         while self._spent + self._block_seconds() < end:
             if self._spent - watched > self._budget / WATCHES:
                 watched = self._spent
-                if self._watch():  # what was measured before is lost: the users' share makes up for it
+                if self._watch():  # earlier blocks are discarded; the time for users is used instead
                     number, end = 0, self._budget
                 continue
             fitted, _ = self._fit()
@@ -246,7 +247,9 @@ class Search:
             load = MeasuredLoad(2 * self._segment_seconds(), rate=rate, warm=self._warm_seconds())
             self._blocks.append(self._measure(load, f"{rate:.4g} requests/s"))
             number += 1
-            if self._overloads(self._blocks[-1]):  # the bracket was too high: a service shows less when empty
+            if self._overloads(
+                self._blocks[-1]
+            ):  # the bracket was too high: a service that was idle breaks later
                 self._centre = min(self._centre, rate / BRACKET)
         if self._blocks and self._spent + 8 < end:
             self._watch()
@@ -256,7 +259,7 @@ class Search:
         return any(over > OVERLOADED * total for over, total in counts)
 
     def _fit(self) -> tuple[Fit, Limit]:
-        """Return the crossing of the objective that breaks first."""
+        """Return the fit of the objective that breaks first, and that objective."""
         if not self._blocks:
             return Fit(log(self._centre), 15.0), self._limits[0]
         fits = [(self._fit_of(limit), limit) for limit in self._limits]
@@ -265,7 +268,7 @@ class Search:
     def _fit_of(self, limit: Limit) -> Fit:
         segments = self._segments(limit)
         first = fit(segments, limit.share, self._centre)
-        return fit(near(segments, first.rate), limit.share, self._centre)
+        return fit(segments_near(segments, first.rate), limit.share, self._centre)
 
     def _segments(self, limit: Limit) -> list[Segment]:
         found = []
@@ -277,7 +280,7 @@ class Search:
                     found.append(Segment(point.load.rate or 0.0, over, total, block))
         return found
 
-    # -- users
+    # -- 5. users
 
     def _count_users(self) -> Users | None:
         """Bisect for the largest number of users under which all objectives hold."""
@@ -307,7 +310,7 @@ class Search:
         return Users(low, None if high is None else high - 1, throughput)
 
     def _verdict(self, points: Sequence[LoadPoint]) -> str:
-        """Return whether users hold all objectives, break one, or neither is clear."""
+        """Return whether a number of users holds all objectives, breaks one, or neither is clear."""
         clear = True
         for limit in self._limits:
             counts = [point.count(limit, point.between(0.1 * point.load.seconds, np.inf)) for point in points]
@@ -320,7 +323,7 @@ class Search:
             clear = clear and over / total <= max(limit.share - error, 0.0)
         return "holds" if clear else "unclear"
 
-    # -- the answer
+    # -- the result
 
     def _answer(
         self,
@@ -338,7 +341,7 @@ class Search:
             if fitted is None or len(found) < LEAST_SEGMENTS:
                 continue
             own = self._fit_of(limit)
-            close = near(found, own.rate)
+            close = segments_near(found, own.rate)
             half = jackknife(close, limit.share, self._centre)
             posterior = posterior_low(close, limit.share, own.rate)
             lows.append(posterior if half is None else min(own.rate * exp(-half), posterior))
@@ -371,7 +374,7 @@ class Search:
         )
 
     def _first_broken(self) -> str:
-        """Return the objective with the largest share over it under the fewest users that break one."""
+        """Return the objective that the fewest users break, by the largest relative excess."""
         for point in self._rungs:
             counts = [(*point.count(limit, point.counted()), limit) for limit in self._limits]
             over = [(broken / total / limit.share, limit.name) for broken, total, limit in counts if total]
@@ -380,7 +383,7 @@ class Search:
         return self._limits[0].name
 
     def _in_flight(self, rate: float) -> float:
-        """Return how many requests are in flight at a rate on average, by Little's law."""
+        """Return the average number of requests in flight at a rate, by Little's law."""
         close = [
             point for point in self._blocks if abs((point.load.rate or 0) / rate - 1) <= 0.1
         ] or self._blocks
@@ -388,7 +391,7 @@ class Search:
         return rate * float(np.mean(times)) if len(times) else 0.0
 
     def _needed(self, before: float) -> int:
-        """Return how many minutes of budget an interval needs."""
+        """Return the budget in minutes that an interval needs."""
         seconds = (before + 5 * (self._block_seconds() + self._e2e + 2)) / (1 - USERS_SHARE)
         bracket = before / SEARCH_SHARE
         return max(
@@ -403,7 +406,7 @@ def _next_rate(held: float | None, broke: float | None, rate: float) -> float:
 
 
 def _throughput(point: LoadPoint) -> tuple[float, float]:
-    """Return the throughput of a closed loop and the mean time of a request, from its middle."""
+    """Return the throughput of a closed loop and the mean duration of a request, from its middle part."""
     length = point.load.seconds
     good = ~point.failed
     middle = point.between(0.25 * length, 0.65 * length) & good
@@ -413,7 +416,7 @@ def _throughput(point: LoadPoint) -> tuple[float, float]:
 
 
 def _log_throughput(point: LoadPoint, length: float) -> tuple[float, float]:
-    """Return the ln throughput of a sentinel, and its standard error from five parts of it."""
+    """Return the ln throughput of a sentinel, and its standard error from five parts of the measurement."""
     parts = []
     for part in range(5):
         chosen = point.between(length * (0.15 + 0.15 * part), length * (0.3 + 0.15 * part)) & ~point.failed

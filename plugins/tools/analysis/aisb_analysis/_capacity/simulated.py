@@ -1,4 +1,4 @@
-"""Services of known behaviour in virtual time: what the coverage of the search is measured on."""
+"""Simulated services of known capacity in virtual time, to measure the coverage of the search."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import numpy as np
 from aisb_analysis._capacity.loads import LoadPoint, MeasuredLoad
 
 OVERHEAD_SECONDS = 1.5
-"""Seconds that an ordinary run takes beside its load."""
+"""The overhead of an ordinary run, in seconds."""
 BACK_OFF = 1.0
-"""Seconds that a client waits after a 429."""
+"""The time that a client waits after a 429, in seconds."""
 
 
 class Done(NamedTuple):
-    """One request of a simulated service: seconds from the load's beginning, and milliseconds a token."""
+    """One request of a simulated service. Times are seconds since the load began, `tpot` milliseconds."""
 
     began: float
     first: float
@@ -31,7 +31,7 @@ class Done(NamedTuple):
 
 
 class Clients:
-    """When requests come: planned beforehand, or as each user's last reply ends."""
+    """The arrival times of requests: planned in advance, or at the end of each user's last reply."""
 
     def __init__(self, load: MeasuredLoad, random: Random) -> None:
         self._until = load.length
@@ -40,15 +40,15 @@ class Clients:
         heapq.heapify(self._times)
 
     def next(self) -> float | None:
-        """Return when the next request comes, without taking it."""
+        """Return the time of the next request without removing it; None at the end."""
         return self._times[0] if self._times else None
 
     def take(self) -> float:
-        """Take the next request."""
+        """Remove the next request, and return its time."""
         return heapq.heappop(self._times)
 
     def ended(self, at: float) -> None:
-        """Let the user whose reply has ended send the next request."""
+        """Schedule the next request of a user whose reply has ended."""
         if self._closed and at < self._until:
             heapq.heappush(self._times, at)
 
@@ -73,11 +73,11 @@ class SimulatedRun:
         self.random = Random(self.seed)
 
     def requests(self, clients: Clients) -> Iterator[Done]:
-        """Serve what the clients ask."""
+        """Serve the requests of the clients."""
         raise NotImplementedError
 
     def measure(self, load: MeasuredLoad) -> LoadPoint:
-        """Serve one load, and let virtual time pass."""
+        """Serve one load, and advance virtual time."""
         done = list(self.requests(Clients(load, self.random)))
         columns = np.array(done, float).reshape(-1, 5).T
         began, first, end, tpot = columns[:4]
@@ -97,10 +97,10 @@ class SimulatedRun:
 
 @dataclass
 class Slots(SimulatedRun):
-    """So many requests at once, each in its own time; the others wait in one queue.
+    """Serves `slots` requests at once, independently of each other; other requests wait in one queue.
 
-    `sigma` gives service times a lognormal tail of the same mean; the first `cold` requests are twice as
-    slow, and all are `slower` times as slow from `slower_from` seconds on.
+    `sigma` is the shape of lognormal service times with the same mean. The first `cold` requests take twice
+    as long; after `slower_from` seconds, all take `slower` times as long.
     """
 
     slots: int = 8
@@ -133,14 +133,14 @@ class Slots(SimulatedRun):
 
 @dataclass
 class Limited(SimulatedRun):
-    """A token bucket before a service without limits: what finds no token is refused with 429."""
+    """A token bucket in front of a service without limits: requests without a token get status 429."""
 
     rate: float = 10.0
     burst: float = 20.0
     seconds: float = 0.5
 
     def requests(self, clients: Clients) -> Iterator[Done]:
-        """Serve what finds a token."""
+        """Serve requests that find a token, and refuse the others."""
         tokens, since = self.burst, 0.0
         while clients.next() is not None:
             began = clients.take()
@@ -157,7 +157,7 @@ class Limited(SimulatedRun):
 
 @dataclass
 class Batching(SimulatedRun):
-    """Continuous batching: each request that decodes and each token of a prefill makes a step longer."""
+    """Continuous batching: each decoding request and each prefill token makes a step longer."""
 
     input_tokens: int = 512
     output_tokens: int = 128
@@ -180,12 +180,12 @@ class Batching(SimulatedRun):
                     (clients.take(), self._draw(self.input_tokens), self._draw(self.output_tokens))
                 )
             while waiting and len(ends) + len(prefilling) < self.sequences:
-                began, given, made = waiting[0]
-                if kv + given + made > self.kv_tokens:
+                began, inputs, outputs = waiting[0]
+                if kv + inputs + outputs > self.kv_tokens:
                     break
                 waiting.popleft()
-                kv += given + made
-                prefilling.append([began, given, made, given])
+                kv += inputs + outputs
+                prefilling.append([began, inputs, outputs, inputs])
             if not ends and not prefilling:
                 if at is None:
                     return
@@ -203,16 +203,16 @@ class Batching(SimulatedRun):
             ) / 1000
             step += 1
             for one in ready:
-                began, given, made = one[0], int(one[1]), int(one[2])
-                heapq.heappush(ends, (step + made - 1, began, now, given + made, made))
+                began, inputs, outputs = one[0], int(one[1]), int(one[2])
+                heapq.heappush(ends, (step + outputs - 1, began, now, inputs + outputs, outputs))
             while ends and ends[0][0] <= step:
-                _, began, first, held, made = heapq.heappop(ends)
+                _, began, first, held, outputs = heapq.heappop(ends)
                 kv -= held
                 clients.ended(now)
-                yield Done(began, first, now, 1000 * (now - first) / max(1, made - 1))
+                yield Done(began, first, now, 1000 * (now - first) / max(1, outputs - 1))
 
     def _draw(self, mean: int) -> int:
-        """Draw a length from half the mean to one and a half of it."""
+        """Draw a length between 0.5 and 1.5 times the mean."""
         return self.random.randint(mean // 2, mean + mean // 2)
 
 
@@ -226,10 +226,10 @@ SERVICES: dict[str, Make] = {
     "degrading": lambda seed: Slots(seed, slower=1.5),
     "heavy tails": lambda seed: Slots(seed, sigma=1.2),
 }
-"""Services by name, each made from a seed."""
+"""Factories of services by name; the argument is the seed."""
 LASTING: dict[str, Make] = {
     **SERVICES,
     "warming": lambda seed: Slots(seed),
     "degrading": lambda seed: Slots(seed, slower=1.5, slower_from=0.0),
 }
-"""The same services in the state that they end in, which is the one whose capacity is asked for."""
+"""The same services in their final state, whose capacity the search must find."""

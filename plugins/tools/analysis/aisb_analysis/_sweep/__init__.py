@@ -1,1 +1,1 @@
-"""A sweep: a grid of settings, the points that it makes, their runs, and the record that a resume reads."""
+"""A sweep: a grid of settings, its points, their runs, and the record from which it is resumed."""

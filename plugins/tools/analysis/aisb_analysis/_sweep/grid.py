@@ -1,4 +1,4 @@
-"""A grid of settings, as `--grid PATH=VALUE,VALUE` writes it, and the points that it makes."""
+"""Parse a grid of settings (`--grid PATH=VALUE,VALUE`), and list its points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parse_grids(texts: Sequence[str]) -> Grid:
     """Read the `--grid` options: each key once, with its values in order.
 
     Raises:
-        UsageError: a text is no PATH=VALUE,VALUE…, or a key or value stands twice.
+        UsageError: a text is not PATH=VALUE,VALUE…, or a key or value is repeated.
     """
     grid: Grid = {}
     for text in texts:
@@ -30,7 +30,7 @@ def parse_grids(texts: Sequence[str]) -> Grid:
         if path in grid:
             raise UsageError(f"--grid {path} is given twice: list all values in one, as in {path}=1,4")
         if doubled := next((value for value in found if found.count(value) > 1), None):
-            raise UsageError(f"--grid {text}: the value {doubled} stands twice")
+            raise UsageError(f"--grid {text}: the value {doubled} is repeated")
         grid[path] = found
     return grid
 

@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(slots=True)
 class SweepRecord:
-    """A sweep as `sweep.json` in its folder keeps it. `words` are options of `aisb run`, secrets masked."""
+    """The content of `sweep.json`, in a sweep's folder. `words` are options of `aisb run`, secrets masked."""
 
     folder: Path
     words: list[str]
@@ -50,7 +50,7 @@ class SweepRecord:
         """Read the record of a sweep.
 
         Raises:
-            UsageError: the folder is no sweep, or its record is damaged.
+            UsageError: the folder is not that of a sweep, or its record is damaged.
         """
         path = folder / FILE
         try:
@@ -58,7 +58,7 @@ class SweepRecord:
             points = [Point(**point) for point in table["points"]]
             return cls(folder, table["words"], table["grid"], points)
         except FileNotFoundError as error:
-            raise UsageError(f"{folder} is no sweep: it has no {FILE}") from error
+            raise UsageError(f"{folder} is not the folder of a sweep: it has no {FILE}") from error
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise UsageError(f"{path} cannot be read: {error}; start anew without --reuse") from error
 
@@ -86,7 +86,7 @@ class SweepRecord:
         """Refuse to resume with other options than the sweep began with.
 
         Raises:
-            UsageError: says what the sweep was asked for.
+            UsageError: the options differ; the message has those of the sweep.
         """
         if [_masked(word) for word in words] == self.words and grid == self.grid:
             return
@@ -97,12 +97,12 @@ class SweepRecord:
             else "give none but --reuse to resume it"
         )
         raise UsageError(
-            f"{self.folder} was begun with other options:\n  {line}\n"
+            f"{self.folder} was started with other options:\n  {line}\n"
             f"  {same}, or leave --reuse out for a new sweep"
         )
 
     def command(self) -> str:
-        """Return the command line that began the sweep."""
+        """Return the command line that started the sweep."""
         grids = [
             word for path, values in self.grid.items() for word in ("--grid", f"{path}={','.join(values)}")
         ]
@@ -136,13 +136,13 @@ def find_folder(work_dir: Path, name: str) -> Path:
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keys in which two resolved runs differ, with both values."""
-    before, after = (dict(_flat(_asked(config), "")) for config in (old, new))
+    before, after = (dict(_flat(_request_settings(config), "")) for config in (old, new))
     for key in dict.fromkeys([*before, *after]):
         if before.get(key) != after.get(key):
             yield f"{key}: it was {before.get(key, 'not set')}, and is {after.get(key, 'not set')}"
 
 
-def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
+def _request_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a resolved run that affects its requests."""
     subtasks = {f"{pair['model']} on {pair['task']}": pair for pair in config.get("subtasks", ())}
     return {"models": config.get("models", {}), "tasks": config.get("tasks", {}), "subtasks": subtasks}

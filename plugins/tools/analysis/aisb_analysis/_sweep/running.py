@@ -38,7 +38,7 @@ INTERRUPTED = 130
 
 @dataclass(slots=True)
 class SweepRunner:
-    """A sweep: its record, the command that each point varies, and those of the points once checked."""
+    """Runs a sweep: `base` is the command that each point varies; `check` resolves the points."""
 
     record: SweepRecord
     base: RunCommand
@@ -47,10 +47,10 @@ class SweepRunner:
     commands: list[RunCommand] = field(default_factory=list)
 
     def check(self) -> list[RunSpec]:
-        """Resolve every point before the first request, and return what each asks for.
+        """Resolve every point before the first request.
 
         Raises:
-            UsageError: a point cannot be run, or one that is done would now be asked otherwise.
+            UsageError: a point cannot be run, or the settings of a finished point have changed.
         """
         specs = []
         for point in self.record.points:
@@ -66,7 +66,7 @@ class SweepRunner:
         return specs
 
     def _resolve(self, point: Point) -> tuple[RunCommand, RunSpec]:
-        """Return the command of a point, and what it asks for. Without a limit it lasts `SECONDS`."""
+        """Return the command and the resolved run of a point. Without a limit it lasts `SECONDS`."""
         asked = replace(self.base.asked, sets=[*self.base.asked.sets, *as_sets(point.settings)])
         command = replace(self.base, asked=asked, mode="perf", work_dir=self.record.runs)
         spec, _ = plan_run(command, self.plugins)
@@ -76,12 +76,12 @@ class SweepRunner:
         return command, spec
 
     def run(self) -> int:
-        """Run the points that are not done, after `check`; return the exit code.
+        """Run the remaining points, after `check`; return the exit code.
 
-        0 if every run ended with 0, else that of the first that did not. An interrupted run is no point.
+        0 if every run ended with 0, else the first other code. A point whose run was interrupted stays open.
 
         Raises:
-            AisbError: the sweep cannot go on, as when a service does not answer.
+            AisbError: the sweep cannot continue, for example because a service does not answer.
         """
         count = len(self.record.points)
         for number, (point, command) in enumerate(zip(self.record.points, self.commands, strict=True), 1):
@@ -97,9 +97,9 @@ class SweepRunner:
         return next((point.exit_code for point in self.record.points if point.exit_code), 0)
 
     def _run(self, point: Point, command: RunCommand) -> FinishedRun | None:
-        """Run a point, note in it which run it was, and return that; None if it was interrupted."""
+        """Run a point, record its run, and return that; None if it was interrupted."""
         try:
-            # The table at the end shows all points, so single headlines would only be noise.
+            # The table at the end shows all points, so headlines of single runs are redundant.
             with redirect_stdout(io.StringIO()):
                 ended = execute_run(command, self.plugins, self.display())
         except CheckFailed as error:  # the run is complete, but its certificate fails --require-valid
@@ -119,8 +119,8 @@ class SweepRunner:
         folder = RunFolder(self.record.runs / str(point.run))
         if not folder.config.exists():
             raise UsageError(
-                f"{self.record.folder} says that {folder} measured {describe(point.settings)}, and it is not "
-                "there\n  restore it, or start a new sweep"
+                f"{self.record.folder} lists {folder} as the run of {describe(point.settings)}, "
+                "which does not exist\n  restore it, or start a new sweep"
             )
         changed = list(changed_settings(read_toml(folder.config), now))
         if changed:
@@ -129,7 +129,7 @@ class SweepRunner:
                 f"{self.record.folder} cannot be resumed: its runs would not be comparable\n  "
                 + "\n  ".join(changed[:3])
                 + more
-                + "\n  set it as it was, or start a new sweep without --reuse"
+                + "\n  restore the settings, or start a new sweep without --reuse"
             )
 
 
@@ -146,13 +146,13 @@ def with_defaults(command: RunCommand) -> RunCommand:
 
 
 def with_models(command: RunCommand, tables: Mapping[str, Mapping[str, Any]]) -> RunCommand:
-    """Return a command with tables of models laid over those of its file."""
+    """Return a command with tables of models merged over those of its file."""
     models = {**command.asked.tables.get("models", {}), **tables}
     return replace(command, asked=replace(command.asked, tables={**command.asked.tables, "models": models}))
 
 
 def known_models(command: RunCommand, plugins: Plugins) -> list[str]:
-    """Return the names that stand for a model: of model files, of backends, and of the user's file."""
+    """Return all names of models: of model files, of backends, and of the user's file."""
     file = read_user_file(command.asked.file) if command.asked.file else {}
     entries = Catalog(plugins).entries("model")
     return [*(entry.name for entry in entries), *plugins.names("backend"), *file.get("models", {})]

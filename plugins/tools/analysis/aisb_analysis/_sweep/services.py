@@ -10,11 +10,11 @@ from aisb import UsageError
 
 NAMED_URL = re.compile(r"(?P<name>[^=/:,\s]+)=(?P<url>https?://\S+)")
 BACKEND = "vllm-chat"
-"""The backend of a name that is neither a model nor a backend."""
+"""The backend of an unknown name."""
 
 
 def take_services(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the words with the names alone, and the address of each name that has one.
+    """Split NAME=URL: return the words with names only, and the addresses by name.
 
     Raises:
         UsageError: a name has two addresses, or `--url` is given, too.
@@ -50,7 +50,7 @@ def _names(words: Iterable[str], services: dict[str, str]) -> list[str]:
 
 
 def service_tables(services: dict[str, str], known: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return a table of a model for each service; a name that is not known is a `vllm-chat` of that name."""
+    """Return a model table for each service; an unknown name becomes a `vllm-chat` model with that name."""
     names = set(known)
     return {
         name: {"url": url} if name in names else {"base": BACKEND, "url": url}
