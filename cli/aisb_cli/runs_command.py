@@ -12,9 +12,11 @@ import click
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
 from aisb_cli.headlines import compact_lines
+from aisb_cli.tag_command import tag
 from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
+    from aisb import Result as ScoredResult
     from aisb_engine import RunInfo
 
 STATES = ("running", "done", "partial", "failed", "stopped", "killed", "crashed")
@@ -32,11 +34,15 @@ def runs() -> None:
     """  # noqa: D301 - \b is for click
 
 
+runs.add_command(tag)
+
+
 @runs.command("list")
 @shared.work_dir()
 @click.option("--model", "models", multiple=True, metavar="TEXT", help="Runs with a model of this name.")
 @click.option("--task", "tasks", multiple=True, metavar="TEXT", help="Runs with a task of this name.")
 @click.option("--status", "states", multiple=True, type=click.Choice(STATES), help="Runs that ended so.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Runs with this tag.")
 @click.option("--since", type=click.DateTime(DATES), metavar="DATE", help="Runs begun at this time or later.")
 @click.option("--until", type=click.DateTime(DATES), metavar="DATE", help="Runs begun before this time.")
 @click.option(
@@ -65,7 +71,8 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
         click.echo(f"no such run in {work_dir}; -w names another work folder", err=True)
         return
     for one in found:
-        click.echo(f"{one.folder.timestamp}  {one.status:7}  {_what(one)}")
+        tags = "".join(f"  #{tag}" for tag in one.tags)
+        click.echo(f"{one.folder.timestamp}  {one.status:7}  {_what(one)}{tags}")
         for line in _came_out(one):
             click.echo(f"    {line}")
 
@@ -97,6 +104,8 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
         ("began", one.started),
         ("ended", one.ended),
         ("exit code", one.exit_code),
+        ("tags", ", ".join(one.tags)),
+        ("note", one.note),
         ("not sent", f"{one.not_sent} requests" if one.not_sent and one.status != "running" else None),
         ("size", f"{run_size(one.folder) / 1e6:.1f} MB"),
     ):
@@ -170,12 +179,36 @@ def record(one: RunInfo) -> dict[str, Any]:
         "imported": one.imported,
         "served": {name: dict(table) for name, table in one.served.items()},
         "scores": [
-            {"model": model, "task": task, "value": value, "remark": one.remarks.get((model, task))}
+            {
+                "model": model,
+                "task": task,
+                "value": value,
+                "remark": one.remarks.get((model, task)),
+                **_graded(one.results[model, task]),
+            }
             for (model, task), value in one.scores.items()
         ],
         "figures": [{"model": model, "task": task, **table} for (model, task), table in one.figures.items()],
         "pages": [str(page.relative_to(one.folder.path)) for page in one.pages],
+        "tags": list(one.tags),
+        "note": one.note or None,
         "unreadable": one.unreadable or None,
+    }
+
+
+def _graded(result: ScoredResult) -> dict[str, Any]:
+    """Return the headline metric of a result with its interval, and the number of answers by outcome."""
+    metric = result.headline
+    return {
+        "metric": metric and metric.name,
+        "unit": metric and metric.unit,
+        "low": metric and metric.low,
+        "high": metric and metric.high,
+        "n": result.predictions,
+        "bounds": list(result.bounds) if result.bounds else None,
+        "outcomes": dict(result.outcomes),
+        "not_sent": result.not_sent,
+        "version": result.version,
     }
 
 
@@ -186,6 +219,7 @@ def _chosen(
     models: tuple[str, ...],
     tasks: tuple[str, ...],
     states: tuple[str, ...],
+    tags: tuple[str, ...],
     since: datetime | None,
     until: datetime | None,
 ) -> Iterator[RunInfo]:
@@ -201,6 +235,7 @@ def _chosen(
             (models and not _named(models, one.models))
             or (tasks and not _named(tasks, one.tasks))
             or (states and one.status not in states)
+            or not set(tags) <= set(one.tags)
         ):
             continue
         yield one

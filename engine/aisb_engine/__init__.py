@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from aisb_engine._reporting.runs import is_written as is_being_written
     from aisb_engine._reporting.runs import removable as find_removable_run
     from aisb_engine._reporting.runs import size as run_size
+    from aisb_engine._reporting.runs import write_notes as write_run_notes
     from aisb_engine._reporting.several import report_several
     from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
     from aisb_engine._resolve.config import resolve as resolve_run
@@ -235,6 +236,7 @@ _PLACES = {
     "usable_cores": "aisb_engine._load.capacity:cores",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",
     "write_imported": "aisb_engine._import_run:write_imported",
+    "write_run_notes": "aisb_engine._reporting.runs:write_notes",
 }
 """The place of each public name."""
 
@@ -380,6 +382,7 @@ __all__ = [
     "usable_cores",
     "write_atomically",
     "write_imported",
+    "write_run_notes",
 ]
 
 

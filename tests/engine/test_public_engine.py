@@ -30,7 +30,7 @@ measure_performance missing_judge_error open_finished_run open_run other_extract
 parse_goodput parse_objectives printable prompt_of read_answers read_grades read_progress read_run read_run_json read_toml read_user_file
 reply_turns_of replayed_judge report_run report_several reporter_names reporter_table request_latency resolve_run run_configuration run_size safe_name
 score_predictions select_rows sends split_names started_at takes_files task_version usable_cores write_atomically
-write_imported LogFacts inspect_log rewrite_log Recomputed recompute_results
+write_imported write_run_notes LogFacts inspect_log rewrite_log Recomputed recompute_results
 JudgedObjective JunitCase judge_objectives parse_run_objectives to_junit
 """
 

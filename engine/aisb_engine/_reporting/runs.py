@@ -20,7 +20,7 @@ from aisb import Result
 from aisb._deprecated import Renamed
 from aisb._errors import AisbError, RunError
 from aisb_engine._record.manifest import other_sessions
-from aisb_engine._record.runfolder import TIMESTAMP, RunFolder
+from aisb_engine._record.runfolder import TIMESTAMP, RunFolder, write_atomically
 from aisb_engine._reporting.headlines import read_headline
 
 Status = Literal["running", "done", "partial", "failed", "stopped", "killed", "crashed"]
@@ -35,17 +35,19 @@ STATUSES: Mapping[Status, str] = {
 }
 """The states of a run, each with its meaning."""
 PROGRESS = "progress.json"
+NOTES = "notes.json"
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
     """One run, as described by its folder. `scores` are the headline metrics in percent, by model and task.
 
-    `remarks` are notes on a score: rules of a trial, or an average over only some groups. `not_sent` is the
-    number of requests that were left when the last sending command ended. That command also determines the
-    status; scoring and reporting do not change it. `figures` are the headline of a performance run, by model
-    and task. `served` is the identity of each model's service: its version, the revision of the weights, the
-    hash of the chat template. `unreadable` is the reason if nothing else is known.
+    `results` has the same results with their intervals and outcomes. `remarks` are notes on a score: rules of
+    a trial, or an average over only some groups. `not_sent` is the number of requests that were left when the
+    last sending command ended. That command also determines the status; scoring and reporting do not change
+    it. `figures` are the headline of a performance run, by model and task. `served` is the identity of each
+    model's service: its version, the revision of the weights, the hash of the chat template. `tags` and `note` are what a user wrote about the run. `unreadable` is the
+    reason if nothing else is known.
     """
 
     folder: RunFolder
@@ -62,8 +64,11 @@ class RunInfo:
     imported: str | None = None
     served: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scores: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    results: Mapping[tuple[str, str], Result] = field(default_factory=dict)
     remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
     figures: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    note: str = ""
     unreadable: str = ""
 
     not_asked = Renamed("not_sent")
@@ -103,6 +108,7 @@ def read_run(folder: RunFolder) -> RunInfo:
         "command": tuple(map(str, last.get("command") or ())),
         "imported": manifest.get("imported"),
         "served": _served(manifest),
+        **_notes(folder),
     }
     not_sent = _not_sent(manifest)
     status = _status(code, written=written, partial=not_sent > 0 or _left_out(manifest))
@@ -120,6 +126,7 @@ def read_run(folder: RunFolder) -> RunInfo:
             tuple(dict.fromkeys(task for _, task in subtasks)),
             subtasks,
             scores={(one.model, one.task): value for one, value in scored},
+            results={(one.model, one.task): one for one, _ in scored},
             remarks={(one.model, one.task): remark for one, _ in scored if (remark := _remark(one))},
             figures=_figures(folder, subtasks),
             **known,
@@ -131,6 +138,16 @@ def read_run(folder: RunFolder) -> RunInfo:
 def read_progress(folder: RunFolder) -> dict[str, Any]:
     """Return the progress that the writing command saves every second; empty if there is none."""
     return _table(folder.path / "log" / PROGRESS)
+
+
+def write_notes(folder: RunFolder, tags: Iterable[str], note: str) -> None:
+    """Write the tags and the note of a user about a run; they change nothing else in it.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    table = {"tags": list(dict.fromkeys(tags)), "note": note}
+    write_atomically(folder.path / "configs" / NOTES, orjson.dumps(table, option=orjson.OPT_INDENT_2))
 
 
 def started_at(folder: RunFolder) -> datetime | None:
@@ -193,6 +210,15 @@ def _served(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     tables = models.items() if isinstance(models, Mapping) else ()
     found = {name: table.get("identity") for name, table in tables if isinstance(table, Mapping)}
     return {name: table for name, table in found.items() if isinstance(table, Mapping)}
+
+
+def _notes(folder: RunFolder) -> dict[str, Any]:
+    table = _table(folder.path / "configs" / NOTES)
+    tags = table.get("tags")
+    return {
+        "tags": tuple(map(str, tags)) if isinstance(tags, list) else (),
+        "note": str(table.get("note") or ""),
+    }
 
 
 def _not_sent(manifest: Mapping[str, Any]) -> int:
