@@ -25,13 +25,14 @@ def compact_lines(name: str, headline: Mapping[str, Any]) -> list[str]:
     times = ", ".join(f"{time} {_percentiles(headline[f'{time.lower()}_ms'])}" for time in HEADLINE_TIMES)
     lines = (
         f"{name}: {headline['certificate']}, {rates}",
-        f"  requested {_requested(headline['requested'])}; achieved {had}",
+        f"  requested {requested_words(headline['requested'])}; achieved {had}",
         f"  p50/p95/p99 in ms: {times}",
     )
     return [part for line in lines for part in textwrap.wrap(line, HEADLINE_WIDTH, subsequent_indent="    ")]
 
 
-def _requested(load: Mapping[str, Any]) -> str:
+def requested_words(load: Mapping[str, Any]) -> str:
+    """Return the load that was requested, from the part `requested` of a headline."""
     rate = load["requests_per_second"]
     parts = [f"{rate:g} requests/s"] if rate else []
     if load["ramp_up"]:

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from aisb_engine import RUN_STATUSES, RunFolder, RunInfo, is_being_written, read_progress, read_run
 
+from aisb_cli.viewing.plotting import FIRST, INSTALL, PlotPages
+
 if TYPE_CHECKING:
+    from aisb import FinishedRun
+    from aisb_cli.viewing.answers import Answers, Selection
+    from aisb_cli.viewing.live import LiveResults
     from aisb_engine import Plugins
 
 LOG_LINES = 200
 LOG_BYTES = 64_000
 MOST_FLIPS = 200
+GROWING = 10.0
+"""The answers of a running run are read again after so many times as long as reading took, and its plots
+are made again after so many seconds."""
 
 
 class RunReader:
-    """Reads a work folder. `plugins` are loaded when two runs are first compared."""
+    """Reads a work folder. `plugins` are loaded when they are first needed: to compare, grade or measure."""
 
     def __init__(self, work_dir: Path, plugins: Callable[[], Plugins]) -> None:
         self.work_dir = work_dir
         self._load = plugins
-        self._plugins: Plugins | None = None
+        self._loaded: Plugins | None = None
+        self._loading, self._reading = Lock(), Lock()
         self._known: dict[Path, tuple[object, RunInfo]] = {}
+        self._answers: tuple[object, float, Answers] | None = None
+        self._live: tuple[Path, LiveResults] | None = None
+        self._plots = PlotPages()
 
     def runs(self, limit: int) -> dict[str, Any]:
         """Return the latest runs, and how many there are."""
@@ -60,6 +75,10 @@ class RunReader:
                 for path in sorted(folder.path.glob(pattern))
                 if path.is_file() and not path.name.startswith(".")
             ],
+            "live": self._live_results(folder) if is_being_written(folder) else [],
+            "plots": self._plot_pages(folder),
+            "first_plot": FIRST,
+            "install": INSTALL,
             "make_page": folder.command("aisb report --reporters html"),
             "has_reporter": _installed("aisb-reporter-html"),
         }
@@ -75,13 +94,10 @@ class RunReader:
         from aisb_analysis import compare_runs, pair_up
         from aisb_engine import open_run
 
-        if self._plugins is None:
-            self._plugins = self._load()
-        left, right = (
-            open_run(self.work_dir, self._folder(name).timestamp, self._plugins) for name in (a, b)
-        )
+        plugins = self._plugins()
+        left, right = (open_run(self.work_dir, self._folder(name).timestamp, plugins) for name in (a, b))
         pairs, alone = pair_up(left, right, model_a=model_a, model_b=model_b)
-        graded, speeds = asyncio.run(compare_runs([left], [right], pairs, self._plugins))
+        graded, speeds = asyncio.run(compare_runs([left], [right], pairs, plugins))
         words = ["aisb compare --json", *([a] if a != b else [])]
         words += [
             f"{flag} {model}" for flag, model in (("--model-a", model_a), ("--model-b", model_b)) if model
@@ -94,6 +110,37 @@ class RunReader:
             "grades": [_grades(one) for one in graded],
             "speeds": [asdict(one) for one in speeds],
         }
+
+    def samples(self, name: str, chosen: Selection, offset: int, limit: int) -> dict[str, Any]:
+        """Return a page of the answers of a run, and at offset 0 also the names to filter by.
+
+        Raises:
+            AisbError: the reader of samples is not installed, or a file of the run is damaged.
+        """
+        folder = self._folder(name)
+        with self._reading:
+            answers = self._read_answers(folder)
+            head = {**self._record(folder), **answers.head()} if offset == 0 else {}
+            return {**head, **answers.page(chosen, offset, limit)}
+
+    def sample(self, name: str, task: str, sample_id: str) -> dict[str, Any] | None:
+        """Return all answers to one sample of a run, whole; None if there is no such sample."""
+        folder = self._folder(name)
+        with self._reading:
+            return self._read_answers(folder).sample(task, sample_id)
+
+    def plots(self, name: str, number: int, file: str) -> bytes | None:
+        """Return a page of plots of the subtask with this number; None if there is none.
+
+        Raises:
+            AisbError: the reporter of plots is not installed, or a file of the run is damaged.
+        """
+        folder = self._folder(name)
+        pairs = self._info(folder).subtasks
+        if not 0 <= number < len(pairs):
+            return None
+        grows = int(time.monotonic() // GROWING) if is_being_written(folder) else 0
+        return self._plots.page(self._open(folder), (_state(folder), grows), *pairs[number], file)
 
     def file(self, name: str, path: str) -> Path | None:
         """Return a file of a run; None if there is none, or it would be outside the run's folder."""
@@ -120,14 +167,95 @@ class RunReader:
                 return folder
         raise RunError(f"there is no run {name!r} in {self.work_dir}")
 
-    def _record(self, folder: RunFolder) -> dict[str, Any]:
-        from aisb_cli.runs_command import record
+    def _plugins(self) -> Plugins:
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
 
-        state = (is_being_written(folder), _changed(folder.manifest), _changed(folder.config))
+    def _open(self, folder: RunFolder) -> FinishedRun:
+        from aisb_engine import open_finished_run
+
+        return open_finished_run(folder.path, plugins=self._plugins())
+
+    def _info(self, folder: RunFolder) -> RunInfo:
+        """Return the description of a run, read again when one of its files has changed."""
+        state = _state(folder)
         known = self._known.get(folder.path)
         if known is None or known[0] != state:
             known = self._known[folder.path] = (state, read_run(folder))
-        return record(known[1])
+        return known[1]
+
+    def _record(self, folder: RunFolder) -> dict[str, Any]:
+        from aisb_cli.headlines import requested_words
+        from aisb_cli.runs_command import record
+
+        table = record(self._info(folder))
+        for headline in table["figures"]:
+            headline["requested_words"] = requested_words(headline["requested"])
+        return table
+
+    def _plot_pages(self, folder: RunFolder) -> list[dict[str, Any]]:
+        """Return the subtasks of a performance run that have a log to plot."""
+        info = self._info(folder)
+        if info.kind != "performance":
+            return []
+        return [
+            {"number": number, "model": model, "task": task}
+            for number, (model, task) in enumerate(info.subtasks)
+            if any(folder.log(model, task).glob("worker-*"))
+        ]
+
+    def _live_results(self, folder: RunFolder) -> list[dict[str, Any]]:
+        """Return the results so far; none if the run cannot be read, as in its first moments."""
+        from aisb import AisbError
+        from aisb_cli.viewing.live import LiveResults
+        from aisb_engine import open_run
+
+        with self._reading, suppress(AisbError):
+            if self._live is None or self._live[0] != folder.path:
+                plugins = self._plugins()
+                run = open_run(self.work_dir, folder.timestamp, plugins)
+                self._live = (folder.path, LiveResults(run, plugins))
+            return self._live[1].read()
+        return []
+
+    def _read_answers(self, folder: RunFolder) -> Answers:
+        """Return the answers of a run; those of one run are kept until its files change."""
+        from aisb import AisbError
+        from aisb_cli.viewing.answers import Answers
+
+        if not _installed("aisb-reporter-html"):
+            raise AisbError(f"samples are shown by aisb-reporter-html, which is not installed: {INSTALL}")
+        state = (folder.path, _state(folder), is_being_written(folder))
+        now = time.monotonic()
+        if self._answers is not None:
+            known, expires, answers = self._answers
+            if known == state and now < expires:
+                return answers
+            answers.close()
+            self._answers = None
+        answers = Answers(self._open(folder))
+        took = time.monotonic() - now
+        expires = time.monotonic() + max(1.0, GROWING * took) if state[-1] else float("inf")
+        self._answers = (state, expires, answers)
+        return answers
+
+
+def _state(folder: RunFolder) -> object:
+    """Return what changes whenever a file changes that a run is described by."""
+    configs = folder.path / "configs"
+    files = [folder.manifest, folder.config, configs / "notes.json", folder.path / "logs" / "commands.json"]
+    return (is_being_written(folder), *map(_changed, files), *sorted(_folders(folder)))
+
+
+def _folders(folder: RunFolder) -> Iterator[tuple[str, int]]:
+    """Yield the folders of results with their times: files in them are replaced as a whole."""
+    for base in (folder.own_files, folder.path):
+        for kind in ("results", "predictions", "performances", "summary"):
+            with suppress(OSError):
+                yield (kind, _changed(base / kind))
+                yield from ((one.name, _changed(one)) for one in (base / kind).iterdir() if one.is_dir())
 
 
 def _grades(one: Any) -> dict[str, Any]:

@@ -23,12 +23,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aisb import AisbError
+from aisb_cli.viewing.answers import read_selection
 from aisb_cli.viewing.reading import RunReader
 
 HOSTS = ("127.0.0.1", "localhost")
 PAGE_FILES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src data:; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 FOREIGN = (
     "sandbox allow-scripts allow-downloads allow-popups allow-modals; default-src 'none'; "
@@ -38,6 +39,16 @@ FOREIGN = (
 CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 """The content types by suffix; any other file is served as plain text."""
 
+PAGES = ("page.html", "samples.html")
+SCRIPTS = ("common.js", "list.js", "run.js", "compare.js", "page.js", "browse.js")
+STYLES = ("page.css", "browse.css")
+OWN_FILES = (*PAGES, *SCRIPTS, *STYLES)
+PARTS = {
+    "aisb_reporter_plots": ("colours.css", "theme.js", "shared.js"),
+    "aisb_reporter_html": ("report.css", "samples.css", "dom.js", "rows.js", "reader.js"),
+}
+"""The parts of the pages of reporters that the browser of samples consists of."""
+
 ADDRESS_NEEDED = "this page needs the whole address that `aisb view` printed, with the token in it\n"
 
 
@@ -45,8 +56,8 @@ def make_app(reading: RunReader, token: str) -> Starlette:
     """Return the server's application: the page, its data, and the files of runs."""
 
     async def runs(request: Request) -> Response:
-        limit = request.query_params.get("limit", "")
-        return await _told(partial(reading.runs, int(limit) if limit.isdigit() else 100))
+        limit = request.query_params.get("limit")
+        return await _told(partial(reading.runs, _whole(limit, 100)))
 
     async def run(request: Request) -> Response:
         return await _told(partial(reading.run, request.path_params["run"]))
@@ -70,10 +81,41 @@ def make_app(reading: RunReader, token: str) -> Starlette:
         kind = CONTENT_TYPES.get(found.suffix, "text/plain")
         return _guarded(FileResponse(found, media_type=kind), FOREIGN)
 
+    async def samples(request: Request) -> Response:
+        given = request.query_params
+        return await _told(
+            partial(
+                reading.samples,
+                request.path_params["run"],
+                read_selection(given),
+                _whole(given.get("offset"), 0),
+                _whole(given.get("limit"), 100),
+            )
+        )
+
+    async def sample(request: Request) -> Response:
+        given = request.query_params
+        return await _told(
+            partial(reading.sample, request.path_params["run"], given.get("task", ""), given.get("id", ""))
+        )
+
+    async def plots(request: Request) -> Response:
+        given = request.path_params
+        try:
+            page = await run_in_threadpool(reading.plots, given["run"], given["number"], given["file"])
+        except AisbError as error:
+            return _guarded(PlainTextResponse(f"{error}\n", 400), FOREIGN)
+        if page is None:
+            return PlainTextResponse("there are no such plots\n", 404)
+        return _guarded(Response(page, media_type="text/html"), FOREIGN)
+
     routes = [
         Route("/{token}/", _static("page.html")),
-        Route("/{token}/page.js", _static("page.js")),
-        Route("/{token}/page.css", _static("page.css")),
+        *(Route(f"/{{token}}/{name}", _static(name)) for name in OWN_FILES[1:]),
+        *(Route(f"/{{token}}/parts/{name}", _part(name)) for names in PARTS.values() for name in names),
+        Route("/{token}/api/runs/{run}/samples", samples),
+        Route("/{token}/api/runs/{run}/sample", sample),
+        Route("/{token}/plots/{run}/{number:int}/{file}", plots),
         Route("/{token}/api/runs", runs),
         Route("/{token}/api/runs/{run}", run),
         Route("/{token}/api/compare", compare),
@@ -110,6 +152,34 @@ def _static(name: str) -> Callable[[Request], Response]:
         )
 
     return page
+
+
+def _part(name: str) -> Callable[[Request], Response]:
+    def part(request: Request) -> Response:
+        del request
+        try:
+            text = page_part(name)
+        except ImportError:
+            return PlainTextResponse("aisb-reporter-html is not installed\n", 404)
+        return _guarded(Response(text, media_type=CONTENT_TYPES[name[name.rindex(".") :]]), PAGE_FILES)
+
+    return part
+
+
+def page_part(name: str) -> str:
+    """Return a part of the pages of reporters; raise `ImportError` if its reporter is not installed."""
+    if name in PARTS["aisb_reporter_plots"]:
+        import aisb_reporter_plots
+
+        return aisb_reporter_plots.page_part(name)
+    import aisb_reporter_html
+
+    return aisb_reporter_html.web_file("page.css" if name == "report.css" else name)
+
+
+def _whole(text: str | None, default: int) -> int:
+    """Return a number of a query string; the default if it is none."""
+    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else default
 
 
 async def _told(call: Callable[[], Any]) -> Response:

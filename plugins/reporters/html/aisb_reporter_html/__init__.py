@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from aisb import FinishedRun, Reporter, hookimpl
+
+if TYPE_CHECKING:
+    from aisb_reporter_html._one_sample import SampleAnswer, pack_sample
+    from aisb_reporter_html._page import page, web_file
+    from aisb_reporter_html._texts import turns
+
+__all__ = ["Html", "SampleAnswer", "pack_sample", "page", "turns", "web_file"]
+_MODULES = {
+    "SampleAnswer": "_one_sample",
+    "pack_sample": "_one_sample",
+    "page": "_page",
+    "turns": "_texts",
+    "web_file": "_page",
+}
+"""Where the parts are that other pages build on: imported at their first use."""
 
 
 @dataclass(kw_only=True)
@@ -38,6 +54,12 @@ class Html(Reporter):
         file = folder / "points.html"
         write_file(file, page_of_several(runs, self.notes))
         return [file]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @hookimpl

@@ -39,6 +39,7 @@ SCRIPTS = (
     "groups.js",
     "curves.js",
     "tradeoffs.js",
+    "rows.js",
     "samples.js",
     "reader.js",
     "speeds.js",
@@ -87,10 +88,10 @@ def page_of_several(runs: Sequence[FinishedRun], notes: Sequence[str] = ()) -> b
     }
     return frame(
         title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {len(runs)} runs",
-        style=_text("page.css"),
-        body=_text("several.html"),
+        style=web_file("page.css"),
+        body=web_file("several.html"),
         data={"head": embed(orjson.dumps(head, default=str))},
-        script="".join((page_part("shared.js"), *map(_text, SEVERAL_SCRIPTS))),
+        script="".join((page_part("shared.js"), *map(web_file, SEVERAL_SCRIPTS))),
     )
 
 
@@ -130,14 +131,14 @@ def _frame(run: FinishedRun, summary: dict[str, Any]) -> Callable[..., bytes]:
     return partial(
         frame,
         title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {run.timestamp}",
-        style=_text("page.css") + _text("samples.css"),
+        style=web_file("page.css") + web_file("samples.css"),
         body=fill(
-            _text("page.html"),
+            web_file("page.html"),
             tools=page_part("tools.html"),
             requests=page_part("requests.html"),
             rates=page_part("rates.html"),
         ),
-        script="".join((*charts, *map(_text, SCRIPTS))),
+        script="".join((*charts, *map(web_file, SCRIPTS))),
     )
 
 
@@ -147,5 +148,6 @@ def title(names: Sequence[str], kind: str) -> str:
 
 
 @cache
-def _text(name: str) -> str:
+def web_file(name: str) -> str:
+    """Return one of the files that the page is made of."""
     return (WEB_FOLDER / name).read_text("utf-8")

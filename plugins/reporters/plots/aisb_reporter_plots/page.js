@@ -16,11 +16,19 @@ function introduce(head) {
   }
 }
 
+// A page that shows this one inside of it learns how tall it is.
+function tellHeight() {
+  if (parent === window) return;
+  const tell = () => parent.postMessage({ height: document.documentElement.offsetHeight }, "*");
+  new ResizeObserver(tell).observe(document.body);
+}
+
 function plots(charts) {
   return page(async () => {
     const { head, columns } = decoded(await inflated("data"));
     introduce(head);
     await library();
     theme.heard(await drawn(head, [charts(head, columns)]));
+    tellHeight();
   });
 }

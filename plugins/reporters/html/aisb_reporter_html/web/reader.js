@@ -1,22 +1,24 @@
 // One sample, opened: what was asked, what was answered with the part that was graded marked, and by which rule.
 "use strict";
 
-function openReader(tasks, read, answers, { list, moved }, start) {
+// source: {count, moved(place), opened(place)}; opened returns, or promises, {tasks, read, answer, others}.
+function openReader(source, start) {
   const dialog = at("reader");
   let place = start;
   let beside = null; // what is compared with: [model, repeat]
+  let turn = 0;
 
   const key = (answer) => `${answer.m}/${answer.repeat}`;
-  const others = (answer) => answers.filter((one) => one.t === answer.t && one.sample === answer.sample && one !== answer);
 
   async function show() {
-    const answer = answers[list[place]];
+    const mine = ++turn;
+    const { tasks, read, answer, others: compared } = await source.opened(place);
     const task = tasks[answer.t];
     const [prompts, gold, choices] = await read.prompt(answer);
-    const compared = others(answer);
     const second = compared.find((one) => key(one) === beside) || null;
     const panes = [];
-    for (const one of [answer, second].filter(Boolean)) panes.push(await pane(task, one, gold));
+    for (const one of [answer, second].filter(Boolean)) panes.push(await pane(read, task, one, gold));
+    if (mine !== turn) return; // another sample was asked for meanwhile
     const [number] = await read.output(answer);
     const label = (one) => task.models[one.m].model + (one.repeat || compared.some((other) => other !== one && other.m === one.m) ? `, repeat ${one.repeat + 1}` : "");
     const step = (by) => () => go(place + by);
@@ -24,11 +26,11 @@ function openReader(tasks, read, answers, { list, moved }, start) {
       "div",
       { class: "reader-bar" },
       h("h2", { id: "reader-title" }, `${task.task} · ${task.ids[answer.sample]}`),
-      h("span", { class: "quiet" }, `${whole(place + 1)} of ${whole(list.length)}`),
+      h("span", { class: "quiet" }, `${whole(place + 1)} of ${whole(source.count)}`),
       h("span", { class: "reader-tools" },
         compared.length ? picker("beside", [["", "nothing"], ...compared.map((one) => [key(one), label(one)])], (value) => { beside = value || null; show(); }, second ? key(second) : "") : null,
         h("button", { type: "button", onclick: step(-1), disabled: place === 0, "aria-label": "Previous sample", title: "previous (←)" }, "‹"),
-        h("button", { type: "button", onclick: step(1), disabled: place === list.length - 1, "aria-label": "Next sample", title: "next (→)" }, "›"),
+        h("button", { type: "button", onclick: step(1), disabled: place === source.count - 1, "aria-label": "Next sample", title: "next (→)" }, "›"),
         h("button", { type: "button", onclick: () => dialog.close(), "aria-label": "Close", title: "close (Esc)" }, "✕"),
       ),
     );
@@ -45,7 +47,7 @@ function openReader(tasks, read, answers, { list, moved }, start) {
     dialog.dataset.shown = task.ids[answer.sample];
   }
 
-  async function pane(task, answer, gold) {
+  async function pane(read, task, answer, gold) {
     const model = task.models[answer.m];
     const [, pieces, verdicts, facts] = await read.output(answer);
     return h(
@@ -62,9 +64,9 @@ function openReader(tasks, read, answers, { list, moved }, start) {
   }
 
   function go(to) {
-    if (to < 0 || to >= list.length) return;
+    if (to < 0 || to >= source.count) return;
     place = to;
-    moved(place);
+    source.moved(place);
     show();
   }
 

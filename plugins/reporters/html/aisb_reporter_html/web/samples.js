@@ -1,4 +1,4 @@
-// The table of samples: filters, a search through all texts, and as many rows in the page as can be seen.
+// The samples of the page: filters, a search through all texts, and the table of answers.
 "use strict";
 
 // Every answer of the run in one list, ordered by task, sample, repeat and model.
@@ -6,6 +6,28 @@ function answersOf(tasks) {
   const found = [];
   tasks.forEach((task, t) => task.models.forEach((model, m) => model.sample.forEach((sample, n) => found.push({ t, m, n, sample, repeat: model.repeat[n], outcome: model.outcome[n] }))));
   return found.sort((a, b) => a.t - b.t || a.sample - b.sample || a.repeat - b.repeat || a.m - b.m);
+}
+
+// The texts by which the columns of the table are as wide as they need to be.
+function widths(tasks) {
+  const spread = (all) => all.filter((_, n) => n % Math.ceil(all.length / 2000) === 0);
+  return {
+    id: tasks.flatMap((task) => spread(task.ids)),
+    task: tasks.map((task) => task.task),
+    answer: tasks.flatMap((task) => task.models.flatMap((model) => spread(model.answer))),
+    gold: tasks.flatMap((task) => spread(task.gold)),
+    model: tasks.flatMap((task) => task.models.map((model) => model.model)),
+  };
+}
+
+// What a row of the table shows of an answer.
+function shownAs(tasks, answer) {
+  const task = tasks[answer.t];
+  const model = task.models[answer.m];
+  return {
+    outcome: answer.outcome, id: task.ids[answer.sample], repeat: answer.repeat, task: task.task, begins: task.begins[answer.sample],
+    answer: model.answer[answer.n], gold: task.gold[answer.sample], model: model.model, tokens: model.tokens[answer.n],
+  };
 }
 
 // Prompts and outputs, unpacked a block at a time and kept.
@@ -28,7 +50,6 @@ function texts(tasks) {
   };
 }
 
-const NARROW = matchMedia("(max-width: 640px)");
 let samplesOf = () => {};
 
 function samples({ tasks }) {
@@ -56,10 +77,20 @@ function samples({ tasks }) {
   const status = h("p", { class: "quiet", role: "status", id: "samples-count" });
   const chips = h("div", { class: "chips", role: "group", "aria-label": "Outcomes" });
   const controls = h("div", { class: "bar" });
-  const table = rowsView(answers, tasks, { several: { task: tasks.length > 1, model: models.length > 1 }, open: (list, place) => openReader(tasks, read, answers, list, place) });
+  let list = []; // the answers that are shown, by their places
+  const table = rowsView({
+    several: { task: tasks.length > 1, model: models.length > 1 },
+    widths: widths(tasks),
+    row: (place) => shownAs(tasks, answers[list[place]]),
+    open: (start) => openReader({ count: list.length, moved: (place) => table.choose(place), opened: (place) => opened(list[place]) }, start),
+  });
+  const opened = (place) => {
+    const answer = answers[place];
+    return { tasks, read, answer, others: answers.filter((one) => one.t === answer.t && one.sample === answer.sample && one !== answer) };
+  };
 
   function filter() {
-    const list = [];
+    list = [];
     const counts = new Array(OUTCOMES.length).fill(0);
     answers.forEach((answer, place) => {
       if (!fits(answer, place, { but: "outcome" })) return;
@@ -80,7 +111,7 @@ function samples({ tasks }) {
           ),
         ),
     );
-    table.show(list);
+    table.show(list.length);
     if (!searching) status.textContent = list.length === answers.length ? plural(list.length, "answer") : `${whole(list.length)} of ${plural(answers.length, "answer")}`;
   }
 
@@ -182,130 +213,4 @@ function disagreements(answers, models) {
     start = end;
   }
   return found;
-}
-
-// A list of any length of which only what is in view stands in the page: rows are reused as it moves.
-function rowsView(answers, tasks, { several, open }) {
-  const ROOM = 6; // rows above and below what is seen
-  const inner = h("div", { class: "rows-inner", role: "presentation" });
-  const view = h("div", { class: "rows", tabindex: "0", role: "grid", "aria-label": "Answers", "aria-readonly": "true" }, inner);
-  const columns = ["mark", "id", several.task && "task", "begins", "answer", "gold", several.model && "model", "tokens"].filter(Boolean);
-  const names = { mark: "", id: "id", task: "task", begins: "question", answer: "answer", gold: "right", model: "model", tokens: "tokens" };
-  const heads = h("div", { class: "row head", "aria-hidden": "true" }, columns.map((name) => h("span", { class: `c-${name}` }, names[name])));
-  const element = h("div", { class: `samples ${several.task ? "with-task" : ""} ${several.model ? "with-model" : ""}` }, heads, view);
-  const wide = (texts_, least, most) => `${Math.min(most, Math.max(least, ...texts_.map((text) => (text ?? "").length)))}ch`;
-  const spread = (all) => all.filter((_, n) => n % Math.ceil(all.length / 2000) === 0);
-  const widths = {
-    id: wide(tasks.flatMap((task) => spread(task.ids)), 4, 22),
-    task: wide(tasks.map((task) => task.task), 4, 16),
-    answer: wide(tasks.flatMap((task) => task.models.flatMap((model) => spread(model.answer))), 6, 16),
-    gold: wide(tasks.flatMap((task) => spread(task.gold)), 5, 16),
-    model: wide(tasks.flatMap((task) => task.models.map((model) => model.model)), 5, 18),
-  };
-  for (const [name, width] of Object.entries(widths)) element.style.setProperty(`--w-${name}`, `calc(${width} + .3rem)`);
-  const pool = [];
-  let list = [];
-  let current = 0;
-  let planned = false;
-
-  function made() {
-    const cells = Object.fromEntries(columns.map((name) => [name, h("span", { class: `c-${name}`, role: "gridcell" })]));
-    const line = h("div", { class: "row", role: "row", onclick: () => choose(line.place, true) }, Object.values(cells));
-    inner.append(line);
-    return Object.assign(line, { cells, place: -1, id: `row-${pool.length}` });
-  }
-
-  function fill(line, place) {
-    line.place = place;
-    const answer = answers[list[place]];
-    const task = tasks[answer.t];
-    const model = task.models[answer.m];
-    const { cells } = line;
-    const outcome = OUTCOMES[answer.outcome];
-    cells.mark.textContent = outcome.mark;
-    cells.mark.className = `c-mark mark ${outcome.name}`;
-    cells.mark.title = `${outcome.name}: ${outcome.meaning}`;
-    cells.id.textContent = task.ids[answer.sample] + (answer.repeat ? ` r${answer.repeat}` : "");
-    if (cells.task) cells.task.textContent = task.task;
-    cells.begins.textContent = task.begins[answer.sample];
-    cells.answer.textContent = model.answer[answer.n] ?? "–";
-    cells.gold.textContent = task.gold[answer.sample] ?? "–";
-    if (cells.model) cells.model.textContent = model.model;
-    cells.tokens.textContent = model.tokens[answer.n] === null ? "–" : model.tokens[answer.n];
-    line.setAttribute("aria-rowindex", place + 1);
-    line.setAttribute("aria-label", `${outcome.name}, ${cells.id.textContent}, answer ${cells.answer.textContent}, right ${cells.gold.textContent}`);
-  }
-
-  const height = () => (NARROW.matches ? 58 : 32);
-
-  function draw() {
-    planned = false;
-    const tall = height();
-    const first = Math.max(0, Math.floor(view.scrollTop / tall) - ROOM);
-    const count = Math.min(list.length - first, Math.ceil(view.clientHeight / tall) + 2 * ROOM);
-    while (pool.length < count) pool.push(made());
-    // Row n of the list always stands in the same element of the pool, so most stay as they are.
-    const used = new Set();
-    for (let place = first; place < first + count; place++) {
-      const line = pool[place % pool.length];
-      used.add(line);
-      if (line.place !== place) {
-        fill(line, place);
-        line.style.transform = `translateY(${place * tall}px)`;
-      }
-      line.hidden = false;
-      line.classList.toggle("current", place === current);
-    }
-    for (const line of pool) if (!used.has(line)) line.hidden = true;
-    const here = pool.length ? pool[current % pool.length] : null;
-    if (here && !here.hidden && here.place === current) view.setAttribute("aria-activedescendant", here.id);
-    else view.removeAttribute("aria-activedescendant");
-  }
-
-  function plan() {
-    if (planned) return;
-    planned = true;
-    requestAnimationFrame(draw);
-  }
-
-  function again() {
-    heads.style.setProperty("--bar", `${view.offsetWidth - view.clientWidth}px`);
-    for (const line of pool) line.place = -1;
-    inner.style.height = `${list.length * height()}px`;
-    draw();
-  }
-
-  function choose(place, opened = false) {
-    current = Math.max(0, Math.min(list.length - 1, place));
-    const [tall, above] = [height(), current * height()];
-    if (above < view.scrollTop) view.scrollTop = above;
-    else if (above + tall > view.scrollTop + view.clientHeight) view.scrollTop = above + tall - view.clientHeight;
-    draw();
-    if (opened && list.length) open({ list, moved: (to) => choose(to) }, current);
-  }
-
-  view.addEventListener("scroll", plan, { passive: true });
-  view.addEventListener("keydown", (event) => {
-    const page = Math.max(1, Math.floor(view.clientHeight / height()) - 1);
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -list.length, End: list.length };
-    if (event.key in steps) choose(current + steps[event.key]);
-    else if (event.key === "Enter" || event.key === " ") choose(current, true);
-    else return;
-    event.preventDefault();
-  });
-  NARROW.addEventListener("change", again);
-  new ResizeObserver(plan).observe(view);
-  return {
-    element,
-    focus: () => view.focus(),
-    show(places) {
-      list = places;
-      current = 0;
-      view.scrollTop = 0;
-      view.setAttribute("aria-rowcount", list.length);
-      element.classList.toggle("short", list.length * height() < 300);
-      view.style.height = list.length * height() < 300 ? `${Math.max(1, list.length) * height() + 2}px` : "";
-      again();
-    },
-  };
 }

@@ -1,0 +1,377 @@
+"""The answers of a run in pages, for the browser of samples: filtered, searched, and one opened whole.
+
+An index keeps a short row for each answer and the place of its line in the file of predictions, so that a run
+of many thousand samples needs little memory here, and the page gets only the rows that are in view.
+"""
+
+from __future__ import annotations
+
+import os.path
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from aisb import OUTCOMES, FinishedRun, Row
+
+UNSCORED = len(OUTCOMES)
+OUTCOME_NAMES = (*OUTCOMES, "unscored")
+SHORT = 80
+"""Characters of an answer in a row."""
+BEGINS = 90
+"""Characters of a question in a row."""
+COMPARED_PROMPTS = 50
+"""Of so many prompts of a task the common beginning is taken, which rows leave out."""
+MOST_ROWS = 500
+"""Rows of one page at most."""
+
+
+class Place(NamedTuple):
+    """Where the row of a request is: a file with a byte range, and the reasoning in its output."""
+
+    file: Path | None
+    start: int
+    length: int
+    line: int | None
+    shown_file: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One answer: what its row shows, the places of its turns, and its scores as JSON."""
+
+    task: str
+    model: str
+    id: str
+    repeat: int
+    group: str | None
+    gold: str | None
+    begins: str
+    tokens: int | None
+    places: list[Place]
+    outcome: int = UNSCORED
+    answer: str | None = None
+    scores: list[bytes] = field(default_factory=list)
+
+
+class Selection(NamedTuple):
+    """What a page of rows is chosen by; an empty value selects all."""
+
+    task: str = ""
+    model: str = ""
+    group: str = ""
+    outcomes: frozenset[int] = frozenset()
+    query: str = ""
+    differ: bool = False
+
+
+class Answers:
+    """The answers of one run, in the order of task, sample, repeat and model.
+
+    Raises:
+        RunError: a file of the run is damaged.
+    """
+
+    def __init__(self, run: FinishedRun) -> None:
+        self._run = run
+        self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the index
+        self.entries: list[Entry] = []
+        self.order: dict[str, dict[str, int]] = {}  # by task: sample ids in their order
+        for model, task in _pairs(run):
+            self._read(model, task)
+        models = {name: place for place, name in enumerate(run.models)}
+        places = {name: place for place, name in enumerate(self.order)}
+        self.entries.sort(
+            key=lambda one: (
+                places[one.task],
+                self.order[one.task][one.id],
+                one.repeat,
+                models.get(one.model, len(models)),
+            )
+        )
+        self._by_sample: dict[tuple[str, str], list[int]] = {}
+        for place, one in enumerate(self.entries):
+            self._by_sample.setdefault((one.task, one.id), []).append(place)
+        self._differing = self._disagreements()
+        self._found: tuple[str, set[int]] = ("", set())
+
+    def head(self) -> dict[str, Any]:
+        """Return the names to filter by, and texts as wide as the columns must be."""
+        tasks = list(self.order)
+        models = list(dict.fromkeys(one.model for one in self.entries))
+        some = self.entries[:: max(1, len(self.entries) // 2000)]
+        return {
+            "total": len(self.entries),
+            "tasks": tasks,
+            "models": models,
+            "groups": {task: self._groups(task) for task in tasks},
+            "differ": bool(self._differing),
+            "widths": {
+                "id": sorted({one.id for one in some}, key=len)[-1:],
+                "task": tasks,
+                "answer": sorted({one.answer or "" for one in some}, key=len)[-1:],
+                "gold": sorted({one.gold or "" for one in some}, key=len)[-1:],
+                "model": models,
+            },
+        }
+
+    def page(self, chosen: Selection, offset: int, limit: int) -> dict[str, Any]:
+        """Return rows of the chosen answers, how many there are, and how many of each outcome.
+
+        The counts of outcomes ignore the chosen outcomes, so that each can be chosen in addition.
+        """
+        counts = [0] * len(OUTCOME_NAMES)
+        rows = []
+        number = 0
+        for place in self._chosen(chosen):
+            entry = self.entries[place]
+            counts[entry.outcome] += 1
+            if chosen.outcomes and entry.outcome not in chosen.outcomes:
+                continue
+            if offset <= number < offset + min(limit, MOST_ROWS):
+                rows.append(_row(entry))
+            number += 1
+        return {"count": number, "offset": offset, "outcomes": counts, "rows": rows}
+
+    def sample(self, task: str, sample_id: str) -> dict[str, Any] | None:
+        """Return all answers to one sample, whole, in the form of the reader of the HTML page.
+
+        None if there is no such sample.
+        """
+        from aisb_reporter_html import SampleAnswer, pack_sample
+
+        together = [self.entries[place] for place in self._by_sample.get((task, sample_id), ())]
+        if not together:
+            return None
+        answers = [
+            SampleAnswer(one.model, [self._line(one, at) for at in one.places], _scores(one))
+            for one in together
+        ]
+        choices: Sequence[str] = ()
+        if any(line["logprobs"] for answer in answers for line in answer.lines):
+            choices = self._choices(together[0])
+        return pack_sample(answers, choices)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._spool.close()
+
+    def _read(self, model: str, task: str) -> None:
+        source = self._run.source
+        if source is None:
+            return
+        found: dict[tuple[str, int], Entry] = {}
+        asked: dict[tuple[str, int], str] = {}
+        ids = self.order.setdefault(task, {})
+        offsets: dict[str, list[int]] = {}
+        for row in source.rows("requests", model, task):
+            key = (row["id"], row["repeat"])
+            ids.setdefault(row["id"], len(ids))
+            if key not in found:
+                found[key] = _entry(row)
+                asked[key] = _question(row["origin_prompt"])
+            usage = row["usage"] or {}
+            found[key].tokens = usage.get("output_tokens")
+            found[key].places.append(self._place(row, offsets))
+        if not found:
+            if not ids:
+                del self.order[task]
+            return
+        for score in source.rows("scores", model, task):
+            entry = found.get((score["id"], score["repeat"]))
+            if entry is None:
+                continue
+            if not entry.scores:
+                entry.outcome = OUTCOMES.index(score["outcome"])
+                entry.answer = _short(score["answer"])
+            entry.scores.append(orjson.dumps(score, default=str))
+        common = _common_beginning(asked.values())
+        for key, entry in found.items():
+            entry.begins = " ".join(asked[key][common : common + 4 * BEGINS].split())[:BEGINS]
+        self.entries += found.values()
+
+    def _place(self, row: Row, offsets: dict[str, list[int]]) -> Place:
+        """Return the place of a row: in the file of predictions, or in a temporary one if it was in a log."""
+        spans = tuple((int(start), int(end)) for start, end in row.get("reasoning_spans", ()))
+        name, line = row["file"], row["line"]
+        if line is None:
+            data = orjson.dumps(row, default=str)
+            start = self._spool.seek(0, os.SEEK_END)
+            self._spool.write(data)
+            return Place(None, start, len(data), None, name, spans)
+        path = self._run.folder / name
+        if name not in offsets:
+            offsets[name] = _line_offsets(path)
+        starts = offsets[name]
+        return Place(path, starts[line - 1], starts[line] - starts[line - 1], line, name, spans)
+
+    def _line(self, entry: Entry, place: Place) -> Row:
+        """Read one row again."""
+        if place.file is None:
+            self._spool.seek(place.start)
+            data = self._spool.read(place.length)
+        else:
+            with place.file.open("rb") as file:
+                file.seek(place.start)
+                data = file.read(place.length)
+        row: Row = orjson.loads(data)
+        return {
+            **row,
+            "model": entry.model,
+            "task": entry.task,
+            "file": place.shown_file,
+            "line": place.line,
+            "reasoning_spans": place.spans,
+        }
+
+    def _disagreements(self) -> set[int]:
+        """Return the answers to samples that some model answered correctly, and some did not."""
+        if len({one.model for one in self.entries}) < 2:
+            return set()
+        correct = OUTCOMES.index("correct")
+        return {
+            place
+            for places in self._by_sample.values()
+            if len({self.entries[one].outcome == correct for one in places}) == 2
+            for place in places
+        }
+
+    def _choices(self, entry: Entry) -> Sequence[str]:
+        source = self._run.source
+        rows = source.rows("samples", entry.model, entry.task) if source else ()
+        return next((row["choices"] for row in rows if row["id"] == entry.id), ())
+
+    def _groups(self, task: str) -> list[str]:
+        return list(
+            dict.fromkeys(one.group for one in self.entries if one.task == task and one.group is not None)
+        )
+
+    def _chosen(self, chosen: Selection) -> Iterator[int]:
+        found = self._search(chosen.query) if chosen.query else None
+        for place, one in enumerate(self.entries):
+            if (
+                (not chosen.task or one.task == chosen.task)
+                and (not chosen.model or one.model == chosen.model)
+                and (not chosen.group or one.group == chosen.group)
+                and (not chosen.differ or place in self._differing)
+                and (found is None or place in found)
+            ):
+                yield place
+
+    def _search(self, query: str) -> set[int]:
+        """Return the answers that contain a text, in any case: in id, prompt, output, answer or reference."""
+        wanted = query.casefold()
+        if self._found[0] != wanted:
+            found = {
+                place
+                for place, entry in enumerate(self.entries)
+                if any(wanted in text.casefold() for text in self._texts(entry))
+            }
+            self._found = (wanted, found)
+        return self._found[1]
+
+    def _texts(self, entry: Entry) -> Iterator[str]:
+        from aisb_reporter_html import turns
+
+        yield entry.id
+        yield entry.answer or ""
+        for place in entry.places:
+            row = self._line(entry, place)
+            yield from (text for _, text in turns(row["origin_prompt"]))
+            yield row["prediction"] or ""
+            yield row["reasoning"] or ""
+            yield _text(row["gold"]) or ""
+            if row["failure"]:
+                yield row["failure"]["message"]
+
+
+def _pairs(run: FinishedRun) -> list[tuple[str, str]]:
+    """Return the pairs of models and tasks of a run, task by task."""
+    pairs = [(pair["model"], pair["task"]) for pair in run.configuration.get("subtasks", ())]
+    pairs = list(dict.fromkeys([*pairs, *((one.model, one.task) for one in run.results)]))
+    return [
+        (model, task)
+        for task in dict.fromkeys(task for _, task in pairs)
+        for model, of in pairs
+        if of == task
+    ]
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        row["task"], row["model"], row["id"], row["repeat"], row["group"], _short(row["gold"]), "", None, []
+    )
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "outcome": entry.outcome,
+        "id": entry.id,
+        "repeat": entry.repeat,
+        "task": entry.task,
+        "model": entry.model,
+        "begins": entry.begins,
+        "answer": entry.answer,
+        "gold": entry.gold,
+        "tokens": entry.tokens,
+    }
+
+
+def _scores(entry: Entry) -> list[Row]:
+    return [orjson.loads(score) for score in entry.scores]
+
+
+def _question(prompt: Any) -> str:
+    """Return the text that was asked last."""
+    from aisb_reporter_html import turns
+
+    return next((text for _, text in reversed(turns(prompt)) if text.strip()), "")
+
+
+def _common_beginning(questions: Iterable[str]) -> int:
+    """Return the length of what questions have in common at their beginning, up to the end of a word."""
+    some = list(dict.fromkeys(questions))[:COMPARED_PROMPTS]
+    if len(some) < 2:
+        return 0
+    common = os.path.commonprefix(some)  # noqa: RUF071 - of texts, not of paths
+    return max(common.rfind(" "), common.rfind("\n")) + 1
+
+
+def _line_offsets(path: Path) -> list[int]:
+    """Return where each line of a file begins, and the end of the file."""
+    offsets = [0]
+    with path.open("rb") as lines:
+        for line in lines:
+            offsets.append(offsets[-1] + len(line))
+    return offsets
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def _short(value: Any) -> str | None:
+    text = _text(value)
+    if text is None:
+        return None
+    line = " ".join(text[: 8 * SHORT].split())
+    return line if len(line) <= SHORT else line[:SHORT] + "…"
+
+
+def read_selection(given: Mapping[str, str]) -> Selection:
+    """Return the selection that a query string describes."""
+    names = [name for name in given.get("outcome", "").split(",") if name]
+    return Selection(
+        given.get("task", ""),
+        given.get("model", ""),
+        given.get("group", ""),
+        frozenset(OUTCOME_NAMES.index(name) for name in names if name in OUTCOME_NAMES),
+        given.get("q", "").strip(),
+        given.get("differ", "") == "1",
+    )
