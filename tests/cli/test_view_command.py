@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
+from viewed import View, command
 
 from aisb._errors import UsageError
 from aisb_cli.main import cli
@@ -27,12 +24,6 @@ def aisb(*words, home):
     done = CliRunner().invoke(cli, [*words, "-w", str(home / "outputs/default")])
     assert done.exit_code == 0, done.output
     return done
-
-
-def command(*words, cwd, **more):
-    """Start `aisb` as a process of its own."""
-    line = [sys.executable, "-m", "aisb_cli.main", *words]
-    return subprocess.Popen(line, cwd=cwd, text=True, stdout=subprocess.PIPE, **more)
 
 
 @pytest.fixture(scope="module")
@@ -52,39 +43,6 @@ def home(tmp_path_factory):
     )
     (first / f"summary/summary_{first.name}.md").write_text(HOSTILE)
     return home
-
-
-class View:
-    """A running `aisb view`."""
-
-    def __init__(self, home, *words):
-        self.process = command(
-            "view", *words, cwd=home, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
-        self.said = self.process.stdout.readline()
-        self.url = re.search(r"http://127\.0\.0\.1:\d+/[\w-]+/", self.said).group()
-        self.port = urlsplit(self.url).port
-        self.token = urlsplit(self.url).path.strip("/")
-
-    def get(self, path, *, host=None, method="GET"):
-        """Ask for a path to the letter, as a client would that does not tidy it up."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.putrequest(method, path, skip_host=host is not None)
-        if host is not None:
-            connection.putheader("Host", host)
-        connection.endheaders()
-        answer = connection.getresponse()
-        body = answer.read().decode()
-        connection.close()
-        return answer.status, dict(answer.getheaders()), body
-
-    def told(self, path):
-        status, _, body = self.get(f"/{self.token}/api/{path}")
-        return status, json.loads(body)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -220,10 +178,92 @@ def test_the_list_shows_every_run_and_filters(page, names):
     rows = page.run("[...document.querySelectorAll('#runs tbody tr')].map(r => r.innerText)")
     assert [row.split()[0] for row in rows] == names[::-1]
     assert "performance: demo_gsm8k" in rows[0]
+    assert re.search(r"requested .+; achieved [\d.,]+ requests/s, [\d.]+ in flight", rows[0])
+    assert re.search(r"(VALID|SUSPECT|INVALID) [\d.]+ requests/s, [\d.,]+ output tokens/s", rows[0])
+    assert re.search(r"TTFT [\d.]+ / [\d.]+ / [\d.]+, TPOT .+, ITL .+, E2EL ", rows[0])
+    assert re.search(r"\d+\.\d\d \[\d+\.\d, \d+\.\d\] n 64\s+correct \d+, wrong \d+", rows[1])
+    assert text(page, "#count") == "3 runs"
     page.run(
         "document.querySelector('select').value = 'failed'; document.querySelector('select').dispatchEvent(new Event('change'))"
     )
     assert page.run("document.querySelectorAll('#runs tbody tr').length") == 0
+    assert text(page, "#count") == "0 of 3 runs"
+
+
+def test_the_states_are_those_of_runs_list_and_tags_are_shown_and_found(page, view, home, names):
+    aisb("runs", "tag", names[1], "baseline", "--note", "before the new kernel", home=home)
+    page.until("document.querySelector('.tag')")
+    listed = json.loads(aisb("runs", "list", "--json", home=home).stdout)
+    status, told = view.told("runs")
+    assert status == 200
+    keys = ("run", "status", "tags", "note", "scores")
+    assert [{key: one[key] for key in keys} for one in told["runs"]] == [
+        {key: one[key] for key in keys} for one in listed
+    ]
+    page.run(
+        "(i => { i.value = 'baseline'; i.dispatchEvent(new Event('input')); })(document.querySelector('.bar input'))"
+    )
+    (row,) = page.run("[...document.querySelectorAll('#runs tbody tr')].map(r => r.innerText)")
+    assert row.split()[0] == names[1]
+    assert "before the new kernel" in row
+    assert text(page, "#count") == "1 of 3 runs"
+
+
+def test_one_run_is_counted_as_one(tmp_path, chromium):
+    done = CliRunner().invoke(
+        cli, ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2", "-w", str(tmp_path)]
+    )
+    assert done.exit_code == 0
+    view = View(tmp_path, str(tmp_path))
+    page = chromium.page()
+    try:
+        page.go(view.url, "document.querySelector('#runs tbody tr')")
+        assert text(page, "#count") == "1 run"
+    finally:
+        page.close()
+        assert view.stop() == 0
+
+
+def test_a_performance_run_shows_its_numbers_and_its_plots(page, view, names):
+    page.go(f"{view.url}#run/{names[2]}", "document.querySelector('.figure')")
+    shown = text(page, ".figure")
+    assert re.match(r"(VALID|SUSPECT|INVALID) demo_gsm8k · sim", shown)
+    for name in ("TTFT", "TPOT", "ITL", "E2EL", "requests/s", "output tokens/s", "requested", "achieved"):
+        assert name in shown
+    # A frame below what is in view is not drawn by the browser, so bring it into view.
+    page.until(
+        "(f => f && (f.scrollIntoView(), parseFloat(f.style.height) > 500))(document.querySelector('iframe'))"
+    )
+    status, headers, body = view.get(f"/{view.token}/plots/{names[2]}/0/plots_plot.html")
+    assert status == 200
+    assert headers["content-security-policy"].startswith("sandbox ")
+    assert 'id="plotly"' in body
+    assert view.get(f"/{view.token}/plots/{names[2]}/0/plots_rps_distribution_plot.html")[0] == 200
+    for wrong in (
+        f"{names[2]}/1/plots_plot.html",
+        f"{names[2]}/0/other.html",
+        f"{names[0]}/7/plots_plot.html",
+    ):
+        status, _, body = view.get(f"/{view.token}/plots/{wrong}")
+        assert (status, body) == (404, "there are no such plots\n")
+
+
+def test_the_scores_of_a_run_lead_to_its_samples(page, view, names):
+    page.go(f"{view.url}#run/{names[0]}", "document.querySelector('#scores')")
+    assert text(page, "#scores thead").split() == [
+        "task",
+        "model",
+        "score",
+        "95",
+        "%",
+        "n",
+        "correct",
+        "wrong",
+    ]
+    wrong = text(page, "#scores td[data-name=wrong]")
+    page.run("document.querySelector('#scores td[data-name=wrong] a').click()")
+    page.until("document.documentElement?.dataset.state === 'drawn'")
+    assert text(page, "#samples-count") == f"{wrong} of 64 answers"
 
 
 def test_a_run_shows_its_result_its_page_and_its_logs(page, view, names):
@@ -270,6 +310,13 @@ def test_a_run_is_followed_with_its_rates_until_it_ends(opened, view, home, name
         row = page.run("document.querySelector('#progress tbody tr').innerText")
         assert "demo_gsm8k · sim" in row
         assert re.search(r"\d+/64", row)
+        # The score so far is that of the same answers graded at the end.
+        page.until("document.querySelector('#progress .outcomes')")
+        page.until(
+            "/\\d\\/s/.test(document.querySelector('#progress td[data-name=\"output tokens\"]')?.innerText)"
+        )
+        so_far = text(page, '#progress td[data-name="so far"]')
+        assert re.fullmatch(r"\d+\.\d\d \[\d+\.\d, \d+\.\d\] n \d+ *", so_far)
         running.send_signal(signal.SIGINT)
         page.until("document.querySelector('dd').innerText === 'stopped'")
     finally:

@@ -154,7 +154,7 @@ class Answers:
         choices: Sequence[str] = ()
         if any(line["logprobs"] for answer in answers for line in answer.lines):
             choices = self._choices(together[0])
-        return pack_sample(answers, choices)
+        return pack_sample(answers, choices, neighbour=self._neighbour(together[0]))
 
     def close(self) -> None:
         """Remove the temporary file."""
@@ -239,6 +239,17 @@ class Answers:
             if len({self.entries[one].outcome == correct for one in places}) == 2
             for place in places
         }
+
+    def _neighbour(self, entry: Entry) -> Row | None:
+        """Return a row of the same model and task for another sample; None if there is none."""
+        ids = self.order[entry.task]
+        place = ids[entry.id]
+        names = list(ids)
+        for name in (*names[place + 1 : place + 2], *names[max(0, place - 1) : place]):
+            for other in self._by_sample[entry.task, name]:
+                if self.entries[other].model == entry.model:
+                    return self._line(self.entries[other], self.entries[other].places[0])
+        return None
 
     def _choices(self, entry: Entry) -> Sequence[str]:
         source = self._run.source

@@ -52,10 +52,10 @@ function paged(first, arrived) {
 
 function say(error) { at("state").textContent = error instanceof TypeError ? "aisb view does not answer; is it still running?" : error.message; }
 
-// One sample with all answers to it, as the reader takes it.
+// One sample with all answers to it, as the reader takes it. Another sample is there for what both prompts share.
 async function opened(row) {
   const { head, blocks } = await ask("sample", { task: row.task, id: row.id });
-  const answers = head.models.flatMap((model, m) => model.sample.map((sample, n) => ({ t: 0, m, n, sample, repeat: model.repeat[n], outcome: model.outcome[n] })));
+  const answers = head.models.flatMap((model, m) => model.sample.map((sample, n) => ({ t: 0, m, n, sample, repeat: model.repeat[n], outcome: model.outcome[n] }))).filter((one) => one.sample === 0);
   const answer = answers.find((one) => head.models[one.m].model === row.model && one.repeat === row.repeat);
   return {
     tasks: [head], answer, others: answers.filter((one) => one !== answer),

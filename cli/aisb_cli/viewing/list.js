@@ -72,11 +72,12 @@ function subtask(run, one) {
 function score(run, one) {
   return el("div", { class: "result" }, subtask(run, one),
     el("b", {}, value(one)), " ", el("span", { class: "dim" }, `${interval(one)} n ${one.n.toLocaleString("en")}`), " ", bar(one.outcomes),
-    one.remark && el("div", { class: "dim" }, one.remark));
+    el("div", { class: "dim" }, counts(one.outcomes)), one.remark && el("div", { class: "dim" }, one.remark));
 }
 
 function figure(run, one) {
   return el("div", { class: "result" }, subtask(run, one),
     el("b", { class: one.certificate }, one.certificate), ` ${short(one.requests_per_second)} requests/s, ${short(one.output_tokens_per_second)} output tokens/s`,
-    el("div", { class: "dim" }, `requested ${one.requested_words}; TTFT ${percentiles(one.ttft_ms)} ms`));
+    el("div", { class: "dim" }, `requested ${one.requested_words}; achieved ${short(one.achieved.requests_per_second)} requests/s, ${short(one.achieved.in_flight)} in flight`),
+    el("div", { class: "dim" }, "p50 / p95 / p99 in ms: ", TIMES.map((name, place) => [place ? ", " : "", el("span", { class: "whole" }, `${name.toUpperCase()} ${percentiles(one[`${name}_ms`])}`)])));
 }

@@ -11,9 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from aisb_engine import RUN_STATUSES, RunFolder, RunInfo, is_being_written, read_progress, read_run
-
 from aisb_cli.viewing.plotting import FIRST, INSTALL, PlotPages
+from aisb_engine import RUN_STATUSES, RunFolder, RunInfo, is_being_written, read_progress, read_run
 
 if TYPE_CHECKING:
     from aisb import FinishedRun

@@ -88,7 +88,7 @@ function scores(run) {
   const number = (name) => [name, "number"];
   const rows = run.scores.map((one) => [one.task, one.model, el("b", {}, value(one)), interval(one) || "–", one.n.toLocaleString("en"), bar(one.outcomes),
     ...used.map((name) => (one.outcomes[name] ? toSamples(run, { task: one.task, model: one.model, outcome: name }, one.outcomes[name].toLocaleString("en")) : "0")),
-    [one.metric !== "accuracy" && one.metric, one.bounds && `bounds [${one.bounds.map((bound) => bound.toFixed(1)).join(", ")}]`,
+    [one.metric !== "accuracy" && one.metric?.replaceAll("_", " "), one.bounds && `bounds [${one.bounds.map((bound) => bound.toFixed(1)).join(", ")}]`,
       one.not_sent && `${plural(one.not_sent, "request")} not sent`, one.remark].filter(Boolean).join("; ")]);
   return table(["task", "model", number("score"), number("95 %"), number("n"), "", ...used.map(number), ""], rows, "scores");
 }

@@ -23,11 +23,17 @@ class SampleAnswer(NamedTuple):
 
 
 def pack_sample(
-    answers: Sequence[SampleAnswer], choices: Sequence[str] = (), most: int = LONGEST
+    answers: Sequence[SampleAnswer],
+    choices: Sequence[str] = (),
+    *,
+    neighbour: Row | None = None,
+    most: int = LONGEST,
 ) -> dict[str, Any]:
     """Return the answers to one sample of a task as `openReader` reads them: `head` and `blocks`.
 
     `answers` are of one task and one sample, at least one; `choices` are its options, if they were compared.
+    `neighbour` is a row of another sample of the task: the reader folds what both prompts share. It is the
+    second sample of the result.
     """
     first = answers[0].lines[0]
     sample = {"group": first["group"], "gold": first["gold"], "choices": tuple(choices)}
@@ -38,6 +44,13 @@ def pack_sample(
             (answer.lines[-1]["id"], answer.lines[-1]["repeat"]): list(answer.scores) for answer in mine
         }
         lines = [list(answer.lines) for answer in mine]
+        if neighbour is not None and neighbour["model"] == model:
+            task.samples[neighbour["id"]] = {
+                "group": neighbour["group"],
+                "gold": neighbour["gold"],
+                "choices": (),
+            }
+            lines.append([neighbour])
         task.answered.append(Answered(model, lines[0][0]["file"], lines, scores))
     head, blocks = Packer(most).pack(task)
     return {"head": head, "blocks": [orjson.loads(block) for block in blocks]}
