@@ -46,8 +46,8 @@ class RunInfo:
     a trial, or an average over only some groups. `not_sent` is the number of requests that were left when the
     last sending command ended. That command also determines the status; scoring and reporting do not change
     it. `figures` are the headline of a performance run, by model and task. `served` is the identity of each
-    model's service: its version, the revision of the weights, the hash of the chat template. `tags` and `note` are what a user wrote about the run. `unreadable` is the
-    reason if nothing else is known.
+    model's service: its version, the revision of the weights, the hash of the chat template. `tags` and
+    `note` are what a user wrote about the run. `unreadable` is the reason if nothing else is known.
     """
 
     folder: RunFolder
