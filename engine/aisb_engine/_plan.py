@@ -19,6 +19,7 @@ from aisb_engine._reporting.measuring import check_measuring, check_tokenizers
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve, run_limits
+from aisb_engine._resolve.judge import is_named
 from aisb_engine._resolve.names import split_names
 from aisb_engine._resolve.params import fit_params
 from aisb_engine._resolve.rules import (
@@ -107,7 +108,7 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
     Raises:
         UsageError: no answer of this run would be judged.
     """
-    if "base" not in command.asked.judge and "abbr" not in command.asked.judge:
+    if not is_named(command.asked.judge):
         return
     if command.mode in {"perf", "perf_viz"}:
         raise UsageError(f"--judge has no use in --mode {command.mode}, which scores nothing; leave it out")
@@ -115,9 +116,16 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
 
     if not any(is_judged(task, plugins) for task in spec.tasks.values()):
         names = ", ".join(spec.tasks)
+        verb = "is" if len(spec.tasks) == 1 else "are"
+        if not any(task.is_single for task in spec.tasks.values()):
+            raise UsageError(
+                f"no answer would be judged: {names} {verb} of several turns, for which there is no "
+                "usual question to a judge\n  leave --judge out, or give the task the evaluator "
+                '"judge" with a prompt (docs/scoring.md)'
+            )
         raise UsageError(
-            f"no answer would be judged: {names} {'is' if len(spec.tasks) == 1 else 'are'} graded without a "
-            'model\n  leave --judge out, or give a task the evaluator "judge" (docs/scoring.md)'
+            f"no answer would be judged: {names} {verb} graded without a model\n  leave --judge out, or let "
+            """the judge grade the answers: --set 'task.evaluate=[{use="judge"}]'"""
         )
 
 

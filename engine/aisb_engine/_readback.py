@@ -15,7 +15,7 @@ from aisb_engine._record.predictions import SAMPLES, LoggedSamples, read_logged_
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._record.scores import read_scores
 from aisb_engine._resolve.rules import own_spec
-from aisb_engine._scoring.judging import is_judged, judging_of
+from aisb_engine._scoring.judging import is_judged, judging_of, with_sent_prompts
 from aisb_engine._scoring.results import distributions, remade
 from aisb_engine._scoring.scoring import score
 from aisb_engine._spec import RunSpec, Subtask, Task
@@ -103,6 +103,8 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     """
     logged = read_logged_answers(folder, subtask.model, subtask.task, subtask.repeats)
     samples, unmade = remade(logged.task, task, plugins)
+    if is_judged(task, plugins):
+        samples = with_sent_prompts(samples, logged.task.samples, task)
     return Answers(logged.task, samples, logged.predictions, unmade)
 
 

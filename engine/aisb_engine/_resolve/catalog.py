@@ -94,6 +94,16 @@ class Catalog:
                 found.update(read_toml(path))
         return found
 
+    @cached_property
+    def gradings(self) -> dict[str, Any]:
+        """The gradings of answers by kind: the `grading.toml` of all plugins."""
+        tables: dict[str, Any] = {}
+        for _, folder in self._folders:
+            path = folder / "grading.toml"
+            if path.is_file():
+                tables.update(read_toml(path))
+        return tables
+
     def grading(self, kind: str) -> dict[str, Any]:
         """Return the grading of a kind of answer: the tables `postprocess` and `evaluate` of a task.
 
@@ -102,11 +112,7 @@ class Catalog:
         Raises:
             UnknownName: no plugin defines it.
         """
-        tables: dict[str, Any] = {}
-        for _, folder in self._folders:
-            path = folder / "grading.toml"
-            if path.is_file():
-                tables.update(read_toml(path))
+        tables = self.gradings
         if kind not in tables:
             notes = ["a plugin defines it in its grading.toml; `aisb plugins list` shows what is installed"]
             notes += self._plugins.why_missing("grading.toml")

@@ -14,7 +14,8 @@ from aisb._errors import ConfigError, UsageError, did_you_mean
 from aisb._options import bind
 from aisb._plugins import Plugins
 from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.judge import judge_of
+from aisb_engine._resolve.judge import is_named, judge_of
+from aisb_engine._resolve.judged import judged_tasks
 from aisb_engine._resolve.layers import Layers, Resolver, RunInput, without
 from aisb_engine._resolve.names import name_apart, split_names, unique
 from aisb_engine._resolve.params import refuse_unfit
@@ -46,6 +47,8 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
     _check_named(resolver, models, tasks)
     spec_models = {layers.table["abbr"]: resolver.valid_model(layers) for layers in models}
     spec_tasks = {layers.table["name"]: resolver.valid_task(layers) for layers in tasks}
+    if is_named(asked.judge):
+        spec_tasks = judged_tasks(spec_tasks, resolver.catalog)
     subtasks = [_subtask(resolver, *pair) for pair in pairs]
     origins = {
         subtask.key: _origins(resolver, subtask, *pair) for subtask, pair in zip(subtasks, pairs, strict=True)

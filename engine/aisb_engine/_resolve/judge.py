@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -14,6 +14,11 @@ from aisb_engine._resolve.layers import Layers, Resolver, model_table
 from aisb_engine._resolve.params import refuse_unfit
 from aisb_engine._resolve.tables import overlay, validate
 from aisb_engine._spec import Judge, Load
+
+
+def is_named(asked: Mapping[str, Any]) -> bool:
+    """Return whether a command names a judge, which is then meant for this run, unlike one in `aisb.toml`."""
+    return "base" in asked or "abbr" in asked
 
 
 def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from aisb._deprecated import Renamed
 from aisb._errors import ConfigError, RunError, ServiceError
 from aisb._evaluator import Ask
 from aisb._options import injected_types
-from aisb._types import Prediction, Request
+from aisb._types import Prediction, Request, Sample
 from aisb_engine._data.prompts import convert_prompt
 from aisb_engine._http.client import connect
 from aisb_engine._http.waiting import waiting_for
@@ -35,6 +35,7 @@ from aisb_engine._resolve.params import check_values, misspellings, refuse_not_s
 if TYPE_CHECKING:
     from aisb._backend import Backend
     from aisb._plugins import Plugins
+    from aisb_engine._record.predictions import RenderedSample
     from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._replies.marks import known_marks
 from aisb_engine._replies.thoughts import VisibleText
@@ -315,6 +316,41 @@ def _seen(sending: asyncio.Task[Prediction]) -> None:
     """Retrieve the exception of a question that nobody waits for any more, which asyncio would report."""
     if not sending.cancelled():
         sending.exception()
+
+
+def with_sent_prompts(
+    samples: Mapping[str, Sample], asked: Iterable[RenderedSample], task: Task
+) -> dict[str, Sample]:
+    """Return samples with the field `sent_prompt`, the question as the model got it, for the judge.
+
+    Few-shot examples are left out. Of several turns in one request, each has its role. Tasks with several
+    requests per sample have no such field, because only the last reply is graded.
+    """
+    if not task.is_single:
+        return dict(samples)
+    with_shots = bool(task.prompt.shots)
+    prompts = {one.sample.id: prompt_text(one.prompt, only_last=with_shots) for one in asked}
+    return {
+        key: replace(sample, fields={**sample.fields, "sent_prompt": prompts.get(key)})
+        for key, sample in samples.items()
+    }
+
+
+def prompt_text(prompt: str | Sequence[Mapping[str, Any]], *, only_last: bool = False) -> str:
+    """Return a prompt as one text: its only user turn as it is, several turns with their roles."""
+    if isinstance(prompt, str):
+        return prompt
+    turns = [(str(turn["role"]), _content_text(turn["content"])) for turn in prompt]
+    if only_last or len(turns) == 1:
+        return turns[-1][1] if turns else ""
+    return "\n\n".join(f"{role}: {text}" for role, text in turns)
+
+
+def _content_text(content: str | Sequence[Mapping[str, Any]]) -> str:
+    """Return the text of a turn; other parts by their kind."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text", f"<{part.get('type', 'part')}>")) for part in content)
 
 
 def is_judged(task: Task, plugins: Plugins) -> bool:

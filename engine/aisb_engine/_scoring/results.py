@@ -31,7 +31,7 @@ from aisb_engine._record.runfolder import RunFolder, write_atomically
 from aisb_engine._record.scores import write_scores
 from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.graders import Graders, RunGraders
-from aisb_engine._scoring.judging import Judging, is_judged
+from aisb_engine._scoring.judging import Judging, is_judged, with_sent_prompts
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
 from aisb_engine._scoring.scoring import evaluator_details, measure, score
 from aisb_engine._scoring.second_readings import Dispute, disputed
@@ -78,7 +78,10 @@ async def score_run(
         for subtask in spec.subtasks:
             task, name = spec.tasks[subtask.task], f"{subtask.task} · {subtask.model}"
             if not task.evaluate:
-                display.say(f"{subtask.task} has no evaluator: its predictions are kept, but not scored")
+                display.say(
+                    f"{subtask.task} has no evaluator: its predictions are kept, but not scored; "
+                    "--judge NAME grades them by a model"
+                )
                 continue
             if why := (left_out or {}).get(subtask.task):
                 scored.unmade += 1
@@ -219,6 +222,8 @@ async def grade_subtask(
         faults.add(error, f"task {task.name}")
     try:
         samples, unmade = remade(answers.task, task, plugins)
+        if judging:
+            samples = with_sent_prompts(samples, asked, task)
         grade = partial(
             score,
             task,

@@ -231,6 +231,12 @@ class Task(Table):
     base: str | None = None
     file: Path | None = Field(default=None, exclude=True)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether a sample needs one request only, and not the turns of a conversation or an episode."""
+        several = self.prompt.followups and self.prompt.conversation != "last"
+        return self.environment is None and not several
+
     @model_validator(mode="after")
     def _shots_need_an_answer(self) -> Task:
         if self.prompt.shots and self.prompt.shot is None:

@@ -12,6 +12,7 @@ from aisb import Ask, Evaluator, Message, Metric, Prediction, Request, Sample, S
 from aisb.helpers import Template, optional
 from aisb_evaluator_judge._calibration import calibration_error, compiled, judged_well, stated
 from aisb_evaluator_judge._candidate import Shown
+from aisb_evaluator_judge._prompts import WITH_REFERENCE, WITHOUT_REFERENCE
 from aisb_evaluator_judge._verdicts import read_verdict
 
 
@@ -23,7 +24,11 @@ class ModelJudge(Evaluator):
     def __init__(
         self,
         *,
-        prompt: Annotated[str, "what is asked: the row's fields, and {prediction}, {target} and {verdicts}"],
+        prompt: Annotated[
+            str | None,
+            "what is asked: the row's fields, {sent_prompt}, {prediction}, {target} and {verdicts}; if left "
+            "out, whether the answer is right, by the reference answer if there is one",
+        ] = None,
         verdicts: Annotated[
             dict[str, float] | None,
             "the verdicts in the order shown, with the value of each; left out, CORRECT 1 and INCORRECT 0",
@@ -52,12 +57,15 @@ class ModelJudge(Evaluator):
             raise UsageError(f"the value of a verdict is 0 (wrong) to 1 (right), which {wrong[0]} is not")
         if repeats < 1:
             raise UsageError(f"repeats = {repeats}: a question is asked once or more")
-        self.prompt = Template(prompt, "prompt")
+        self.prompt = optional(prompt, "prompt")
         self.system = optional(system, "system")
-        if missing := {"prediction", "verdicts"} - {
-            *self.prompt.names,
-            *(self.system.names if self.system else ()),
-        }:
+        if self.prompt and (
+            missing := {"prediction", "verdicts"}
+            - {
+                *self.prompt.names,
+                *(self.system.names if self.system else ()),
+            }
+        ):
             raise UsageError(f"prompt does not hold {{{min(missing)}}}, so the judge would not be told")
         self.verdicts = dict(verdicts)
         self.orders = [list(verdicts), list(verdicts)[::-1]] if swap else [list(verdicts)]
@@ -117,7 +125,8 @@ class ModelJudge(Evaluator):
         lettered = zip(ascii_uppercase, order, strict=False)
         options = "\n".join(f"{letter}: {verdict}" for letter, verdict in lettered)
         fields = {**sample.fields, "prediction": answer, "target": target, "verdicts": options}
-        templates = [self.system, self.prompt] if self.system else [self.prompt]
+        prompt = self.prompt or self._default_prompt(fields)
+        templates = [self.system, prompt] if self.system else [prompt]
         shown = Shown.of(answer, "\n".join(template.render(fields) for template in templates))
         fields["prediction"] = shown.enclosed
         texts = [
@@ -126,6 +135,21 @@ class ModelJudge(Evaluator):
         ]
         messages = [Message("system", text) for text in texts[:-1]] + [Message("user", texts[-1])]
         return Request(sample.id, repeat, messages=tuple(messages), params=self.params), shown
+
+    def _default_prompt(self, fields: dict[str, Any]) -> Template:
+        """Return the prompt for a task that has none, and add the question to the fields if it is missing.
+
+        Raises:
+            UsageError: the question is not known, as with several turns.
+        """
+        fields.setdefault("sent_prompt", fields.get("question"))
+        if not fields["sent_prompt"]:
+            raise UsageError(
+                "the judge has no prompt, and the usual one needs a single question: write one in the task, "
+                "as evaluate = [{use = 'judge', prompt = '… {prediction} … {verdicts}'}]"
+            )
+        empty = fields["target"] is None or not str(fields["target"]).strip()
+        return WITHOUT_REFERENCE if empty else WITH_REFERENCE
 
     def _verdict(self, reply: Prediction, order: Sequence[str], shown: Shown) -> str | None:
         if reply.finish_reason == "length":
