@@ -137,9 +137,9 @@ def _determinism(
     import asyncio
 
     from aisb_cli.doctor.determinism import look_at_determinism
-    from aisb_cli.doctor.service import recognize
+    from aisb_cli.services import CHAT_FILE, Connection, recognize
 
-    name = model or asyncio.run(recognize(url, plugins))
+    name = model or asyncio.run(recognize(url, plugins, Connection(options))) or CHAT_FILE
     return look_at_determinism(
         url, plugins, model=name, options=options, prompts=prompts, folder=work_dir.parent / "determinism"
     )

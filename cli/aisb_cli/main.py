@@ -30,8 +30,8 @@ def cli(context: click.Context, block: tuple[str, ...]) -> None:
     \b
     Try it without a model:
       aisb run --models sim --datasets demo_gsm8k
-    A service with an OpenAI-compatible API:
-      aisb run --models vllm_api_stream_chat --url URL --datasets gsm8k
+    A service, by its address:
+      aisb run --url URL --datasets gsm8k
     """  # noqa: D301 - \b is for click
     context.obj.block = block
 

@@ -18,7 +18,7 @@ from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
     from aisb_cli.quick.ladder import Rung
-    from aisb_cli.quick.services import Service
+    from aisb_cli.services import Service
     from aisb_engine import Plugins
 
 DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
@@ -120,10 +120,10 @@ def quick(context: click.Context, /, **flags: Any) -> int:
 
 
 async def _service(url: str | None, plugins: Plugins, model: str | None, options: dict[str, Any]) -> Service:
-    from aisb_cli.quick.services import find_services, look_at
+    from aisb_cli.quick.services import find_services, service_at
 
     if url is not None:
-        return await look_at(url, plugins, model, options)
+        return await service_at(url, plugins, model, options)
     found = await find_services(plugins, model, options)
     for other in found[1:]:
         click.echo(f"also found: {other.kind} at {other.url}; --url chooses it", err=True)

@@ -47,7 +47,7 @@ class Mode(click.ParamType[str]):
 HEADINGS = {
     "Choose": ("models", "datasets", "mode", "search", "dry_run", "as_json", "config_file", "sets", "block"),
     "Your own data": OWN_DATA_FLAGS,
-    "Model": ("url", "model_name", "api_key_env", "max_out_len", "wait", "allow_download"),
+    "Model": ("url", "model_name", "name", "api_key_env", "max_out_len", "wait", "allow_download"),
     "Load": (*LOAD_FLAGS, "input_len", "output_len", "launcher", "max_num_workers", "under_load"),
     "Repeat": ("reuse", "max_failures", "stop_after_failures", "token_budget"),
     "Where": ("work_dir", "data_dir", "dump_eval_details", "no_predictions_json", "debug"),
@@ -67,7 +67,8 @@ HEADINGS = {
 
 
 FOR_ONE_RUN = frozenset((
-    "search", "dry_run", "as_json", "block", "reuse", "debug", "fail_under", "slo", "junit", "under_load",
+    "search", "dry_run", "as_json", "block", "reuse", "name", "debug", "fail_under", "slo", "junit",
+    "under_load",
 ))  # fmt: skip
 """Options for a single run only. Other commands that accept the options of `aisb run` refuse these."""
 TABLES = "aisb_cli.tables"
@@ -139,7 +140,7 @@ def _refuse_python(path: Path) -> None:
     multiple=True,
     metavar="NAME…",
     shell_complete=complete_models,
-    help="Models: names of model files, or backends.",
+    help="Models: model files, backends, or NAME=URL of a service.",
 )
 @click.option(
     "--datasets",
@@ -162,8 +163,9 @@ def _refuse_python(path: Path) -> None:
 )
 @shared.sets("Override any key, e.g. task.prompt.shots=0.")
 @click.option("--block", multiple=True, metavar="PLUGIN", help="Do not load this plugin.")
-@click.option("--url", metavar="URL", help="Address of the service.")
+@click.option("--url", metavar="URL", help="Address of a service. Its kind and model are detected.")
 @shared.model_name
+@click.option("--name", metavar="NAME", help="Name in tables and files [default: the served model's].")
 @shared.api_key_env
 @click.option("--allow-download", is_flag=True, help="Download a local model if its name is not a folder.")
 @click.option(
@@ -255,7 +257,7 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
     \b
     Every pair of a model and a task is one subtask:
-      aisb run --models vllm_api_general_chat --datasets gsm8k demo_gsm8k
+      aisb run --url http://127.0.0.1:8000 --datasets gsm8k demo_gsm8k
     Resume the latest run:
       aisb run --reuse
     """  # noqa: D301 - \b is for click
@@ -265,7 +267,7 @@ def run(context: click.Context, /, **flags: Any) -> int:
         )
     plugins = shared.load_plugins(context, flags["block"])
     flags["sets"] = (*context.obj.settings, *flags["sets"])  # the last setting of a key wins
-    command = run_command(context, flags)
+    command = run_command(context, flags, plugins)
     gates = read_gates(flags)
     _check_gates(gates, command, plugins)
     if flags["search"] or flags["dry_run"]:
@@ -329,8 +331,11 @@ def parse_run(words: Sequence[str]) -> RunCommand:
         return run_command(context, flags)
 
 
-def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
-    """Convert flags to configuration tables; flags that were not passed set nothing."""
+def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins | None = None) -> RunCommand:
+    """Convert flags to configuration tables; flags that were not passed set nothing.
+
+    With `plugins`, services that are given by their address are looked at.
+    """
     from aisb_engine import RunCommand, RunInput, read_user_file, split_names
 
     def given(**names: str) -> dict[str, Any]:
@@ -381,6 +386,12 @@ def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
         sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),
         tables=context.meta.get(TABLES, {}),
     )
+    by_address = flags["url"] or any("=" in name for name in flags["models"])
+    # Where tables are given, another command names the models.
+    if plugins is not None and TABLES not in context.meta and (by_address or flags["name"] is not None):
+        from aisb_cli.run_services import with_services
+
+        asked = with_services(asked, plugins, flags)
     work_dir = flags["work_dir"]
     if context.get_parameter_source("work_dir") is ParameterSource.DEFAULT:
         table = {**(read_user_file(file) if file else {}), **asked.tables}
@@ -394,7 +405,9 @@ def run_command(context: click.Context, flags: dict[str, Any]) -> RunCommand:
     )
     if flags["under_load"] is None:
         return command
-    return with_load(command, flags["under_load"], read_user_file(file) if file else {})
+    user = read_user_file(file) if file else {}
+    user = {**user, "models": {**user.get("models", {}), **asked.tables.get("models", {})}}
+    return with_load(command, flags["under_load"], user)
 
 
 def _goodput_setting(texts: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aisb_engine._http.client import EngineClient
     from aisb_engine._http.client import connect as connect_backend
     from aisb_engine._http.single import ServiceClient
+    from aisb_engine._http.waiting import waiting_for as wait_for_service
     from aisb_engine._import_run import ImportedPart, write_imported
     from aisb_engine._load.answering import answer_requests
     from aisb_engine._load.capacity import ConnectionLimits
@@ -234,6 +235,7 @@ _PLACES = {
     "task_version": "aisb_engine._record.manifest:task_version",
     "to_junit": "aisb_engine._reporting.junit:to_junit",
     "usable_cores": "aisb_engine._load.capacity:cores",
+    "wait_for_service": "aisb_engine._http.waiting:waiting_for",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",
     "write_imported": "aisb_engine._import_run:write_imported",
     "write_run_notes": "aisb_engine._reporting.runs:write_notes",
@@ -380,6 +382,7 @@ __all__ = [
     "task_version",
     "to_junit",
     "usable_cores",
+    "wait_for_service",
     "write_atomically",
     "write_imported",
     "write_run_notes",

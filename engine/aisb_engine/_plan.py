@@ -199,7 +199,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         loads = [_over(s.load, defaults) for s in spec.subtasks]
         subtasks = [s.model_copy(update={"load": load}) for s, load in zip(spec.subtasks, loads, strict=True)]
         spec = spec.model_copy(update={"subtasks": subtasks})
-    doubts = list(doubts)
+    doubts = [*spec.doubts, *doubts]
     if mode in {"all", "eval"}:
         from aisb_engine._scoring.judging import check_judge
 

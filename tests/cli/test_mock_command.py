@@ -25,7 +25,7 @@ def test_it_serves_until_interrupted_and_ends_with_zero():
         server.send_signal(signal.SIGINT)
         out, errors = server.stdout.read(), server.stderr.read()
     assert (server.returncode, errors) == (0, "")
-    assert f"aisb run --models vllm_api_stream_chat --datasets demo_gsm8k --url {url} --model-name a" in out
+    assert f"aisb run --url {url} --model-name a --datasets demo_gsm8k" in out
     assert "serves a, b; knows the answers of" in out
 
 

@@ -9,25 +9,15 @@ from typing import Any
 
 from aisb import AisbError, HttpBackend, Message, Prediction, Request, ServiceError, UsageError
 from aisb_cli.doctor import Finding
+from aisb_cli.services import CHAT_FILE, Connection, make_backend, recognize
 from aisb_engine import (
-    Catalog,
     Plugins,
-    Resolver,
-    RunInput,
     ServiceClient,
-    connect_backend,
     mask_secrets,
     mask_url,
     request_latency,
     sends,
 )
-
-BACKENDS_BY_SERVER: Mapping[str, str] = {
-    "/v1/models": "vllm_api_stream_chat",
-    "/info": "tgi_stream_api_general",
-    "/v2": "triton_stream_api_general",
-}
-"""An endpoint that identifies one kind of service, and the model file for that kind."""
 
 TOKENS = 16
 TOOL = {
@@ -51,7 +41,7 @@ async def look_at_service(
     name = model
     if name is None:
         try:
-            name = await recognize(url, plugins)
+            name = await recognize(url, plugins, Connection(options or {})) or CHAT_FILE
         except AisbError as error:
             yield Finding(area, "reachable", "problem", *_split(mask_secrets(str(error))))
             return
@@ -62,41 +52,6 @@ async def look_at_service(
             yield finding
     finally:
         await backend.aclose()
-
-
-async def recognize(url: str, plugins: Plugins) -> str:
-    """Return the model file that fits a service's pages; that of vLLM if it has none of them.
-
-    Raises:
-        ServiceError: the service does not answer.
-    """
-    known = {entry.name for entry in Catalog(plugins).entries("model")}
-    found = {page: name for page, name in BACKENDS_BY_SERVER.items() if name in known}
-    looking = make_backend(url, plugins, next(iter(found.values()), "vllm-chat"), {})
-    try:
-        for page, name in found.items():
-            answer = await looking.fetch(page)
-            if answer.status in (200, 401, 403):
-                return name
-    finally:
-        await looking.aclose()
-    return next(iter(BACKENDS_BY_SERVER.values()))
-
-
-def make_backend(url: str, plugins: Plugins, name: str, options: Mapping[str, Any]) -> HttpBackend:
-    """Make the backend of a model file, or a bare one, for an address.
-
-    Raises:
-        UsageError: there is none of that name, or it is not one for services.
-    """
-    given = {key: value for key, value in options.items() if value is not None}
-    table = Resolver(plugins, Catalog(plugins), RunInput(options={"url": url, **given})).model(name).table
-    made = connect_backend(
-        plugins.make("backend", table["backend"], table.get("options", {}), where=f"models.{name}.options")
-    )
-    if not isinstance(made, HttpBackend):
-        raise UsageError(f"{name} is no model of a service, so there is no address to look at")
-    return made
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aisb_cli.quick.ladder import Rung
     from aisb_cli.quick.questions import Sense
-    from aisb_cli.quick.services import Service
+    from aisb_cli.services import Service
     from aisb_engine import Objective
 
 VISIBLE = 0.01

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb import AisbError
-from aisb_cli.quick.services import Service
+from aisb_cli.services import Service
 from aisb_engine import JudgedObjective, Objective, RunCommand, RunInput, execute_run, judge_objectives
 
 if TYPE_CHECKING:

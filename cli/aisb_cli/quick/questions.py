@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aisb_cli.doctor.service import make_backend
+from aisb_cli.services import make_backend
 from aisb_engine import ServiceClient, sends
 
 if TYPE_CHECKING:
     from aisb import HttpBackend, Prediction
-    from aisb_cli.quick.services import Service
+    from aisb_cli.services import Service
     from aisb_engine import Plugins
 
 QUESTIONS: Mapping[str, str] = {

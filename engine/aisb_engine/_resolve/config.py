@@ -43,6 +43,7 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
     tasks = [layers for layers in tasks if any(layers is task for _, task in pairs)] if models else tasks
     name_apart([layers.table for layers in models], "abbr")
     name_apart([layers.table for layers in tasks], "name")
+    ignored = _ignored_urls(models)
     judge = judge_of(resolver, models)
     _check_named(resolver, models, tasks)
     spec_models = {layers.table["abbr"]: resolver.valid_model(layers) for layers in models}
@@ -71,7 +72,24 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
         subtasks=subtasks,
         judge=judge,
         origins=origins,
+        doubts=ignored,
     )
+
+
+def _ignored_urls(models: Sequence[Layers]) -> list[str]:
+    """Return a line for each model that `--url` does not redirect, since it has its own service.
+
+    Raises:
+        UsageError: it redirects none of the models.
+    """
+    own = [layers for layers in models if layers.ignored_url]
+    names = ", ".join(str(layers.table["name"]) for layers in own)
+    if own and len(own) == len(models):
+        raise UsageError(
+            f"--url {own[0].ignored_url}: {names} starts its own service, and no other model is named\n"
+            "  leave --models out to evaluate the service at this address"
+        )
+    return [f"{layers.table['name']} starts its own service: --url does not redirect it" for layers in own]
 
 
 def _names_of(run: RunTable, key: Literal["models", "datasets"]) -> list[str]:

@@ -57,7 +57,8 @@ class Layers:
     """The merged table of a model or task; generation parameters and load are kept separate by their origin.
 
     `user_params_place` is the place where a user wrote `user_params`, None if no user did. `set_places` has
-    the `--set` of each of `set_params`.
+    the `--set` of each of `set_params`. `ignored_url` is the address in `--url` if the model has its own
+    service.
     """
 
     table: dict[str, Any]
@@ -68,6 +69,7 @@ class Layers:
     user_params_place: str | None = None
     set_places: dict[str, str] = field(default_factory=dict)
     load: dict[str, Any] = field(default_factory=dict)
+    ignored_url: str | None = None
 
 
 class Resolver:
@@ -109,7 +111,8 @@ class Resolver:
             file = read_toml(entry.path) if entry else {}
             source = entry.path if entry else None
             text = selection.name if name == text else text
-        batch_option = self._batch_option(str(user.get("backend") or file.get("backend")))
+        backend = str(user.get("backend") or file.get("backend"))
+        batch_option = self._batch_option(backend)
         layers = Layers(model_table(file, str(source or name), batch_option=batch_option))
         layers.file_params = layers.table.pop("params", {})
         layers.load = layers.table.pop("load", {})
@@ -118,7 +121,10 @@ class Resolver:
         layers.user_params_place = f"[models.{text}.params] in {self.where}"
         load = self.user.get("load", {}) if selected else {}
         layers.load = overlay(layers.load, load, mine.pop("load", {}))
-        flags = {"options": dict(self.asked.options)} if self.asked.options and selected else {}
+        given = dict(self.asked.options) if selected else {}
+        if given.get("url") and self._has_own_service(backend):
+            layers.ignored_url = given.pop("url")
+        flags = {"options": given} if given else {}
         if name != text:
             layers.table.pop("abbr", None)
         layers.table = overlay(layers.table, mine, flags)
@@ -191,6 +197,13 @@ class Resolver:
             return None
         option = option_with(self.plugins.find("backend", backend).factory, BatchSize)
         return option.name if option else None
+
+    def _has_own_service(self, backend: str) -> bool:
+        """Return whether a backend starts its own service: its option `url` is empty by default."""
+        if backend not in self.plugins.names("backend"):
+            return False
+        declared = options(self.plugins.find("backend", backend).factory)
+        return any(option.name == "url" and option.default == "" for option in declared)
 
     def _is_file(self, what: Any, name: str) -> bool:
         return name in self.catalog.aliases or any(entry.name == name for entry in self.catalog.entries(what))

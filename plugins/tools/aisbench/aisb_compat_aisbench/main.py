@@ -12,7 +12,7 @@ from aisb_cli.main import main as run_main
 from aisb_cli.run_command import MODES, TABLES, Run, run
 
 MODES_THERE = (*MODES, "judge", "infer_judge")
-REPLACED = ("mode", "config_dir", "summarizer")
+REPLACED = ("mode", "config_dir", "summarizer", "name")
 """Parameters of `aisb run` that are others here, or mean something."""
 
 

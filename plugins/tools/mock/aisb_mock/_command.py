@@ -72,7 +72,7 @@ def hints(url: str, options: MockOptions, author: Author) -> str:
         (
             f"listening on {url}",
             f"  serves {', '.join(options.models)}; knows the answers of {known} questions",
-            f"  ask it:    aisb run --models vllm_api_stream_chat --datasets demo_gsm8k --url {url}{more}",
+            f"  ask it:    aisb run --url {url}{more} --datasets demo_gsm8k",
             f"  look back: curl {url}/record",
             "  end it:    Ctrl-C",
         )

@@ -1,0 +1,263 @@
+"""`aisb run` on services that are given by their address: `--url URL` alone, or `--models NAME=URL`.
+
+A service of OpenAI's kind is asked through its chat API. Tasks that send a text or compare likelihoods go to
+its completions API, as do all tasks if it has no chat API, or its model no chat template.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from aisb import Message, Request, ServiceError, UsageError
+from aisb_cli.services import (
+    CHAT_FILE,
+    COMPLETIONS_FILE,
+    FILES_BY_PAGE,
+    Connection,
+    Service,
+    look_at,
+    make_backend,
+    recognize,
+)
+from aisb_engine import Catalog, Plugins, Resolver, RunInput, mask_secrets, mask_url, safe_name, split_names
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NEW_RUNS = ("all", "infer", "perf")
+"""The modes that begin a run; the others read one."""
+NO_CHAT = (400, 404, 405, 501)
+"""Statuses of a service without a chat API, or whose model has no chat template."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A model of the run: its name, the table that defines it, and the tasks that it is asked."""
+
+    name: str
+    table: Mapping[str, Any]
+    tasks: tuple[str, ...]
+
+
+def check_name(name: str, flag: str) -> str:
+    """Return a name for tables, files and folders, as `flag` has it.
+
+    Raises:
+        UsageError: it has other characters than letters, digits, `.`, `_` and `-`.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{flag}: {name!r} is no name for a model: use letters, digits, '.', '_' and '-', and begin with "
+            "a letter or a digit"
+        )
+    return name
+
+
+def split_addresses(models: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the names in `--models`, and the address of each that is given as NAME=URL.
+
+    Raises:
+        UsageError: a name is invalid, has no address, or is given twice.
+    """
+    names: list[str] = []
+    addresses: dict[str, str] = {}
+    for word in split_names(models):
+        name, equals, url = word.partition("=")
+        if equals:
+            check_name(name, f"--models {name}={mask_url(url)}")
+            if not url:
+                raise UsageError(f"--models {word} has no address: write {name}=http://HOST:PORT")
+            addresses[name] = url
+        if name in names and name in addresses:
+            raise UsageError(f"--models has the name {name} twice: give each service a name of its own")
+        names.append(name)
+    return names, addresses
+
+
+def with_services(asked: RunInput, plugins: Plugins, flags: Mapping[str, Any]) -> RunInput:
+    """Return the input of a run, with a model for each service that is given by its address.
+
+    `flags` are those of `aisb run`. Each service is looked at, and a line says what it is. In a dry run no
+    token is asked for, so a chat API is taken to work.
+
+    Raises:
+        ServiceError: a service does not answer, is of no known kind, or serves several models.
+        UsageError: the model file for a service is not installed, a name is invalid, or the run exists.
+    """
+    name = flags["name"]
+    names, addresses = split_addresses(asked.models)
+    resolver = Resolver(plugins, Catalog(plugins), replace(asked, models=names))
+    run, url = resolver.run, asked.options.get("url")
+    chosen = names or list(
+        dict.fromkeys([*run.models, *(one for pairs in run.combinations for one in pairs.models)])
+    )
+    if name is not None or addresses:
+        _check(flags, chosen, addresses)
+    if flags["reuse"] is not None or flags["mode"] not in NEW_RUNS or flags["search"]:
+        return asked
+    looking = _Looking(resolver, flags["wait"] or run.wait, dry=flags["dry_run"])
+    if not chosen:
+        return asked if url is None else _paired(asked, looking.models_of(str(url), name), looking.tasks)
+    if not addresses:
+        return asked if name is None else _with_models(asked, [NamedModel(chosen[0], {"abbr": name}, ())])
+    models: list[NamedModel] = []
+    for one in names:
+        if one not in addresses:
+            models.append(NamedModel(one, {}, looking.tasks))
+        elif one in _known(resolver):
+            models.append(NamedModel(one, {"url": addresses[one]}, looking.tasks))
+        else:
+            models += looking.models_of(addresses[one], one)
+    return _paired(asked, models, looking.tasks)
+
+
+def _check(flags: Mapping[str, Any], chosen: Sequence[str], addresses: Mapping[str, str]) -> None:
+    """Refuse names and addresses of models that cannot be used.
+
+    Raises:
+        UsageError: the run exists, `--name` is invalid or not for one model, or an address is given twice.
+    """
+    name = flags["name"]
+    given = "--models NAME=URL" if addresses else "--name"
+    if flags["reuse"] is not None or flags["mode"] not in NEW_RUNS:
+        raise UsageError(f"{given} is for a new run: the models of this one keep their names")
+    if addresses and flags["url"] is not None:
+        raise UsageError("--url and --models NAME=URL are both given: write the address of each model once")
+    if name is not None and check_name(name, "--name") and (addresses or len(chosen) > 1):
+        raise UsageError(
+            f"--name {name} is for one model without a name of its own, and --models has {', '.join(chosen)}"
+        )
+
+
+def _known(resolver: Resolver) -> set[str]:
+    """Return the names of model files, of backends, and of models in the user's file."""
+    entries = (entry.name for entry in resolver.catalog.entries("model"))
+    return {*entries, *resolver.plugins.names("backend"), *resolver.user.get("models", {})}
+
+
+def _paired(asked: RunInput, models: Sequence[NamedModel], tasks: tuple[str, ...]) -> RunInput:
+    """Return the input with these models, each on its own tasks."""
+    made = _with_models(asked, models)
+    if all(model.tasks == tasks for model in models):
+        return replace(made, models=[model.name for model in models])
+    pairs = [{"models": [model.name], "datasets": list(model.tasks)} for model in models]
+    run = {**asked.run, "models": [], "datasets": [], "combinations": pairs}
+    return replace(made, models=(), datasets=(), run=run)
+
+
+def _with_models(asked: RunInput, models: Iterable[NamedModel]) -> RunInput:
+    """Return the input with the tables of these models over those of the file."""
+    tables = dict(asked.tables.get("models", {}))
+    for model in models:
+        if model.table:
+            tables[model.name] = {**tables.get(model.name, {}), **model.table}
+    return replace(asked, tables={**asked.tables, "models": tables})
+
+
+class _Looking:
+    """Looks at services, for the tasks of a run."""
+
+    def __init__(self, resolver: Resolver, wait: float, *, dry: bool) -> None:
+        asked = resolver.asked
+        options = {key: asked.options.get(key) for key in ("model", "api_key_env")}
+        self._connection = Connection(options, asked.sets, wait)
+        self._plugins = resolver.plugins
+        self._resolver = resolver
+        self._dry = dry
+        combined = (one for pairs in resolver.run.combinations for one in pairs.datasets)
+        self.tasks = tuple(dict.fromkeys(split_names(asked.datasets) or [*resolver.run.datasets, *combined]))
+
+    def models_of(self, url: str, name: str | None) -> list[NamedModel]:
+        """Look at a service, and return its models: one for each of its APIs that the tasks need."""
+        if not self.tasks:
+            raise UsageError("nothing to run: --datasets is not set (aisb run --search shows all names)")
+        service, why = asyncio.run(self._look(url))
+        texts = self.tasks if why else tuple(filter(self._sends_text, self.tasks))
+        if service.asked_as != CHAT_FILE:
+            texts = ()
+        chats = tuple(task for task in self.tasks if task not in texts)
+        is_named, name = name is not None, name or _served_name(service)
+        table = {"url": url, **({"model": service.model} if service.model else {})}
+        models = []
+        if chats:
+            models.append(NamedModel(name, {"base": service.asked_as, "abbr": name, **table}, chats))
+        if texts:
+            other = f"{name}-completions" if chats else name
+            models.append(NamedModel(other, {"base": COMPLETIONS_FILE, "abbr": other, **table}, texts))
+        _tell(service, models, why, f"{name}: " if is_named else "")
+        return models
+
+    async def _look(self, url: str) -> tuple[Service, str]:
+        """Return a service's description, and why its chat API cannot be used, if so."""
+        file = await recognize(url, self._plugins, self._connection)
+        if file is None:
+            raise ServiceError(
+                f"{mask_url(url)} answers, and is no kind of service that aisb recognizes: it has none of "
+                f"the pages {', '.join(FILES_BY_PAGE)}\n  check the address, or name the model file that "
+                "fits: --models NAME --url URL (aisb run --search shows all names)"
+            )
+        service = await look_at(url, self._plugins, file, self._connection)
+        if self._dry or file != CHAT_FILE or all(map(self._sends_text, self.tasks)):
+            return service, ""
+        return service, await self._why_no_chat(service)
+
+    async def _why_no_chat(self, service: Service) -> str:
+        """Ask for one token through both APIs; return why the chat API fails if the other one works."""
+        said = await self._refusal(service, CHAT_FILE)
+        return said if said and not await self._refusal(service, COMPLETIONS_FILE) else ""
+
+    async def _refusal(self, service: Service, file: str) -> str:
+        """Return how an API refuses a request for one token; empty if it does not."""
+        options = {**self._connection.options, "model": service.model}
+        backend = make_backend(
+            service.url,
+            self._plugins,
+            file,
+            options,
+            [*self._connection.connecting_sets(), "model.stream=false"],
+        )
+        chat = backend.prompt_form == "chat"
+        request = Request(
+            "probe",
+            messages=(Message("user", "Say yes."),) if chat else None,
+            text=None if chat else "Say yes.",
+            params={"max_tokens": 1},
+        )
+        try:
+            call = backend.encode(request)
+            body = call.body if isinstance(call.body, Mapping) else None
+            answer = await backend.fetch(call.path, body=body, timeout=60)
+        except ServiceError:
+            return ""
+        finally:
+            await backend.aclose()
+        if answer.status not in NO_CHAT:
+            return ""
+        words = backend.error_message(answer.status, answer.body)
+        return words if words == f"HTTP {answer.status}" else f"{answer.status}: {words}"
+
+    def _sends_text(self, name: str) -> bool:
+        """Return whether a task needs the completions API: for texts, token ids or likelihoods."""
+        task = self._resolver.show(name)
+        return task.mode == "logprob" or task.prompt.style == "text" or task.prompt.tokens is not None
+
+
+def _served_name(service: Service) -> str:
+    """Return the last part of the path of the model that a service serves."""
+    return safe_name((service.model or service.asked_as).rstrip("/").rpartition("/")[2])
+
+
+def _tell(service: Service, models: Sequence[NamedModel], why: str, prefix: str) -> None:
+    """Say in one line what a service is, and how it is asked."""
+    first, *others = models
+    serves = f" and serves {service.model}" if service.model else ""
+    line = f"{prefix}{mask_url(service.url)} is {service.kind}{serves}; asking it with {first.table['base']}"
+    for other in others:
+        line += f", and with {other.table['base']} for {', '.join(other.tasks)}"
+    if why:
+        line += f", since its chat API refuses requests ({why})"
+    click.echo(mask_secrets(line), err=True)
