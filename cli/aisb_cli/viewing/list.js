@@ -31,7 +31,7 @@ async function listPage(mine) {
     run.unreadable || run.models.join(", "),
     (run.kind === "performance" ? "performance: " : "") + run.tasks.join(", "),
     outcome(run),
-    [tags(run), run.note && el("div", { class: "note dim" }, run.note), run.pages.length ? link(run.run, run.pages[0], "page") : ""]];
+    [tags(run), run.note && el("div", { class: "note dim" }, run.note), run.pages.length ? link(run.run, run.pages[0], BUNDLE ? "report" : "page") : ""]];
   const text = el("input", { type: "search", placeholder: "model, task, tag or date", "aria-label": "filter",
     oninput: (event) => { filter.text = event.target.value.toLowerCase(); draw(); } });
   text.value = filter.text;

@@ -139,7 +139,7 @@ class RunReader:
         if not 0 <= number < len(pairs):
             return None
         grows = int(time.monotonic() // GROWING) if is_being_written(folder) else 0
-        return self._plots.page(self._open(folder), (_state(folder), grows), *pairs[number], file)
+        return self._plots.page(self._open(folder), (run_state(folder), grows), *pairs[number], file)
 
     def file(self, name: str, path: str) -> Path | None:
         """Return a file of a run; None if there is none, or it would be outside the run's folder."""
@@ -179,20 +179,14 @@ class RunReader:
 
     def _info(self, folder: RunFolder) -> RunInfo:
         """Return the description of a run, read again when one of its files has changed."""
-        state = _state(folder)
+        state = run_state(folder)
         known = self._known.get(folder.path)
         if known is None or known[0] != state:
             known = self._known[folder.path] = (state, read_run(folder))
         return known[1]
 
     def _record(self, folder: RunFolder) -> dict[str, Any]:
-        from aisb_cli.headlines import requested_words
-        from aisb_cli.runs_command import record
-
-        table = record(self._info(folder))
-        for headline in table["figures"]:
-            headline["requested_words"] = requested_words(headline["requested"])
-        return table
+        return describe(self._info(folder))
 
     def _plot_pages(self, folder: RunFolder) -> list[dict[str, Any]]:
         """Return the subtasks of a performance run that have a log to plot."""
@@ -226,7 +220,7 @@ class RunReader:
 
         if not _installed("aisb-reporter-html"):
             raise AisbError(f"samples are shown by aisb-reporter-html, which is not installed: {INSTALL}")
-        state = (folder.path, _state(folder), is_being_written(folder))
+        state = (folder.path, run_state(folder), is_being_written(folder))
         now = time.monotonic()
         if self._answers is not None:
             known, expires, answers = self._answers
@@ -241,7 +235,18 @@ class RunReader:
         return answers
 
 
-def _state(folder: RunFolder) -> object:
+def describe(info: RunInfo) -> dict[str, Any]:
+    """Return a run as `aisb runs list --json` has it, with the requested load of each headline in words."""
+    from aisb_cli.headlines import requested_words
+    from aisb_cli.runs_command import record
+
+    table = record(info)
+    for headline in table["figures"]:
+        headline["requested_words"] = requested_words(headline["requested"])
+    return table
+
+
+def run_state(folder: RunFolder) -> object:
     """Return what changes whenever a file changes that a run is described by."""
     configs = folder.path / "configs"
     files = [folder.manifest, folder.config, configs / "notes.json", folder.path / "logs" / "commands.json"]

@@ -153,11 +153,18 @@ addEventListener("message", (event) => {
 });
 
 function pages(run) {
-  if (BUNDLE) return run.pages.length ? el("section", { id: "pages" }, el("h2", {}, "Samples and plots"), el("ul", {}, run.pages.map((path) => el("li", {}, link(run.run, path, run.page_names[path]))))) : "";
+  if (BUNDLE) return bundled(run);
   const made = run.pages.length ? el("ul", {}, run.pages.map((path) => el("li", {}, link(run.run, path))))
     : el("p", {}, "No page has been made of this run. Make one with: ", el("code", {}, run.make_page),
       run.has_reporter ? "" : el("span", {}, " (first: ", el("code", {}, run.install), ")"));
   return el("section", { id: "pages" }, el("h2", {}, "Pages"), made);
+}
+
+// In a bundle the report has the samples and the plots.
+function bundled(run) {
+  const inside = run.pages.length ? el("ul", {}, run.pages.map((path) => el("li", {}, link(run.run, path, run.page_names[path]))))
+    : el("p", { class: run.report_problem ? "error" : "dim" }, run.report_problem || "The bundle was written while this run was running: update it when the run has ended.");
+  return el("section", { id: "pages" }, el("h2", {}, "Report"), inside);
 }
 
 function logs(run, open) {

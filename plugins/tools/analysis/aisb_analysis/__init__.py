@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aisb_analysis._compare import compare, pair_up
     from aisb_analysis._determinism import Determinism, measure_determinism, repeat_name
+    from aisb_analysis._packing import masked_copy
     from aisb_analysis._readings import compare_runs
     from aisb_analysis._speeds import compare_speeds
     from aisb_analysis._under_load_run import answers_under_load, loaded_name
@@ -19,6 +20,7 @@ _PLACES = {
     "compare_runs": "aisb_analysis._readings",
     "compare_speeds": "aisb_analysis._speeds",
     "loaded_name": "aisb_analysis._under_load_run",
+    "masked_copy": "aisb_analysis._packing",
     "measure_determinism": "aisb_analysis._determinism",
     "pair_up": "aisb_analysis._compare",
     "repeat_name": "aisb_analysis._determinism",
@@ -31,6 +33,7 @@ __all__ = [
     "compare_runs",
     "compare_speeds",
     "loaded_name",
+    "masked_copy",
     "measure_determinism",
     "pair_up",
     "repeat_name",

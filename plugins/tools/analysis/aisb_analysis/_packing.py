@@ -122,6 +122,26 @@ def write_capsule(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bo
     return Packed(target, sha256, len(archive.entries), tuple(_notes(stage, ungraded)))
 
 
+def masked_copy(run: OpenedRun, target: Path, plugins: Plugins) -> Callable[[Any], Any]:
+    """Copy the files of a run that a capsule holds, with secrets masked, into a new folder `target`.
+
+    Return a function that masks the same secrets in nested plain data.
+
+    Raises:
+        RunError: the run is being written, or its files are damaged.
+        UsageError: something in the run is a symbolic link.
+        CannotWriteError: the copy cannot be written.
+    """
+    if is_being_written(run.folder):
+        raise RunError(f"{run.folder} is being written: copy it after its command has ended")
+    masker = Masker(run.spec, plugins)
+    try:
+        _Stage(run.folder.path, target, masker, prompts=True, summed_by={}).copy_all()
+    except OSError as error:
+        raise CannotWriteError(f"{target} cannot be written: {error.strerror}") from error
+    return partial(masker.inside, mask=masker.words)
+
+
 def _refuse_trials(run: OpenedRun) -> None:
     for path in sorted(run.folder.path.glob("results/*/*.json")):
         if trial := read_run_json(path).get("trial"):
