@@ -79,7 +79,7 @@ def test_every_behaviour_of_the_mock_is_an_option_with_help():
 
 
 def test_a_wrong_option_is_an_error_before_anything_starts():
-    with pytest.raises(UsageError, match="accuracy = 2 is no share"):
+    with pytest.raises(UsageError, match="accuracy = 2 is not a share"):
         Sim(accuracy=2)
 
 

@@ -1,4 +1,4 @@
-"""The abbreviations under which AISBench writes the data sets of a task: one for each of its groups."""
+"""AISBench's abbreviations of data sets: one for a task, or one for each of its groups."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from aisb_cli.importers.abbreviations import group_of as _group_of
 
 
 def has_own_groups(task: str, table: Mapping[str, Any]) -> bool:
-    """Return whether each group of a task is a data set of its own there."""
+    """Return whether AISBench treats each group of a task as a separate data set."""
     return TEMPLATE_FIELD.search(_pattern(task, table)) is not None
 
 
 def abbr_of(task: str, table: Mapping[str, Any], group: str | None, given: Any = None) -> str:
-    """Return the abbreviation of a group of a task, or of the whole task where its groups do not stand apart.
+    """Return the abbreviation of a group of a task, or of the task if its groups are not separate data sets.
 
-    `table` is the task's table of a resolved run. `given` is what a config file said: an abbreviation, or one
-    for each group.
+    `table` is the task's table of a resolved run. `given` is the value of a config file: an abbreviation, or
+    one for each group.
     """
     if isinstance(given, str):
         return given
@@ -34,16 +34,15 @@ def abbr_of(task: str, table: Mapping[str, Any], group: str | None, given: Any =
 
 
 def group_of(base: str, abbr: str) -> str | None:
-    """Return the group of a task that has an abbreviation; None if its groups do not stand apart."""
+    """Return the group of a task that has an abbreviation; None if its groups are not separate."""
     found = _group_of(base, abbr)
     return found and found[1]
 
 
 def _pattern(task: str, table: Mapping[str, Any]) -> str:
-    """Return the abbreviation of a task, with a field in braces where its groups stand apart.
+    """Return the abbreviation of a task, with a field in braces if its groups are separate data sets.
 
-    A task that a user named has its name for an abbreviation, unless the task that it is laid over has groups
-    that stand apart.
+    The abbreviation of a user's task is its name, unless its base task has groups as separate data sets.
     """
     base, variant = _base(task, table)
     known = abbreviations()

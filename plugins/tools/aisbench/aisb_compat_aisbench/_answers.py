@@ -1,4 +1,4 @@
-"""Predictions, results and summary of a run, as AISBench writes them: a file for each data set."""
+"""Write predictions, results and summary in AISBench's formats: one file for each data set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 @dataclass(slots=True)
 class AnswerPart:
-    """One data set of AISBench: a group of a task, or a whole task. `places` are its samples' numbers."""
+    """One data set of AISBench: a group of a task, or a whole task. `places` are its samples' positions."""
 
     abbr: str
     group: str | None
@@ -60,7 +60,7 @@ def write_answers(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Pa
 def parts_of(
     run: FinishedRun, model: str, task: str, table: Mapping[str, Any], given: Any = None
 ) -> list[AnswerPart]:
-    """Return the data sets that a task is there, each with its samples and requests."""
+    """Return AISBench's data sets of a task, each with its samples and requests."""
     apart = has_own_groups(task, table)
     parts: dict[str | None, AnswerPart] = {}
     of_sample: dict[str, AnswerPart] = {}
@@ -78,7 +78,7 @@ def parts_of(
 
 
 def _predictions(folder: Path, model: str, part: AnswerPart) -> Iterator[Path]:
-    """Write the answers of a data set as JSON by number and as lines, and its failures by themselves."""
+    """Write the answers of a data set as JSON by number and as JSON lines, and its failures separately."""
     base = folder / "predictions" / model / part.abbr
     answered = {number: entry for number, entry in _numbered(part) if entry["success"]}
     failed = [(number, entry) for number, entry in _numbered(part) if not entry["success"]]
@@ -102,11 +102,11 @@ def _predictions(folder: Path, model: str, part: AnswerPart) -> Iterator[Path]:
     if failures:
         yield _write(base, "_failed.jsonl", _lines(failures))
     else:
-        path.unlink(missing_ok=True)  # what failed before was asked again
+        path.unlink(missing_ok=True)  # an earlier failure was sent again
 
 
 def _numbered(part: AnswerPart) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each request as an entry with its number; repeats follow after all samples, turns are one."""
+    """Yield a numbered entry for each request: repeats follow all samples; all turns form one entry."""
     turns: dict[tuple[int, str], list[Row]] = {}
     for row in part.rows:
         turns.setdefault((row["repeat"], row["id"]), []).append(row)
@@ -131,7 +131,7 @@ def _numbered(part: AnswerPart) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _likelihoods(row: Row) -> dict[str, Any]:
-    """Return what a task of likelihoods has: each option's perplexity, and the likeliest as the answer."""
+    """Return the fields of a likelihood task: each option's perplexity, and the likeliest as the answer."""
     perplexities = [_perplexity(one) for one in row.get("logprobs") or ()]
     if not perplexities:
         return {}
@@ -145,7 +145,7 @@ def _likelihoods(row: Row) -> dict[str, Any]:
 
 
 def _perplexity(one: Row) -> float:
-    """Return the mean negative log-likelihood of a token: of prompt and option, else of the option."""
+    """Return the mean negative log-likelihood per token: of prompt and option, else of the option."""
     total, tokens = (
         (one["whole"], one["whole_tokens"]) if one["whole_tokens"] else (one["total"], one["tokens"])
     )
@@ -161,7 +161,7 @@ def _why(failure: Any) -> str:
 
 
 def _prompt(prompt: Any) -> Any:
-    """Return a prompt as there: a text, or turns with their roles in capitals."""
+    """Return a prompt in AISBench's form: a text, or turns with roles in capitals."""
     if not isinstance(prompt, list):
         return prompt
     return [
@@ -183,7 +183,7 @@ class _Scored:
         self.found = _found(run, result) if reporter.extract_rate else None
 
     def metrics(self, part: AnswerPart) -> dict[str, float | None]:
-        """Return the metrics of a data set by the names that they have there."""
+        """Return the metrics of a data set by AISBench's names."""
         own = [metric for metric in self.result.metrics if metric.group == part.group]
         return {self._name(metric): metric.value for metric in own}
 
@@ -200,7 +200,7 @@ class _Scored:
                 )
             if details := self._numbered_details(part):
                 table["details"] = details
-            if not table:  # nothing of it was asked
+            if not table:  # none of its samples was sent
                 continue
             yield _write(
                 folder / "results" / self.result.model / part.abbr,
@@ -217,7 +217,7 @@ class _Scored:
         return dict(sorted(found.items(), key=lambda pair: int(pair[0])))
 
     def lines(self, table: Mapping[str, Any]) -> Iterator[SummaryLine]:
-        """Yield the lines of the summary: data sets, then what is over all groups."""
+        """Yield the lines of the summary: data sets, then averages over groups."""
         result, mode = self.result, "ppl" if self.result.mode == "logprob" else self.result.mode
         groups = {part.group: part.abbr for part in self.parts}
         apart = has_own_groups(result.task, table)
@@ -236,7 +236,7 @@ def _details(file: Path) -> Mapping[str, Any]:
 
 
 def _found(run: FinishedRun, result: Result) -> dict[str, float]:
-    """Return in which share of a sample's replies an answer was found."""
+    """Return the share of replies with an extracted answer, by sample."""
     counts: dict[str, list[bool]] = {}
     scores = run.scores(result.model, result.task)
     for score in scores:

@@ -1,4 +1,4 @@
-"""The commands that this package brings."""
+"""The declaration of this package's commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def aisb_commands() -> list[Command]:
     return [
         Command(
             "config import",
-            "Read Python config files of AISBench, without running them, as an aisb.toml.",
+            "Convert Python config files of AISBench to an aisb.toml, without running them.",
             "aisb_compat_aisbench._import_command:import_",
         )
     ]

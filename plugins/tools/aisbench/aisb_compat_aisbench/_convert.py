@@ -1,4 +1,4 @@
-"""A config file that was read, as the tables of an `aisb.toml` that runs the same thing."""
+"""Convert a parsed config file to the tables of an equivalent `aisb.toml`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins
 
 MADE = ("synthetic", "mooncake_trace")
-"""Tasks whose prompts are made, to a length that the model's tokenizer counts."""
+"""Tasks with generated prompts, whose lengths are counted by the model's tokenizer."""
 TOP_KEYS = ("models", "datasets", "summarizer", "work_dir", "model_dataset_combinations", "infer", "eval")
 
 
 @dataclass(slots=True)
 class Converted:
-    """The models and tasks of a config file, by name; what they are combined to; and what is said of them.
+    """The models and tasks of a config file by name, their combinations, and notes for the user.
 
-    `secrets` are keys that stood in the file, by the model's name. They are in no table.
+    `secrets` are API keys in the file, by the model's name. They are in no table.
     """
 
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -101,10 +101,10 @@ class Converted:
 
 
 def convert(file: ConfigFile, plugins: Plugins) -> Converted:
-    """Map a config file that has both models and data sets.
+    """Map a config file with models and data sets.
 
     Raises:
-        ConfigError: it has none, or something in it cannot be mapped.
+        ConfigError: it lacks one of them, or a part of it cannot be mapped.
     """
     scope, where = file.scope, str(file.path)
     converted, mapper = Converted(), TaskMapper.of(plugins)
@@ -124,20 +124,20 @@ def convert(file: ConfigFile, plugins: Plugins) -> Converted:
         converted.work_dir = str(toml_value(work_dir, f"{where}: work_dir"))
     if (workers := _workers(scope.get("infer"))) != 1:
         converted.notes.append(
-            f"{where}: infer: passed over; --max-num-workers {workers} runs as many subtasks at once"
+            f"{where}: infer: ignored; --max-num-workers {workers} runs as many subtasks at once"
         )
     return converted
 
 
 def _workers(infer: Any) -> int:
-    """Return how many subtasks a file runs at once; 1 where it does not say so."""
+    """Return the number of concurrent subtasks of a file; 1 by default."""
     runner = infer.get("runner") if isinstance(infer, Mapping) else None
     value = runner.get("max_num_workers") if isinstance(runner, Mapping) else None
     return value if isinstance(value, int) and value > 0 else 1
 
 
 def add_file(converted: Converted, file: ConfigFile, mapper: TaskMapper) -> None:
-    """Add what a file of a config folder defines: models, or data sets."""
+    """Add the models or data sets of a file in a config folder."""
     where = str(file.path)
     if isinstance(file.scope.get("models"), list):
         converted.add_models(file.scope["models"], f"{where}: models")
@@ -146,15 +146,15 @@ def add_file(converted: Converted, file: ConfigFile, mapper: TaskMapper) -> None
 
 
 def key_file(config: Path, model: str) -> Path:
-    """Return where the key of a model is kept that stood in a config file: beside it."""
+    """Return the path of the file for a model's API key, beside the config file."""
     return config.with_name(f"{config.stem}.{model}.key")
 
 
 def keep_secrets(converted: Converted, beside: Path) -> list[Path]:
-    """Write keys to files that only their owner can read, and name these in the tables.
+    """Write API keys to files that only their owner can read, and refer to them in the tables.
 
     Raises:
-        ConfigError: a file cannot be written, or is there with another key.
+        ConfigError: a file cannot be written, or contains another key.
     """
     written = []
     for name, secret in converted.secrets.items():
@@ -179,7 +179,7 @@ def _write_private(path: Path, secret: str) -> None:
             file.write(f"{secret}\n")
     except OSError as error:
         raise ConfigError(
-            str(path), f"the key of the config file cannot be kept here: {error.strerror}; use --api-key-env"
+            str(path), f"the key of the config file cannot be stored: {error.strerror}; use --api-key-env"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The data sets of a config file as tasks here: which task each is, and what the file changes of it."""
+"""Map the data sets of a config file to tasks, with the settings that the file changes."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ IGNORED_DATASET_KEYS = {
 
 @dataclass(slots=True)
 class MappedTask:
-    """A task that a file asks: its name, what the file changes of it, and abbreviations of its own.
+    """A task in a file: its name, the changed settings, and its abbreviations.
 
-    `judge` is the config of the model that judges.
+    `judge` is the config of the judge model.
     """
 
     name: str
@@ -49,7 +49,7 @@ class MappedTask:
 
 
 class TaskMapper:
-    """Maps data sets by the tasks that are installed."""
+    """Maps data sets to installed tasks."""
 
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
@@ -60,7 +60,7 @@ class TaskMapper:
         return cls(Resolver(plugins, Catalog(plugins), RunInput()))
 
     def map_all(self, configs: Sequence[Any], where: str) -> list[MappedTask]:
-        """Map the data sets of a list; those of one config, with the same changes, are one task.
+        """Map a list of data sets; those of one config file with the same changes become one task.
 
         Raises:
             ConfigError: a data set has no task here, or a change cannot be mapped.
@@ -74,7 +74,7 @@ class TaskMapper:
         return found
 
     def _selection(self, config: Mapping[str, Any], where: str) -> Selection:
-        """Return the task that a data set is: by the name of its config file, its class or abbreviation."""
+        """Return the task of a data set, found by its config file's name, its class or its abbreviation."""
         origin = str(_origin(config).get("config") or "")
         kind = config.get("type")
         name = kind.name if isinstance(kind, Symbol) else str(kind or "").rpartition(".")[2]
@@ -92,8 +92,8 @@ class TaskMapper:
         abbr = config.get("abbr")
         raise ConfigError(
             f"{where}: {abbr or origin}",
-            f"no task here reads {name or 'this data set'}; aisb tasks list shows those that there are, "
-            "and docs/add-a-dataset.md writes a new one",
+            f"no installed task reads {name or 'this data set'}; aisb tasks list shows all tasks, "
+            "and docs/add-a-dataset.md explains how to write one",
         )
 
     def _map_config(
@@ -143,7 +143,7 @@ class TaskMapper:
     def _name(
         self, selection: Selection, own: str | None, renamed: Mapping[str, str], table: Mapping[str, Any]
     ) -> str:
-        """Return the task's name: the installed one where nothing is changed, else one for its table."""
+        """Return the task's name: that of the installed task if nothing is changed, else a new one."""
         if own:
             return safe_name(own)
         if renamed:
@@ -183,10 +183,10 @@ class TaskMapper:
         grading = config.get("eval_cfg") or {}
         if grading and not _is_known(grading, entry.get("grading"), stub="type" not in config):
             _refuse_code(grading, f"{where}.eval_cfg")
-            notes.append(f"{where}.eval_cfg: graded as the task {selection.name} is graded here")
+            notes.append(f"{where}.eval_cfg: graded by aisb's rules of the task {selection.name}")
         for key in config:
             if key not in IGNORED_DATASET_KEYS and key != "config" and "type" not in config:
-                raise ConfigError(f"{where}.{key}", "is a key of a data set that is not known here")
+                raise ConfigError(f"{where}.{key}", "is not a known key of a data set")
         return table
 
     def _move(self, selection: Selection, path: str, table: dict[str, Any]) -> None:
@@ -214,7 +214,7 @@ def _origin(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_known(table: Mapping[str, Any], fingerprints: str | None, *, stub: bool) -> bool:
-    """Return whether a table is as the config that comes with AISBench has it."""
+    """Return whether a table is equal to that of AISBench's own config file."""
     if stub:
         return not any(_filled(value) for key, value in table.items() if key != "inferencer")
     return fingerprint(table) in (fingerprints or "").split()
@@ -235,7 +235,7 @@ def _refuse_code(table: Mapping[str, Any], where: str) -> None:
 
 
 def _rows(reader: Any, where: str) -> str | None:
-    """Return the range of rows that `test_range` stands for."""
+    """Return the range of rows in `test_range`."""
     value = reader.get("test_range") if isinstance(reader, Mapping) else None
     if value is None or value == "":
         return None
@@ -243,18 +243,18 @@ def _rows(reader: Any, where: str) -> str | None:
         return f"0:{value}"
     text = value.replace(" ", "") if isinstance(value, str) else ""
     if not RANGE.fullmatch(text):
-        raise ConfigError(where, f"{value!r} is no range like '[0:100]'")
+        raise ConfigError(where, f"{value!r} is not a range such as '[0:100]'")
     return text.strip("[]")
 
 
 OFFSET = "fixed_schedule_{}_offset"
-"""The keys of a trace that choose a part of it: `auto`, and in milliseconds `start` and `end`."""
+"""The keys that select a part of a trace: `auto`, and `start` and `end` in milliseconds."""
 
 
 def _map_trace(config: Mapping[str, Any], table: dict[str, Any], where: str, notes: list[str]) -> None:
-    """Map what only traces have: which part is replayed, and a seed.
+    """Map the keys of traces: the replayed part, and a seed.
 
-    Times count from the beginning of the part, with `auto` from its first request.
+    Times are relative to the beginning of the part; with `auto`, to its first request.
     """
     start = _milliseconds(config, OFFSET.format("start"), where, none=0)
     end = _milliseconds(config, OFFSET.format("end"), where, none=-1)
@@ -270,7 +270,7 @@ def _map_trace(config: Mapping[str, Any], table: dict[str, Any], where: str, not
     if isinstance(seed := config.get("random_seed"), int):
         table.setdefault("dataset", {})["seed"] = seed
     if config.get("generated_prompts_path"):
-        notes.append(f"{where}.generated_prompts_path: passed over: made prompts are not kept in a file")
+        notes.append(f"{where}.generated_prompts_path: ignored: generated prompts are not stored in a file")
 
 
 def _milliseconds(config: Mapping[str, Any], key: str, where: str, *, none: int) -> float | None:
@@ -287,7 +287,7 @@ LENGTH_KEYS = {"MinValue": "min", "MaxValue": "max", "Mean": "mean", "Var": "var
 
 
 def map_synthetic(config: Mapping[str, Any], table: dict[str, Any], where: str) -> None:
-    """Map the table that says what synthetic prompts are made: `Type`, `RequestCount`, and their lengths."""
+    """Map the table of synthetic prompts: `Type`, `RequestCount`, and lengths."""
     kind = str(config.get("Type", "")).lower()
     dataset = table.setdefault("dataset", {})
     if "RequestCount" in config:
@@ -308,7 +308,7 @@ def map_synthetic(config: Mapping[str, Any], table: dict[str, Any], where: str) 
 
 
 def _prefix(parts: Mapping[str, Any], where: str) -> int:
-    """Return the tokens that all prompts share: a number, or there a share of the length."""
+    """Return the number of tokens that all prompts share; AISBench also has a share of the length."""
     value = parts.get("PrefixLen") or 0
     size = parts.get("RequestSize") or 0
     if isinstance(value, float) and 0 <= value <= 1 and isinstance(size, int):

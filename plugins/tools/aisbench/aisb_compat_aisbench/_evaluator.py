@@ -1,6 +1,6 @@
-"""Read a Python config file without running it: its syntax tree is worked out in a small part of Python.
+"""Read a Python config file without running it: interpret its syntax tree in a subset of Python.
 
-What is outside of that part, or costs too much, is named by its line.
+Statements outside of this subset, or beyond the budget, are reported with their lines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ READ_BASE = "read_base"
 
 
 class Includes(Protocol):
-    """Finds what `with read_base():` includes."""
+    """Finds the files that `with read_base():` includes."""
 
     def include(self, module: str, level: int) -> Scope:
         """Return the names that an included file defines; raise UnreadableError if there is none."""
@@ -35,7 +35,7 @@ class _StopError(Exception):
 
 
 def parse(text: str) -> ast.Module:
-    """Parse a file; raise UnreadableError where it is not Python, or nested too deeply to be parsed."""
+    """Parse a file; raise UnreadableError if it is not Python or is nested too deeply."""
     try:
         return ast.parse(text)
     except SyntaxError as error:
@@ -45,7 +45,7 @@ def parse(text: str) -> ast.Module:
 
 
 class Evaluator(Expressions):
-    """Works out the statements of a file. `problems` are what could not be read, each with its line."""
+    """Interprets the statements of a file. `problems` are unreadable statements, with their lines."""
 
     def __init__(self, includes: Includes, budget: Budget, file: str) -> None:
         super().__init__(budget, file)
@@ -53,7 +53,7 @@ class Evaluator(Expressions):
         self.problems: list[Problem] = []
 
     def run(self, tree: ast.Module) -> None:
-        """Work out a file, as far as it can be read."""
+        """Interpret a file as far as possible."""
         for statement in tree.body:
             level = self.budget.level
             try:
@@ -73,7 +73,7 @@ class Evaluator(Expressions):
             self._inner.clear()
 
     def _forget(self, statement: ast.stmt) -> None:
-        """Mark the names that a statement would have set, so that what uses them is not reported again."""
+        """Mark the names that a statement would have set, so that their uses are not reported again."""
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.scope[node.id] = Opaque("", statement.lineno)
@@ -200,7 +200,7 @@ class Evaluator(Expressions):
 
     def _assert(self, node: ast.Assert) -> None:
         if not self._truth(node.test):
-            raise UnreadableError("the assertion does not hold")
+            raise UnreadableError("the assertion is false")
 
     def _continue(self, _node: ast.stmt) -> None:
         raise _NextError

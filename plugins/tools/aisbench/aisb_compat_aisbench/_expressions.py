@@ -1,4 +1,4 @@
-"""The expressions of a config file, worked out in a small part of the language.
+"""Evaluate the expressions of a config file in a subset of Python.
 
 Nothing is imported, no function of the file is called, and no attribute of a value is read.
 """
@@ -21,7 +21,7 @@ GENERIC = ("dict", "list", "tuple")
 
 
 class Expressions:
-    """Works out expressions. `scope` has the names of `file`; those of a comprehension are its own."""
+    """Evaluates expressions. `scope` has the names of `file`; comprehensions have their own."""
 
     def __init__(self, budget: Budget, file: str) -> None:
         self.budget = budget
@@ -119,7 +119,7 @@ class Expressions:
         named = {keyword.arg: self._value(keyword.value) for keyword in node.keywords if keyword.arg}
         for table in extra:
             if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
-                raise UnreadableError("** of something else than a dict with names")
+                raise UnreadableError("** of something other than a dict with names")
             self.budget.spend(len(table) // 16)
             named |= table
         return function(*values, **named)
@@ -163,7 +163,7 @@ class Expressions:
             if key is None:
                 more = self._value(value)
                 if not isinstance(more, dict):
-                    raise UnreadableError("** of something else than a dict")
+                    raise UnreadableError("** of something other than a dict")
                 self.budget.spend(len(more) // 16)
                 table |= more
                 self.budget.checked(table)
@@ -219,7 +219,7 @@ class Expressions:
     def _item(self, container: Any, place: ast.expr) -> Any:
         if isinstance(place, ast.Slice):
             if not isinstance(container, (list, tuple, str)):
-                raise UnreadableError("a slice of something else than a list or text")
+                raise UnreadableError("a slice of something other than a list or text")
             bounds = [self._value(part) if part else None for part in (place.lower, place.upper, place.step)]
             self.budget.spend(len(container) // 16)
             return container[slice(*bounds)]
@@ -267,7 +267,7 @@ class Expressions:
         return found
 
     def _rounds(self, generators: list[ast.comprehension]) -> Iterator[None]:
-        """Go through the rounds of a comprehension, with its names set in a scope of its own."""
+        """Iterate over a comprehension, with its names in a separate scope."""
         self._inner.append({})
         yield from self._nested(generators)
         self._inner.pop()

@@ -1,4 +1,4 @@
-"""Config files and what they include: found by name in config folders, read once, and never run."""
+"""Find config files and their includes by name, and read each once, without running it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MAX_CONFIG_BYTES = 1_000_000
 """The largest config file that is read, in bytes; the reference's largest has 51,230."""
 NESTED = 8
 LARGEST_RESULT = 500_000
-"""The most values, with all in them, that a file may say; the reference's largest says 85,513."""
+"""The maximum number of values in a file, including nested ones; the reference's largest has 85,513."""
 RESULTS = ("models", "datasets", "model_dataset_combinations", "work_dir")
 CONFIG_NAME = re.compile(r"[\w.+@=-]+")
 PACKAGE = "ais_bench.benchmark.configs"
-"""The package under which config files include those that come with the reference."""
+"""The package from which config files include the reference's own."""
 DATA_PACKAGE = "ais_bench.datasets"
-"""The package of the reference's data folder, where a config of the synthetic data lies."""
+"""The package of the reference's data folder, which contains a config of the synthetic data."""
 
 
 @dataclass(slots=True)
 class ConfigFile:
-    """A config file that was read: its names, and the files that it includes."""
+    """A parsed config file: its names, and the files that it includes."""
 
     path: Path
     scope: Scope
@@ -40,7 +40,7 @@ def read_config(path: Path, folders: Sequence[Path] = ()) -> ConfigFile:
     """Read a config file. It may include files below its own folder and below `folders`.
 
     Raises:
-        ConfigError: what cannot be read, each with its line.
+        ConfigError: parts cannot be read; the message lists them with their lines.
     """
     roots = [_resolved(path.parent), *map(_resolved, folders)]
     reader = _Reader([*roots, *_data_folders(roots)], Budget())
@@ -56,9 +56,9 @@ def read_config(path: Path, folders: Sequence[Path] = ()) -> ConfigFile:
 
 
 def config_folders(given: Path | None) -> list[Path]:
-    """Return the folders in which names of config files are looked up, first things first.
+    """Return the folders in which config files are searched, in order of precedence.
 
-    A folder that was named must be there. `./configs` is the reference's own default, and
+    A folder that the user named must exist. `./configs` is the reference's own default, and
     `./ais_bench/benchmark/configs` is where its config files lie in a copy of its repository.
     """
     if given is not None and not given.is_dir():
@@ -80,7 +80,7 @@ def find_config(kind: str, name: str, folders: Sequence[Path]) -> Path | None:
 
 
 def data_sets(file: ConfigFile, ending: str = "_datasets") -> list[dict[str, Any]]:
-    """Return the data sets of all lists of a file whose names end so, each abbreviation once."""
+    """Return the data sets of all lists of a file with a name ending, each abbreviation once."""
     lists = [value for key, value in file.scope.items() if key.endswith(ending) and isinstance(value, list)]
     members = {str(one.get("abbr")): one for value in lists for one in value if isinstance(one, dict)}
     mark([*members.values()], file.path.stem)
@@ -88,14 +88,14 @@ def data_sets(file: ConfigFile, ending: str = "_datasets") -> list[dict[str, Any
 
 
 def config_files(folder: Path) -> Iterator[Path]:
-    """Yield the config files below a folder, in order; those of summarizers decide nothing here."""
+    """Yield the config files below a folder, in order, without those of summarizers, which have no effect."""
     for path in sorted(folder.rglob("*.py")):
         if not path.name.startswith("_") and "summarizers" not in path.relative_to(folder).parts:
             yield path
 
 
 class _Reader:
-    """Reads a file and all that it includes, within one budget."""
+    """Reads a file and its includes within one budget."""
 
     def __init__(self, roots: Sequence[Path], budget: Budget) -> None:
         self.roots = roots
@@ -112,7 +112,7 @@ class _Reader:
         if evaluator.problems:
             lines = [f"line {line}: {reason}" for line, reason in evaluator.problems]
             raise ConfigError(
-                str(path), "\n  ".join(["a config file is read and not run, and this is not read:", *lines])
+                str(path), "\n  ".join(["config files are not run, and these parts cannot be read:", *lines])
             )
         _mark_origin(evaluator.scope, path.stem)
         return evaluator.scope
@@ -199,9 +199,9 @@ def _resolved(path: Path) -> Path:
 
 
 def _mark_origin(scope: Scope, name: str) -> None:
-    """Keep in each data set of a file which file it comes from: the included one, or this one.
+    """Store in each data set of a file its origin: the included file, or this file.
 
-    A file that gathers the data sets of several others, all that it has there, is where they come from.
+    If a file collects all data sets of several others, that file is the origin.
     """
     for variable, values in scope.items():
         if variable.endswith("datasets") and isinstance(values, list):
@@ -209,7 +209,7 @@ def _mark_origin(scope: Scope, name: str) -> None:
 
 
 def mark(members: Sequence[dict[str, Any]], name: str) -> None:
-    """Keep in the data sets of a list which file they come from; see `_mark_origin`."""
+    """Store the origin in the data sets of a list; see `_mark_origin`."""
     origins = {str(value[ORIGIN]) for value in members if ORIGIN in value}
     whole = len(origins) > 1 and {str(value.get("abbr")) for value in members} == set(known_abbrs(name))
     for value in members:

@@ -1,4 +1,4 @@
-"""A short fingerprint of a table of a config file, which tells a changed table from the known one."""
+"""A short fingerprint of a table in a config file, to detect changes from the known table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aisb_compat_aisbench._values import Opaque, Symbol
 
 
 def fingerprint(table: Any) -> str:
-    """Return six hexadecimal digits for a table. Of an imported class the name counts, not the module."""
+    """Return six hexadecimal digits for a table. Of an imported class, only its name counts."""
     text = json.dumps(table, sort_keys=True, ensure_ascii=False, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 

@@ -1,4 +1,4 @@
-"""`aisb config import`: config files of AISBench as an `aisb.toml`."""
+"""`aisb config import`: convert config files of AISBench to an `aisb.toml`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins
 
 FILE_HEADER = """\
-# Read from {source} by aisb config import: `aisb run` runs what it runs. It says what AISBench does where a
-# key is left out: one request at a time, {retries} retries, no limit of time. Flags and --set stand above it.
+# Converted from {source} by aisb config import, for `aisb run`. It contains AISBench's defaults for missing
+# keys: one request at a time, {retries} retries, no time limit. Flags and --set override it.
 """
 
 
@@ -35,10 +35,10 @@ FILE_HEADER = """\
 def import_(
     context: click.Context, source: Path, config_dir: Path | None, output: Path, *, force: bool
 ) -> int:
-    """Read Python config files of AISBench and write an aisb.toml that runs the same thing.
+    """Convert Python config files of AISBench to an equivalent aisb.toml.
 
-    A file is read and not run: what cannot be read is named by its line. Of a folder every file is read that
-    defines models or data sets; what is left out is said, and the exit code is 1.
+    Files are not run; parts that cannot be read are reported with their lines. In a folder, all files that
+    define models or data sets are read; files that are left out are listed, and the exit code is then 1.
 
     \b
       aisb config import demo_infer_vllm_api.py
@@ -59,14 +59,14 @@ def import_(
     for note in [*converted.notes, *left_out]:
         click.echo(note, err=True)
     for file in keys:
-        click.echo(f"the API key is kept in {file}, which only you can read; it is not in {output}", err=True)
+        click.echo(f"the API key is in {file}, which only you can read, and not in {output}", err=True)
     models, tasks = len(converted.models), len(converted.selected)
     click.echo(f"wrote {output}: {_count(models, 'model')}, {_count(tasks, 'task')}")
     return 1 if left_out else 0
 
 
 def _folder(source: Path, folders: list[Path], plugins: Plugins, left_out: list[str]) -> Converted:
-    """Read all files of a folder that define models or data sets; `left_out` says which cannot be."""
+    """Read all files of a folder that define models or data sets; list unreadable ones in `left_out`."""
     converted, mapper = Converted(), TaskMapper.of(plugins)
     for path in config_files(source):
         try:
@@ -75,7 +75,7 @@ def _folder(source: Path, folders: list[Path], plugins: Plugins, left_out: list[
             left_out.append(f"left out: {error}")
     if not converted.models and not converted.selected:
         why = "\n  ".join(["", *left_out])
-        raise UsageError(f"{source} holds no config file with models or data sets{why}")
+        raise UsageError(f"{source} contains no config file with models or data sets{why}")
     return converted
 
 

@@ -1,4 +1,4 @@
-"""What is known of the config files that come with AISBench: their names, and what they hold."""
+"""The names and contents of AISBench's own config files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from aisb_compat_aisbench._values import Symbol
 
 ORIGIN = "aisb_config"
-"""The key under which a data set keeps which config file it comes from, and its abbreviation there."""
+"""The key in a data set for its config file, and its abbreviation there."""
 REASONING = "ais_bench.benchmark.utils.postprocess.model_postprocessors.extract_non_reasoning_content"
 
 
 @cache
 def known_datasets() -> Mapping[str, Any]:
-    """Return the tables of data set configs, of classes, and of tasks here."""
+    """Return the tables of data set configs, of classes, and of aisb's tasks."""
     return _read("configs.toml")
 
 
@@ -33,7 +33,7 @@ def _read(name: str) -> Mapping[str, Any]:
 
 
 def known_model(name: str) -> dict[str, Any] | None:
-    """Return the table of a model as its config file has it, None if there is no such file."""
+    """Return the table of a model in its config file; None if there is no such file."""
     tables = known_models()
     entry = tables["models"].get(name)
     if entry is None:
@@ -45,7 +45,7 @@ def known_model(name: str) -> dict[str, Any] | None:
 
 
 def known_judge(name: str) -> dict[str, Any] | None:
-    """Return the table of the model that judges the answers of a config, None if none does."""
+    """Return the table of the judge model of a config; None without a judge."""
     entry = known_datasets()["judged"].get(name)
     if entry is None:
         return None
@@ -53,7 +53,7 @@ def known_judge(name: str) -> dict[str, Any] | None:
 
 
 def known_abbrs(name: str) -> list[str]:
-    """Return the abbreviations of the data sets of a config, by its name; none where it is not known."""
+    """Return the abbreviations of the data sets of a config, by its name; empty if unknown."""
     table = known_datasets()
     entry = table["datasets"].get(name, {})
     return list(
@@ -62,9 +62,9 @@ def known_abbrs(name: str) -> list[str]:
 
 
 def stub(kind: str, name: str) -> dict[str, Any] | None:
-    """Return the names of a config that comes with AISBench, for a file that includes it; None where unknown.
+    """Return the names in one of AISBench's configs, for a file that includes it; None if unknown.
 
-    A data set has the parts that files change: its abbreviation, `path`, `reader_cfg` and the like, empty.
+    A data set has its abbreviation, and the parts that files change (`path`, `reader_cfg` …), empty.
     """
     if kind == "models":
         model = known_model(name)
@@ -98,7 +98,7 @@ def _dataset(name: str, abbr: str) -> dict[str, Any]:
 
 
 class _Anything(dict[str, Any]):
-    """The names of a summarizer's config, which decides nothing here: each is an empty list or table."""
+    """The names of a summarizer's config, which has no effect: each is an empty list or table."""
 
     def __contains__(self, key: object) -> bool:
         return True

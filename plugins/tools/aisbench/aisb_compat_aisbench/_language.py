@@ -1,4 +1,4 @@
-"""The functions and operators that a config file may use, each bounded; there are no others."""
+"""The functions and operators that a config file may use, with bounded cost."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def compare_values(name: str, left: Any, right: Any, budget: Budget) -> bool:
 
 
 def format_value(value: Any, spec: str) -> str:
-    """Return a scalar as an f-string shows it; widths are short."""
+    """Format a scalar as in an f-string, with bounded width."""
     if isinstance(value, Symbol):
         raise UnreadableError(f"the text of {value.path}")
     if not isinstance(value, SCALARS):
@@ -184,7 +184,7 @@ def _range(budget: Budget, *bounds: Any) -> list[int]:
 
 
 def items(budget: Budget, value: Any) -> list[Any]:
-    """Return what a loop over a value goes through; the copy is paid for."""
+    """Return a list of the items of a value, and charge the copy to the budget."""
     if isinstance(value, (list, tuple, dict, str)):
         budget.spend(1 + len(value) // 16)
         return list(value)
@@ -212,7 +212,7 @@ def make_dict(budget: Budget, value: Any = (), /, **named: Any) -> dict[Any, Any
     pairs: dict[Any, Any] = {}
     for pair in items(budget, value):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not is_key(pair[0]):
-            raise UnreadableError("dict() of something else than pairs")
+            raise UnreadableError("dict() of something other than pairs")
         pairs[pair[0]] = pair[1]
     return {**pairs, **named}
 
@@ -257,7 +257,7 @@ def _length(budget: Budget, value: Any) -> int:
 
 def _join_path(_budget: Budget, *parts: Any) -> str:
     if not parts or not all(isinstance(part, str) for part in parts):
-        raise UnreadableError("os.path.join() of something else than texts")
+        raise UnreadableError("os.path.join() of something other than texts")
     return str(posixpath.join(*parts))
 
 
@@ -314,7 +314,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "os.path.basename": _part_of_path(posixpath.basename),
     "posixpath.join": _join_path,
 }
-"""Functions by the path under which a file imports them; the bare ones are builtins."""
+"""Functions by their import path; names without a module are builtins."""
 
 
 def _refuse(what: str) -> Any:

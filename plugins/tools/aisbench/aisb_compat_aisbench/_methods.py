@@ -1,4 +1,4 @@
-"""The methods of texts, lists and dicts that a config file may call, each bounded; there are no others."""
+"""The methods of texts, lists and dicts that a config file may call, with bounded cost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _text(method: str) -> Callable[..., Any]:
 def _joined(budget: Budget, text: str, values: Any) -> str:
     parts = items(budget, values)
     if not all(isinstance(part, str) for part in parts):
-        raise UnreadableError("join() of something else than texts")
+        raise UnreadableError("join() of something other than texts")
     length = sum(map(len, parts)) + len(text) * max(len(parts) - 1, 0)
     if length > budget.text:
         raise UnreadableError(f"a text of more than {budget.text} characters")

@@ -1,4 +1,4 @@
-"""A model of a config file as the table of a model: each key is mapped, passed over or refused."""
+"""Map a model of a config file to a model table: each key is mapped, ignored or refused."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from aisb_compat_aisbench._values import Opaque, Symbol
 from aisb_engine import safe_name
 
 NO_LIMIT = 604_800.0
-"""A week in seconds: the reference waits for a reply without end."""
+"""A week in seconds: the reference waits for a reply without limit."""
 TIMEOUTS = {"first_byte": NO_LIMIT, "between_bytes": NO_LIMIT, "total": NO_LIMIT}
 PORT = 8080
 LONGEST_REPLY = 2048
-"""What the reference's classes take for `max_out_len` where a file leaves it out."""
+"""The default of `max_out_len` in the reference's classes."""
 RETRIES = 2
 UNSUPPORTED_MODELS = {
-    "sample_kwargs": "parameters of vLLM in the process itself; they are keys of generation_kwargs here",
+    "sample_kwargs": "parameters of vLLM within the process; in aisb they are keys of generation_kwargs",
 }
 IGNORED_MODEL_KEYS = {
     "verbose": "--debug shows log lines",
     "rpm_verbose": "--debug shows log lines",
-    "run_cfg": "a service is not started here",
-    "tokenizer_only": "it belongs to local models",
-    "max_seq_len": "the service knows its window",
+    "run_cfg": "aisb does not start services",
+    "tokenizer_only": "it applies to local models",
+    "max_seq_len": "the service knows its context length",
     "summarizer_abbr": "`abbr` names the column",
 }
-"""Keys of services that change nothing here, and why."""
+"""Keys of services that have no effect, with the reason."""
 
 
 @dataclass(slots=True)
 class MappedModel:
-    """A model's table, its tokenizer's folder, and what does not stand in the table: its key, and remarks."""
+    """A model's table, its tokenizer's folder, its API key, and notes for the user."""
 
     name: str
     table: dict[str, Any]
@@ -47,7 +47,7 @@ def map_model(config: Mapping[str, Any], where: str) -> MappedModel:
     """Map a model of a config file; `where` names it in errors.
 
     Raises:
-        ConfigError: it has no backend here, or a key that changes numbers and cannot be mapped.
+        ConfigError: it has no backend in aisb, or a key that affects results and cannot be mapped.
     """
     kind = _class_name(config.get("type"), where)
     tables = known_models()
@@ -55,7 +55,7 @@ def map_model(config: Mapping[str, Any], where: str) -> MappedModel:
         raise ConfigError(f"{where}.type", f"{kind}: {tables['missing'][kind]}")
     if kind not in tables["backends"]:
         known = ", ".join(sorted(tables["backends"]))
-        raise ConfigError(f"{where}.type", f"{kind} has no backend here; known: {known}")
+        raise ConfigError(f"{where}.type", f"{kind} has no backend in aisb; known: {known}")
     backend = tables["backends"][kind]
     abbr = config.get("abbr")
     if not isinstance(abbr, str) or not abbr:
@@ -73,16 +73,16 @@ def map_model(config: Mapping[str, Any], where: str) -> MappedModel:
         if key in keys:
             keys[key](mapped, value, f"{where}.{key}")
         elif key in IGNORED_MODEL_KEYS and not local:
-            mapped.notes.append(f"{where}.{key}: passed over: {IGNORED_MODEL_KEYS[key]}")
+            mapped.notes.append(f"{where}.{key}: ignored: {IGNORED_MODEL_KEYS[key]}")
         else:
-            raise ConfigError(f"{where}.{key}", "is no key of AISBench's model configs that is known here")
+            raise ConfigError(f"{where}.{key}", "is not a known key of AISBench's model configs")
     if not local:
         _complete_service(mapped, config, kind)
     return mapped
 
 
 def _complete_service(mapped: MappedModel, config: Mapping[str, Any], kind: str) -> None:
-    """Add what the reference's classes do where a file says nothing."""
+    """Add the defaults of the reference's classes."""
     table = mapped.table
     options = table.setdefault("options", {})
     options["url"] = _url(config)
@@ -98,11 +98,11 @@ def _complete_service(mapped: MappedModel, config: Mapping[str, Any], kind: str)
     load["timeouts"] = dict(TIMEOUTS)
     table.setdefault("params", {}).setdefault("max_tokens", LONGEST_REPLY)
     if "ramp_up" in load:
-        load.pop("request_rate", None)  # there, a ramp takes the place of the rate
+        load.pop("request_rate", None)  # in AISBench a ramp replaces the rate
 
 
 ADDRESS = ("host_ip", "host_port", "url", "enable_ssl")
-"""The keys that say together where a service is."""
+"""The keys that form the address of a service."""
 
 
 def _url(config: Mapping[str, Any]) -> str:
@@ -149,8 +149,8 @@ def _parameters(mapped: MappedModel, value: Any, where: str) -> None:
         if key == "lora_data_map_file":
             mapped.table.setdefault("options", {})["lora_map"] = toml_value(given, f"{where}.{key}")
         elif key == "response_anomaly_enabled":
-            mapped.notes.append(f"{where}.{key}: passed over: anomalies of replies are not looked for here")
-        elif given is not None:  # None is sent there as null, which means the same as nothing
+            mapped.notes.append(f"{where}.{key}: ignored: aisb does not search replies for anomalies")
+        elif given is not None:  # AISBench sends None as null, which equals the default
             params[key] = toml_value(given, f"{where}.{key}")
 
 
@@ -162,9 +162,7 @@ def _tokenizer(mapped: MappedModel, value: Any, where: str) -> None:
 
 def _key(mapped: MappedModel, value: Any, where: str) -> None:
     if not isinstance(value, (str, type(None))):
-        raise ConfigError(
-            where, "must be a text that stands in the file; or name a variable with --api-key-env"
-        )
+        raise ConfigError(where, "must be a text in the file; or name a variable with --api-key-env")
     mapped.secret = value or None
 
 
@@ -190,15 +188,15 @@ def _traffic(mapped: MappedModel, value: Any, where: str) -> None:
 
 
 def _postprocessor(mapped: MappedModel, value: Any, where: str) -> None:
-    """Reasoning is cut out of all replies here, which is what this key is for."""
+    """Accept the key that removes reasoning, since aisb does that for all replies."""
     if not value:
         return
     name = _class_name(value.get("type") if isinstance(value, Mapping) else value, where)
     if name != "extract_non_reasoning_content":
         raise ConfigError(
             where,
-            f"{name} is a Python function, which is not run; reasoning is never graded here, and "
-            "how an answer is found is `postprocess` of a task (see docs/tasks.md)",
+            f"{name} is a Python function, which is not run; reasoning is never graded, and "
+            "`postprocess` of a task defines how answers are extracted (see docs/tasks.md)",
         )
     begin, end = value.get("think_start_token"), value.get("think_end_token")
     if isinstance(begin, str) and isinstance(end, str) and (begin, end) != ("<think>", "</think>"):
@@ -206,7 +204,7 @@ def _postprocessor(mapped: MappedModel, value: Any, where: str) -> None:
 
 
 def _template(mapped: MappedModel, value: Any, where: str) -> None:
-    """Accept a template that only names roles; texts around turns belong to the chat template."""
+    """Accept a template that only names roles; other texts belong to the chat template."""
     del mapped
     if value and _has_text(value):
         raise ConfigError(
@@ -227,12 +225,12 @@ def _has_text(value: Any) -> bool:
 
 def _trust(mapped: MappedModel, value: Any, where: str) -> None:
     if value:
-        mapped.notes.append(f"{where}: passed over: a tokenizer is read without running its code")
+        mapped.notes.append(f"{where}: ignored: a tokenizer is loaded without running its code")
 
 
 def _anomalies(mapped: MappedModel, value: Any, where: str) -> None:
     if value:
-        mapped.notes.append(f"{where}: passed over: anomalies of replies are not looked for here")
+        mapped.notes.append(f"{where}: ignored: aisb does not search replies for anomalies")
 
 
 SHARED_KEYS: Mapping[str, Callable[[MappedModel, Any, str], None]] = {
@@ -267,7 +265,7 @@ LOCAL_KEYS: Mapping[str, Callable[[MappedModel, Any, str], None]] = {
 
 
 SEEING = "hf-vision"
-"""The backend of local models that read images: one sample at a time, by a processor."""
+"""The backend of local models with images: one sample at a time, with a processor."""
 
 
 def _processor(mapped: MappedModel, value: Any, where: str) -> None:
@@ -278,7 +276,7 @@ def _processor(mapped: MappedModel, value: Any, where: str) -> None:
 
 def _one_at_a_time(mapped: MappedModel, value: Any, where: str) -> None:
     if value not in (None, 1, True):
-        mapped.notes.append(f"{where}: passed over: a model that reads images takes one sample at a time")
+        mapped.notes.append(f"{where}: ignored: a model with images processes one sample at a time")
 
 
 SEEING_KEYS: Mapping[str, Callable[[MappedModel, Any, str], None]] = {
@@ -291,7 +289,7 @@ SEEING_KEYS: Mapping[str, Callable[[MappedModel, Any, str], None]] = {
 
 
 def toml_value(value: Any, where: str) -> Any:
-    """Return a value as a TOML file can hold it: no None in tables, names of dtypes as texts."""
+    """Return a value in a form for TOML: no None in tables, names of dtypes as texts."""
     if isinstance(value, Symbol):
         if value.path.startswith("torch."):
             return value.name

@@ -1,4 +1,4 @@
-"""A prompt template of a config file as the table `[prompt]` of a task, where it can be said there."""
+"""Map a prompt template of a config file to the table `[prompt]` of a task, if possible."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WRITE_OWN = "write it as [prompt] of a task in aisb.toml (see docs/tasks.md)"
 def map_prompt(
     infer: Mapping[str, Any], reader: Mapping[str, Any], table: dict[str, Any], where: str
 ) -> None:
-    """Convert the prompt of `infer_cfg` to keys of a task: one question, with or without a system text.
+    """Convert the prompt of `infer_cfg` to keys of a task: one question, with an optional system text.
 
     Raises:
-        ConfigError: it has examples, turns of the model or more questions than one.
+        ConfigError: it has examples, turns of the model, or several questions.
     """
     retriever = infer.get("retriever") or {}
     kind = retriever.get("type")
@@ -55,7 +55,7 @@ def _turns(turns: Sequence[Any], where: str) -> dict[str, str]:
             raise ConfigError(f"{where}.prompt_template", f"this turn is not read: {WRITE_OWN}")
         role, words = ROLES.get(str(turn.get("role"))), toml_value(turn.get("prompt", ""), where)
         if not words and role is None:
-            continue  # an empty turn of the model, which it is to fill
+            continue  # an empty turn, which the model is to fill
         if role is None or role in found or not isinstance(words, str):
             raise ConfigError(
                 f"{where}.prompt_template", f"a changed prompt of several questions is not read: {WRITE_OWN}"
@@ -73,10 +73,10 @@ def _names(reader: Mapping[str, Any]) -> list[Any]:
 
 
 def _fields(text: str, names: Sequence[str] | None) -> str:
-    """Return a template in which only the columns of the data are fields, as there.
+    """Return a template in which only columns of the data are fields, as in AISBench.
 
-    Where the columns are not known (None), as of a config that is not at hand, each name in braces is one: a
-    task without such a field refuses it, before anything is sent.
+    If the columns are unknown (None), each name in braces is a field: a task without it raises an error
+    before anything is sent.
     """
     text = text.replace(EXAMPLES_MARK, "")
     if names is None:

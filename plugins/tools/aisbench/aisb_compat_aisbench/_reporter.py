@@ -1,4 +1,4 @@
-"""The reporter `aisbench`: a run in the files that AISBench writes, for scripts that read those."""
+"""The reporter `aisbench`: write a run in AISBench's files, for scripts that read those."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Annotated, Any
 from aisb import FinishedRun, Percentiles, ReplyTokenizer, Reporter
 
 FOLDER = "aisbench"
-"""Where the files stand in a run of `aisb`, whose own files have the usual places."""
+"""The folder of the files in a run of `aisb`, whose own files have the usual paths."""
 
 
 @dataclass(kw_only=True)
 class AisBench(Reporter):
-    """The files that AISBench writes: predictions, results, performances and summary, under its names.
+    """Writes AISBench's files under their names: predictions, results, performances and summary.
 
-    A run of `ais_bench` has them in the usual places, a run of `aisb` in a folder `aisbench`.
+    A run of `ais_bench` has them at the usual paths, a run of `aisb` in a folder `aisbench`.
     """
 
     abbrs: Annotated[
-        dict[str, Any], "abbreviations that are others than usual: by task, or by task and group"
+        dict[str, Any], "other abbreviations than the usual ones: by task, or by task and group"
     ] = field(default_factory=dict)
-    extract_rate: Annotated[bool, "in how many replies an answer was found, in results/, too"] = False
+    extract_rate: Annotated[bool, "also write to results/ the share of replies with an answer"] = False
     spec_decode: Annotated[bool, "performances/spec_decode_<host>_<port>.json, too"] = False
-    stage: Annotated[str, "the stage of a performance run that is written: total or stable"] = "total"
-    percentiles: Annotated[list[float], "which percentiles are written", Percentiles] = field(
+    stage: Annotated[str, "the stage of a performance run to write: total or stable"] = "total"
+    percentiles: Annotated[list[float], "percentiles to write", Percentiles] = field(
         default_factory=lambda: [75.0, 90.0, 99.0]
     )
     tokenizer: Annotated[
-        str | None, "a tokenizer's folder: counts output tokens where the service does not", ReplyTokenizer
+        str | None, "folder of a tokenizer that counts output tokens if the service does not", ReplyTokenizer
     ] = None
-    show: Annotated[bool, "print the tables, too"] = True
+    show: Annotated[bool, "also print the tables"] = True
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
-        """Write the files, and print the tables that AISBench prints."""
+        """Write the files, and print AISBench's tables."""
         folder = run.folder if (run.folder / "aisb").is_dir() else run.folder / FOLDER
         if run.is_performance:
             from aisb_compat_aisbench._speeds import write_speeds

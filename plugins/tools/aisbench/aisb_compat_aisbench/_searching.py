@@ -1,4 +1,4 @@
-"""What `ais_bench --search` prints: where each name comes from."""
+"""`ais_bench --search`: print the origin of each name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,5 @@ def print_places(context: click.Context, flags: dict[str, Any], files: Mapping[t
         rows += sources(run_command(context, rest), plugins)
     click.echo(tabulate(rows, headers=SEARCH_HEADERS, tablefmt="fancy_grid"))
     if len(rows) > len(files):
-        click.echo(
-            "files that come with aisb stay as they are: --set PATH=VALUE or aisb.toml overrides any key"
-        )
+        click.echo("installed files need no editing: --set PATH=VALUE or aisb.toml overrides any key")
     return 0

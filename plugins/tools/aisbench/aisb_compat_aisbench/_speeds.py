@@ -1,4 +1,4 @@
-"""The files of a performance run as AISBench writes them: one stage, no files beside those that it knows."""
+"""Write a performance run in AISBench's formats: one stage, and only the files that AISBench has."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_speeds(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Pat
 
 
 def merged_abbr(task: str, table: Mapping[str, Any], given: Any = None) -> str:
-    """Return the name under which a task's data sets are measured together: there, that of their class."""
+    """Return AISBench's name for all data sets of a task together: the name of their class."""
     if not has_own_groups(task, table):
         return abbr_of(task, table, None, given)
     base = str(table.get("base") or task).split(":")[0]
@@ -88,7 +88,7 @@ def _number(value: Any, unit: float = 0) -> float | int | None:
 
 
 def _plots(result: PerformanceResult, timestamp: str, base: Path) -> Iterator[Path]:
-    """Write the charts of requests and rates, where the reporter of charts is installed."""
+    """Write the charts of requests and rates, if the reporter plots is installed."""
     try:
         from aisb_reporter_plots import pages
     except ImportError:
@@ -98,7 +98,7 @@ def _plots(result: PerformanceResult, timestamp: str, base: Path) -> Iterator[Pa
 
 
 def _speculation(run: FinishedRun, folder: Path) -> Iterator[Path]:
-    """Write what the services say of their speculative decoding, a file for each service."""
+    """Write the counters of speculative decoding, one file for each service."""
     of_service: dict[str, PerformanceResult] = {}
     for (model, _), result in run.performance.items():
         url = str(run.manifest.get("models", {}).get(model, {}).get("url") or model)

@@ -1,4 +1,4 @@
-"""The summary of a run as AISBench writes it: `summary_<timestamp>.txt` with its blocks, `.csv` and `.md`."""
+"""The summary of a run in AISBench's formats: `summary_<timestamp>.txt`, `.csv` and `.md`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOP, BOTTOM = "^" * WIDE, "$" * WIDE
 
 
 class SummaryLine(NamedTuple):
-    """One number: of which data set, by which metric, of which model."""
+    """One number with its data set, metric and model."""
 
     abbr: str
     version: str
@@ -74,7 +74,7 @@ def _text(run: FinishedRun, table: list[list[str]], csv: str, lines: Sequence[Su
 
 
 def _raw(run: FinishedRun, lines: Sequence[SummaryLine]) -> Iterator[str]:
-    """Yield the numbers as they are, by model and data set."""
+    """Yield the unformatted numbers by model and data set."""
     for model in run.models:
         yield "-" * 31
         yield f"Model: {model}"

@@ -1,4 +1,4 @@
-"""What an `ais_bench` command line asks for, as flags and tables of `aisb run`."""
+"""Translate an `ais_bench` command line to flags and tables of `aisb run`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 REPORTER = "aisbench"
 TRACE = "mooncake_trace_gen"
 JUDGING = {
-    "judge": ("eval", "judging is a part of scoring here: --mode eval"),
-    "infer_judge": ("all", "judging is a part of scoring here: --mode all"),
+    "judge": ("eval", "judging is part of scoring in aisb: --mode eval"),
+    "infer_judge": ("all", "judging is part of scoring in aisb: --mode all"),
 }
 DEFAULT_LOAD = {"concurrency": 1, "retries": RETRIES, "timeouts": TIMEOUTS}
-"""What the reference does where nothing is said; models of its config files say it themselves."""
+"""The reference's defaults; models of its config files set them explicitly."""
 
 TABLE_KEYS = ("summary", "backend", "abbr", "options", "params", "load", "system", "marks", "base")
-"""The keys of a model's table that are no options of its backend."""
+"""The keys of a model's table that are not options of its backend."""
 
 
 @dataclass(slots=True)
 class ConfigNames:
-    """The names that a command selects, and the config file of each that has one."""
+    """The names that a command selects, and their config files, if any."""
 
     models: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class ConfigNames:
 def translate(
     context: click.Context, flags: Mapping[str, Any], plugins: Plugins
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the tables and the flags of `aisb run` that do what a command line asks for.
+    """Return the equivalent tables and flags of `aisb run`.
 
     Raises:
         UsageError: a flag contradicts another, or a config file cannot be read or mapped.
@@ -68,7 +68,7 @@ def translate(
     flags["config_files"] = names.files
     for key, chosen in (("models", names.models), ("datasets", names.datasets)):
         if not chosen and not converted.combinations:
-            tables["run"].pop(key, None)  # a run that is resumed knows its own
+            tables["run"].pop(key, None)  # a resumed run has its own
     for key in ("config", "config_dir", "summarizer", "dump_extract_rate"):
         flags.pop(key)
     return tables, flags
@@ -78,7 +78,7 @@ def _asked(flags: Mapping[str, Any], plugins: Plugins) -> tuple[Converted, Confi
     folders = config_folders(flags["config_dir"])
     if flags["config"] is not None:
         if flags["models"] or flags["datasets"]:
-            raise UsageError(f"{flags['config']} says what is asked: leave out --models and --datasets")
+            raise UsageError(f"{flags['config']} sets models and data sets: omit --models and --datasets")
         path = _with_suffix(flags["config"])
         converted = convert(read_config(path, folders), plugins)
         _keep(converted, path)
@@ -99,7 +99,7 @@ def _asked(flags: Mapping[str, Any], plugins: Plugins) -> tuple[Converted, Confi
 
 
 def _given_tokenizer(flags: Mapping[str, Any]) -> str | None:
-    """Return the tokenizer that `--set model.tokenizer=FOLDER` names."""
+    """Return the tokenizer of `--set model.tokenizer=FOLDER`."""
     given = [text.partition("=") for text in flags["sets"]]
     found = [value for key, _, value in given if key in ("model.tokenizer", "model.tokenizer_path")]
     return found[-1] if found else None
@@ -111,11 +111,11 @@ def _with_suffix(path: Path) -> Path:
 
 def _keep(converted: Converted, path: Path) -> None:
     for file in keep_secrets(converted, path):
-        click.echo(f"the API key of {path} is kept in {file} (0600)", err=True)
+        click.echo(f"the API key of {path} is now in {file} (0600)", err=True)
 
 
 def _model(name: str, folders: Iterable[Path], converted: Converted, names: ConfigNames) -> list[str]:
-    """Return the models of a name: those of its config file, else a known one, else what aisb has."""
+    """Return the models of a name: of its config file, else a known one, else aisb's."""
     if path := find_config("models", name, [*folders]):
         names.files["--models", name] = path
         part = Converted()
@@ -151,7 +151,7 @@ def _dataset(
 
 
 def _known_dataset(name: str, converted: Converted) -> str:
-    """Return the task of a name without a config file here, with what its config says there."""
+    """Return the task of a name without a config file, with the settings of AISBench's config."""
     known = known_datasets()
     if config := known["synthetic"].get(name):
         table: dict[str, Any] = {}
@@ -169,7 +169,7 @@ def _known_dataset(name: str, converted: Converted) -> str:
 
 
 def _user_tables(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the user's own `aisb.toml`, which stands above all that a name or config file says."""
+    """Return the user's own `aisb.toml`, which overrides names and config files."""
     from aisb_engine import read_user_file
 
     file = flags["config_file"] or Path("aisb.toml")
@@ -182,7 +182,7 @@ def _user_tables(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_one_form(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's table with each key at one place, as the tables of this package have it."""
+    """Return a model's table in the normal form of this package, with each key in one place."""
     own: dict[str, Any] = {}
     for key, value in table.items():
         if key == "generation_kwargs":
@@ -205,7 +205,7 @@ def _put_mode(flags: dict[str, Any]) -> None:
 
 
 def _put_limits(flags: dict[str, Any], tables: dict[str, Any], tasks: Iterable[str]) -> None:
-    """Ask the first rows of each data set, as `--num-prompts` does there; a `test_range` stands above it."""
+    """Apply `--num-prompts` as AISBench does: to each data set without a `test_range`."""
     count = flags["num_prompts"]
     if count is None:
         return
@@ -213,7 +213,7 @@ def _put_limits(flags: dict[str, Any], tables: dict[str, Any], tasks: Iterable[s
     own = tables.get("tasks", {})
     ranged = [name for name in tasks if "rows" in own.get(name, {})]
     for name in ranged:
-        click.echo(f"{name}: its config file sets test_range, which stands above --num-prompts", err=True)
+        click.echo(f"{name}: its config file sets test_range, which overrides --num-prompts", err=True)
     if ranged:
         for name in tasks:
             if name not in ranged:
@@ -233,7 +233,7 @@ def _put_reporter(flags: dict[str, Any], tables: dict[str, Any]) -> None:
     if flags["summarizer"] == "stable_stage":
         options["stage"] = "stable"
     elif flags["summarizer"]:
-        click.echo(f"--summarizer {flags['summarizer']}: tables follow from the results here", err=True)
+        click.echo(f"--summarizer {flags['summarizer']}: aisb derives tables from the results", err=True)
     if not flags["reporters"]:
         flags["reporters"] = (REPORTER,)
 
@@ -243,7 +243,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge tables; values that are no tables are replaced."""
+    """Merge tables recursively; other values are replaced."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)

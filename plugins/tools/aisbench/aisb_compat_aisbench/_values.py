@@ -1,4 +1,4 @@
-"""What reading a config file may yield and may cost: values, names of code, and a budget."""
+"""The values that a config file may contain, and the budget for reading it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCALARS = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name that a file imports, such as a class. It is never imported; its path is all that is known."""
+    """A name that a file imports, such as a class. It is never imported; only its path is known."""
 
     path: str
 
@@ -23,7 +23,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A value that is not worked out, such as a function of the file. `why` is empty if it was said."""
+    """A value that is not evaluated, such as a function. `why` is empty if it was already reported."""
 
     what: str
     line: int
@@ -40,12 +40,12 @@ class UnreadableError(Exception):
 
 
 class TooMuchError(UnreadableError):
-    """Reading a file costs more than it may, so that nothing more of it is read."""
+    """The budget is spent, so reading ends."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What reading a file with its includes may cost; each limit is far above what config files need."""
+    """The limits of reading a file with its includes, far above the needs of real config files."""
 
     steps: int = 400_000
     depth: int = 80
@@ -56,7 +56,7 @@ class Budget:
     level: int = field(default=0, init=False)
 
     def spend(self, steps: int = 1) -> None:
-        """Count work; raise UnreadableError when there was too much of it."""
+        """Count steps; raise UnreadableError beyond the limit."""
         self.steps -= steps
         if self.steps < 0:
             raise TooMuchError("the file takes too many steps to read")
@@ -68,11 +68,11 @@ class Budget:
             raise UnreadableError(f"it is nested more than {self.depth} levels deep")
 
     def leave(self) -> None:
-        """Come back from a level."""
+        """Leave a level."""
         self.level -= 1
 
     def checked(self, value: Any) -> Any:
-        """Return a value that an operation made, unless it is too large."""
+        """Return the result of an operation; raise UnreadableError if it is too large."""
         if isinstance(value, bool):
             return value
         if isinstance(value, int) and value.bit_length() > self.bits:
@@ -84,7 +84,7 @@ class Budget:
         return value
 
     def weigh(self, value: Any) -> None:
-        """Spend the size of a value, with all that is in it: shared parts count each time."""
+        """Charge the size of a value with all nested values; shared parts count each time."""
         self.spend()
         if isinstance(value, str):
             self.spend(len(value) // 64)
@@ -95,7 +95,7 @@ class Budget:
             self.leave()
 
     def copied(self, value: Any) -> Any:
-        """Return a deep copy; parts that were shared are not shared in it."""
+        """Return a deep copy in which no parts are shared."""
         self.spend()
         if not isinstance(value, (list, tuple, dict)):
             return value
@@ -109,5 +109,5 @@ class Budget:
 
 
 def is_key(value: Any) -> bool:
-    """Return whether a value may be a key of a table."""
+    """Return whether a value can be a key of a dict."""
     return isinstance(value, SCALARS)

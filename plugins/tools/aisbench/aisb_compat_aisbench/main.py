@@ -1,4 +1,4 @@
-"""`ais_bench`: the command lines of AISBench as they are, with the defaults that they have there."""
+"""`ais_bench`: AISBench's command line, with AISBench's defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aisb_cli.run_command import MODES, TABLES, Run, run
 
 MODES_THERE = (*MODES, "judge", "infer_judge")
 REPLACED = ("mode", "config_dir", "summarizer", "name")
-"""Parameters of `aisb run` that are others here, or mean something."""
+"""Parameters of `aisb run` that this command replaces."""
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 def _answered(flag: str, why: str, **more: Any) -> Callable[[Any], Any]:
-    """Accept a flag that means nothing here, and say why in one line."""
+    """Accept a flag without effect, and print the reason in one line."""
 
     def say(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         del parameter
@@ -48,17 +48,17 @@ def _answered(flag: str, why: str, **more: Any) -> Callable[[Any], Any]:
     "--config-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where config files are looked up first: DIR/models and DIR/datasets [default: ./configs].",
+    help="Folder searched first for config files: DIR/models and DIR/datasets [default: ./configs].",
 )
 @click.option(
     "--summarizer", metavar="NAME", help="stable_stage shows the steady stage of a performance run."
 )
 @click.option(
-    "--dump-extract-rate", is_flag=True, help="Keep in results/ in how many replies an answer was found."
+    "--dump-extract-rate", is_flag=True, help="Write to results/ the share of replies with an answer."
 )
-@_answered("--response-anomaly/--no-response-anomaly", "anomalies of replies are not looked for here")
+@_answered("--response-anomaly/--no-response-anomaly", "aisb does not search replies for anomalies")
 @_answered(
-    "--response-anomaly-payload-retention", "anomalies of replies are not looked for here", metavar="WHICH"
+    "--response-anomaly-payload-retention", "aisb does not search replies for anomalies", metavar="WHICH"
 )
 @click.pass_context
 def ais_bench(context: click.Context, /, **flags: Any) -> int:
@@ -67,7 +67,7 @@ def ais_bench(context: click.Context, /, **flags: Any) -> int:
     \b
     Names of models and data sets, with .py or without:
       ais_bench --models vllm_api_general_chat --datasets gsm8k_gen_4_shot_cot_str
-    A config file, which is read and not run:
+    A config file, which is parsed and not run:
       ais_bench CONFIG.py
     """  # noqa: D301 - \b is for click
     from aisb_compat_aisbench._translate import translate

@@ -101,7 +101,7 @@ def tables_name(folder: Path) -> str:
 def test_the_key_of_a_file_goes_to_a_file_that_only_its_owner_reads(aisb, ais_bench, demo: Path) -> None:
     ended = aisb("config", "import", "demo.py")
     key = Path("demo.my-chat.key")
-    assert f"the API key is kept in {key}" in ended.err
+    assert f"the API key is in {key}" in ended.err
     assert key.read_text() == "sk-secret-1\n"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert "sk-secret-1" not in Path("aisb.toml").read_text()
@@ -116,7 +116,7 @@ def test_the_key_of_a_file_goes_to_a_file_that_only_its_owner_reads(aisb, ais_be
 
 def test_a_config_file_runs_as_it_is(ais_bench, demo: Path) -> None:
     ended = ais_bench("demo.py")
-    assert "infer: passed over; --max-num-workers 2 runs as many subtasks at once" in ended.err
+    assert "infer: ignored; --max-num-workers 2 runs as many subtasks at once" in ended.err
     lines = ended.out.splitlines()
     assert lines[0].split()[4:] == ["my-chat", "my-vllm-api-general"]
     assert lines[2].split()[0] == "short_gsm8k"
@@ -132,7 +132,7 @@ def test_a_config_file_runs_as_it_is(ais_bench, demo: Path) -> None:
 
 def test_test_range_stands_above_num_prompts(ais_bench, demo: Path) -> None:
     ended = ais_bench("demo", "--num-prompts", "1", "-w", "other")
-    assert "short_gsm8k: its config file sets test_range, which stands above --num-prompts" in ended.err
+    assert "short_gsm8k: its config file sets test_range, which overrides --num-prompts" in ended.err
     (folder,) = Path("other").iterdir()
     assert len(json.loads((folder / "predictions/my-chat/short_gsm8k.json").read_bytes())) == 4
     assert len(json.loads((folder / "predictions/my-chat/ceval-law.json").read_bytes())) == 1
@@ -193,7 +193,7 @@ def test_a_folder_of_configs_is_used_and_not_passed_over(ais_bench, work: Path, 
     assert "mine/models/deep/vllm_api_general_chat.py" in shown
     assert "mine/datasets/own/mine.py" in shown
     ended = ais_bench(*words)
-    assert "graded as the task gsm8k is graded here" in ended.err
+    assert "graded by aisb's rules of the task gsm8k" in ended.err
     (file,) = Path("outputs/default").glob("*/predictions/one/mine.json")
     table = json.loads(file.read_bytes())
     assert len(table) == 3
@@ -277,12 +277,12 @@ def test_local_models_that_read_images_have_the_same_keys(ais_bench, work: Path)
 REFUSED = {
     "a Python function": ("pred_postprocessor=dict(type=my_function)", "my_function is a Python function, which is not run"),
     "texts around turns": ("meta_template=dict(round=[dict(role='HUMAN', begin='<s>')])", "texts around turns are not sent"),
-    "an unknown key": ("temperatur=1", "is no key of AISBench's model configs that is known here"),
+    "an unknown key": ("temperatur=1", "is not a known key of AISBench's model configs"),
     "an unknown traffic": ("traffic_cfg=dict(speed=1)", "traffic_cfg.speed: is not known"),
     "a ramp without ends": ("traffic_cfg=dict(ramp_up_strategy='linear')", "a ramp is linear or exponential"),
     "retries that are no number": ("retry='x'", "retry: must be a whole number"),
     "a key from the environment": ("api_key=os.environ['KEY']", "line 2: "),
-    "vision of a service": ("vision_kwargs=dict(min_pixels=1)", "is no key of AISBench's model configs"),
+    "vision of a service": ("vision_kwargs=dict(min_pixels=1)", "is not a known key of AISBench's model configs"),
 }  # fmt: skip
 
 
@@ -309,7 +309,7 @@ DATA = {
         "a changed prompt of several questions"),
     "a range that is none": (
         "infer_cfg=dict(prompt_template=dict(template='{question}')), reader_cfg=dict(test_range='first')",
-        "'first' is no range like '[0:100]'"),
+        "'first' is not a range such as '[0:100]'"),
 }  # fmt: skip
 
 
@@ -324,7 +324,7 @@ def test_a_change_of_a_data_set_that_cannot_be_mapped_is_refused(ais_bench, work
 def test_a_data_set_that_no_task_reads_is_said(ais_bench, work: Path) -> None:
     put("configs/datasets/mine.py", FOLDERS.format(keys="").replace("GSM8KDataset", "NobodysDataset"))
     said = ais_bench("--models", "vllm_api_general_chat", "--datasets", "mine", code=2).err
-    assert "no task here reads NobodysDataset" in said
+    assert "no installed task reads NobodysDataset" in said
 
 
 def test_made_prompts_have_their_own_spelling(ais_bench, work: Path) -> None:
@@ -423,7 +423,7 @@ def test_a_folder_is_imported_as_a_whole(aisb, work: Path) -> None:
     assert (
         "exists already; --force replaces it" in aisb("config", "import", "cfg", "-o", "out.toml", code=2).err
     )
-    assert "holds no config file" in aisb("config", "import", "datasets", "-o", "x.toml", code=2).err
+    assert "contains no config file" in aisb("config", "import", "datasets", "-o", "x.toml", code=2).err
 
 
 @pytest.mark.parametrize(

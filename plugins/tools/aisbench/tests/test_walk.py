@@ -236,7 +236,7 @@ def test_judging_is_a_part_of_scoring(
         ais_bench(*words)
         words = (*words[:4], "--reuse")
     ended = ais_bench(*words, "--mode", mode)
-    assert f"--mode {mode}: judging is a part of scoring here: --mode {same}" in ended.err
+    assert f"--mode {mode}: judging is part of scoring in aisb: --mode {same}" in ended.err
     assert only("*/results/vllm-api-general-chat/gsm8k.json").is_file()
 
 
@@ -254,9 +254,9 @@ def test_a_judged_data_set_asks_the_judge_at_the_usual_address(ais_bench, work: 
     ("flags", "line"),
     [
         (("--max-workers-per-gpu", "2"), "--max-workers-per-gpu is not needed here"),
-        (("--response-anomaly",), "--response-anomaly: anomalies of replies are not looked for here"),
-        (("--response-anomaly-payload-retention", "all"), "anomalies of replies are not looked for here"),
-        (("--summarizer", "example"), "--summarizer example: tables follow from the results here"),
+        (("--response-anomaly",), "--response-anomaly: aisb does not search replies for anomalies"),
+        (("--response-anomaly-payload-retention", "all"), "aisb does not search replies for anomalies"),
+        (("--summarizer", "example"), "--summarizer example: aisb derives tables from the results"),
     ],
 )
 def test_flags_that_mean_nothing_here_are_answered_in_one_line(

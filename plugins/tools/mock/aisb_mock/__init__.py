@@ -1,4 +1,4 @@
-"""A mock inference server: real HTTP on a loopback port, seeded answers, set latency, faults on demand.
+"""A mock inference server: real HTTP on a loopback port, seeded answers, configurable latency and faults.
 
     with start_mock(MockOptions(accuracy=0.8, ttft_ms=20, faults=("status-429:0.1",))) as mock:
         ask(mock.url)
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a name by its first use: `aisb --help` imports this package, and starts no server."""
+    """Import a name at its first use, since `aisb --help` imports this package."""
     from importlib import import_module
 
     if name not in _MODULES:

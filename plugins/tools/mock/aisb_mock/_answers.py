@@ -54,7 +54,7 @@ def token_pieces(text: str) -> list[str]:
 
 
 class MockAnswers:
-    """The known questions and their answers, with a search for them inside a prompt."""
+    """The known questions and answers, and a search for them in a prompt."""
 
     def __init__(self, known: Iterable[tuple[str, str]], said: Iterable[tuple[str, str]] = ()) -> None:
         self.said: dict[str, str] = {" ".join(question.split()): reply for question, reply in said}
@@ -62,7 +62,7 @@ class MockAnswers:
         self.gold |= self.said
         self.gold.pop("", None)
         self._reach = TAIL + max(map(len, self.gold), default=0)
-        # By the second and the third word, because something may stick to the first one ("Q:Ann has …").
+        # Indexed by the second and third word, since a prefix may be attached to the first ("Q:Ann has …").
         self._by_words: dict[tuple[str, str], list[str]] = {}
         self._wordless: dict[str, list[str]] = {}
         few = [question for question in self.gold if question.count(" ") < 3]
@@ -75,7 +75,7 @@ class MockAnswers:
                 self._wordless.setdefault(question[: self._key], []).append(question)
 
     def last_question(self, prompt: str) -> str | None:
-        """Return the known question that begins last in the prompt, since examples come before it."""
+        """Return the known question that begins last in the prompt: examples come before it."""
         words = prompt[-self._reach :].split()
         first, found = self._last_by_words(words)
         if not self._wordless:
@@ -100,7 +100,7 @@ class MockAnswers:
         return 0, None
 
     def reply(self, question: str, *, accuracy: float, seed: int, request_seed: object) -> str:
-        """Return a chain of thought that ends in an answer: the right one for `accuracy` of all questions.
+        """Return a chain of thought and an answer, which is correct for a share `accuracy` of all questions.
 
         A question with a recorded reply gets exactly that reply.
         """
@@ -117,7 +117,7 @@ class MockAnswers:
 
 
 def wrong_answer(gold: str, others: Sequence[str], rng: Random) -> str:
-    """Return a wrong answer of the same kind: another number, another letter, another text."""
+    """Return a wrong answer of the same kind: another number, letter or text."""
     if re.fullmatch(r"-?\d+(\.\d+)?", gold):
         digits = len(gold.partition(".")[2])
         off = rng.choice((-10, -3, -2, -1, 1, 2, 4, 7, 10, 100))
@@ -133,7 +133,7 @@ def wrong_answer(gold: str, others: Sequence[str], rng: Random) -> str:
 
 
 class Prose:
-    """Seeded text, split in advance, so that a reply is a slice of it and costs nothing."""
+    """Seeded text, split in advance, so that a reply is just a slice of it."""
 
     def __init__(self, seed: int, length: int = 8_192) -> None:
         rng = Random(seed)
@@ -148,7 +148,7 @@ class Prose:
             self.pieces += [" " + word for word in sentence]
 
     def take(self, count: int, at: float) -> list[str]:
-        """Return `count` pieces from a sentence on, chosen by `at` (0 to 1), beginning again at the end."""
+        """Return `count` pieces from a sentence chosen by `at` (0 to 1); wrap around at the end."""
         start = self._starts[int(at * len(self._starts))]
         taken = self.pieces[start : start + count]
         while len(taken) < count:
@@ -169,7 +169,7 @@ def load_answers(file: str | None) -> MockAnswers:
 
 
 class Known(NamedTuple):
-    """A question with its answer, or, `said`, with the whole reply."""
+    """A question with its answer, or with the whole reply if `said` is true."""
 
     question: str
     answer: str
@@ -182,10 +182,10 @@ def read_questions_and_answers(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def read_rows(path: Path) -> Iterator[Known]:
-    """Yield what JSON lines know: a worked solution counts from its `#### ` on, a `reply` as it is.
+    """Yield the questions in JSON lines. The answer of a solution follows `#### `; a `reply` is verbatim.
 
     Raises:
-        DataError: the file cannot be read, or a line has no question and answer.
+        DataError: the file cannot be read, or a line lacks a question or an answer.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -203,7 +203,7 @@ def read_rows(path: Path) -> Iterator[Known]:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}:{number}: not an answer; each line is a JSON object with `question` and `answer`, "
-                f"or with `reply`, which is said to the letter"
+                f"or with `reply`, which is sent verbatim"
             ) from error
         answer = answer.rpartition("#### ")[2].strip()
         number_only = answer.replace(",", "").lstrip("$")
@@ -212,7 +212,7 @@ def read_rows(path: Path) -> Iterator[Known]:
 
 
 def demo_file() -> Path | None:
-    """Return the file of the demo task's problems, without importing the distribution it ships in."""
+    """Return the file of the demo task's problems, without importing its distribution."""
     from importlib.util import find_spec
 
     spec = find_spec("aisb_dataset_math")

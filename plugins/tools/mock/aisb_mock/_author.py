@@ -1,4 +1,4 @@
-"""Decide on the mock's reply: its text, its length, its pace, and whether it fails."""
+"""Write the mock's replies: text, length, timing and faults."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Author:
         return not drawn and self._ttft.kind == self._tpot.kind == "fixed"
 
     def question(self, ask: Ask) -> tuple[str, int | None]:
-        """Return what tells the question of a request apart, and its number where it is a known one."""
+        """Return a key of a request's question, and its number if it is a known question."""
         known = self.answers.last_question(ask.prompt)
         return (known, self._places[known]) if known is not None else (ask.key, None)
 
     def attempt(self, question: str, ask: Ask) -> int:
-        """Count one more attempt at a question with one request seed, and return its number from 1."""
+        """Count an attempt at a question with a request seed, and return its number from 1."""
         if not self.faults.rates:
             return 1
         count = self._attempts[question, ask.seed] = self._attempts.get((question, ask.seed), 0) + 1
@@ -128,7 +128,7 @@ class Author:
         )
 
     def _scored(self, prompt: str, question: str) -> list[tuple[str, float]]:
-        """Return the prompt's tokens with seeded log-probabilities; the right answer at its end is likely."""
+        """Return the prompt's tokens with seeded log-probabilities, high for a correct answer at its end."""
         tokens = token_pieces(prompt)
         values = [
             -0.5 - 4 * share("logprob", self.options.seed, "".join(tokens[: at + 1]))
@@ -140,9 +140,9 @@ class Author:
         return list(zip(tokens, values, strict=True))
 
     def corrupt(self, ask: Ask, question: str, reply: Reply, share_corrupted: float) -> Reply:
-        """Return a reply with a wrong end, or broken arguments of a tool call, for a share of the questions.
+        """Corrupt a share of replies: change the last token, or break the arguments of a tool call.
 
-        The seed decides which ones. The number of tokens stays as it is.
+        The seed selects them. The number of tokens does not change.
         """
         if share("corrupt", self.options.seed, question, ask.seed) >= share_corrupted:
             return reply
@@ -183,7 +183,7 @@ def call_a_tool(ask: Ask, number: int) -> ToolCall | None:
 
 
 def too_long(longest: int, wanted: int, prompt: int) -> Refused:
-    """Return the refusal of a prompt that does not fit, in vLLM's words."""
+    """Return the refusal of a prompt that is too long, with vLLM's message."""
     return Refused(
         400,
         f"This model's maximum context length is {longest} tokens. However, you requested {wanted} tokens "

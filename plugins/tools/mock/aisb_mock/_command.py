@@ -1,4 +1,4 @@
-"""`aisb mock`: a mock inference server to try things on, without a model."""
+"""`aisb mock`: a mock inference server, for trials without a model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def mock() -> None:
-    """Run a mock inference server, to try things without a model."""
+    """Run a mock inference server, for trials without a model."""
 
 
 class FromOptions(click.Command):
-    """A command whose flags are the mock server's options, read when they are needed."""
+    """A command whose flags are the mock server's options, loaded on demand."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return a flag for each option."""
@@ -45,8 +45,8 @@ def serve_command(**given: Any) -> None:
     """Answer like a model service on a local port, until Ctrl-C.
 
     Streamed and whole: OpenAI's APIs under /v1, TGI's and early vLLM's /generate, Triton's under /v2, and
-    MindIE's /infer. GET /record says what came in and what
-    went out, and when; POST /reset forgets it; GET /metrics has the counters under vLLM's names.
+    MindIE's /infer. GET /record returns received requests and sent replies with their times; POST /reset
+    clears them; GET /metrics has counters under vLLM's names.
 
     \b
       aisb mock serve --port 8000 --ttft-ms 200 --fault status-500:0.01
@@ -59,12 +59,12 @@ def serve_command(**given: Any) -> None:
 
 
 def sentence(flag: MockFlag) -> str:
-    """Return an option's help as the command's own are written."""
+    """Return an option's help as a sentence, like those of the command."""
     return f"{flag.help[0].upper()}{flag.help[1:]}{' (repeatable)' if flag.repeats else ''}."
 
 
 def hints(url: str, options: MockOptions, author: Author) -> str:
-    """Return what is printed when the server listens: its address, and what to do with it."""
+    """Return the text that is printed when the server listens: its address, and commands to use it."""
     known = len(author.answers.gold)
     more = f" --model-name {options.models[0]}" if len(options.models) > 1 else ""
     more += " --api-key-env NAME" if options.api_key else ""

@@ -8,5 +8,5 @@ from aisb import Command, hookimpl
 @hookimpl
 def aisb_commands() -> list[Command]:
     """Declare `aisb mock`."""
-    line = "Run a mock inference server, to try things without a model."
+    line = "Run a mock inference server, for trials without a model."
     return [Command("mock", line, "aisb_mock._command:mock")]

@@ -57,7 +57,7 @@ class MockConnection(asyncio.Protocol):
                 sent = os.write(self._file, data)
             except BlockingIOError:
                 sent = 0
-            except OSError:  # the client has gone; `connection_lost` follows
+            except OSError:  # the client has disconnected; `connection_lost` follows
                 return
             if sent == len(data):
                 return
@@ -91,14 +91,14 @@ class MockConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with a client."""
+        """Prepare for a client."""
         self._transport = cast("asyncio.Transport", transport)
         self._file = self._transport.get_extra_info("socket").fileno()
-        # Bytes that wait pause, so that none are written past them.
+        # Pause while the transport has buffered bytes, so that direct writes cannot overtake them.
         self._transport.set_write_buffer_limits(high=0)
         self._server.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason does not matter
         """Abort the reply that is still being sent."""
         self._transport = None
         self._server.connections.discard(self)
@@ -116,14 +116,14 @@ class MockConnection(asyncio.Protocol):
             self._server.pacer.add(self._delivery, monotonic_ns())
 
     def data_received(self, data: bytes) -> None:
-        """Read what came."""
+        """Parse received bytes."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._keep_alive = False
             self.reply(reply_bytes(400, b"Invalid HTTP request received.", b"text/plain"))
 
-    # what httptools calls while it parses
+    # callbacks of httptools
 
     def on_url(self, url: bytes) -> None:
         """Append a piece of the target."""

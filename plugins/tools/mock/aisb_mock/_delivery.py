@@ -28,7 +28,7 @@ STATUS_REASONS = {
 JSON = b"application/json"
 LAST_CHUNK = b"0\r\n\r\n"
 CHANGES = {"encoding": b'{"caf\xe9":1,', "large-event": b"{" + b" " * 5_000_000}
-"""What stands in place of the brace that begins an event's JSON."""
+"""The replacement of the opening brace of an event's JSON."""
 HTML = b"<html><head><title>Welcome</title></head><body><h1>It works</h1><p>No model here.</p></body></html>"
 
 
@@ -57,7 +57,7 @@ def reply_bytes(status: int, body: bytes, kind: bytes = JSON, extra: bytes = b""
 
 
 def at_once(start: int, data: bytes) -> Plan:
-    """Send bytes and nothing more."""
+    """Send bytes at once."""
     yield start, data, 0
     yield start, DeliveryEnd.DONE, 0
 
@@ -72,16 +72,16 @@ REFUSALS = {
     ),
     "status-503": Refused(503, "The model is still loading.", "ServiceUnavailableError"),
 }
-"""What a fault `status-…` stands for, in words as services use them."""
+"""The refusals of the faults `status-…`, with messages like those of services."""
 
 
 def fault_status(kind: str) -> Refused:
-    """Return the refusal that a fault `status-…` stands for."""
+    """Return the refusal of a fault `status-…`."""
     return too_long(4_096, 5_000, 4_488) if kind == "status-400" else REFUSALS[kind]
 
 
 def plan_refusal(dialect: Dialect, start: int, refused: Refused, retry_after: float) -> Plan:
-    """Return the plan of a refusal; one for too many requests says when to try again."""
+    """Return the plan of a refusal; a 429 has a Retry-After header."""
     extra = b"Retry-After: %s\r\n" % f"{retry_after:g}".encode() if refused.status == 429 else b""
     return at_once(start, reply_bytes(refused.status, dialect.error(refused), extra=extra))
 
@@ -177,7 +177,7 @@ def _broken(dialect: Dialect, due: int, fault: str) -> Plan:
 
 
 class Delivery:
-    """A reply in progress: follows its plan, and records what was sent when."""
+    """A reply in progress: follows its plan, and records the times of sending."""
 
     __slots__ = ("_connection", "_ended", "_entry", "_finish", "_item", "_plan", "_record", "gone")
 
@@ -198,7 +198,7 @@ class Delivery:
         self.gone = False
 
     def step(self, now: int) -> int | None:
-        """Send what is due; return when the next part is."""
+        """Send the parts that are due; return the time of the next part."""
         if self.gone:
             return None
         due, data, tokens = self._item
@@ -220,7 +220,7 @@ class Delivery:
         return None if self._connection.paused else due
 
     def abort(self) -> None:
-        """Stop: the client has gone."""
+        """Stop, because the client has disconnected."""
         if not self.gone:
             self._close("client")
 

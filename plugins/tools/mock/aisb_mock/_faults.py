@@ -1,4 +1,4 @@
-"""Which requests the mock server fails, and how: by rate or by schedule, the same for the same seed."""
+"""The faults of the mock server: by rate or by request number, reproducible by the seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAULTS: Mapping[str, str] = {
     "status-503": "503: the model is loading",
     "refuse": "the connection is closed before any reply",
     "cut": "the connection is closed in the middle of the reply",
-    "early-end": "the reply ends in its middle, in order, as if that were all",
+    "early-end": "the reply ends in its middle without an error, as if complete",
     "stall": "the reply stops in its middle, the connection stays open",
     "hang": "no reply at all, the connection stays open",
     "garbage": "an event, or a whole reply, that is not JSON",
@@ -25,14 +25,14 @@ FAULTS: Mapping[str, str] = {
     "html": "a page of HTML with status 200, as some proxies send it",
     "error-event": "an error reported inside a reply with status 200",
     "empty": "status 200 and no body",
-    "slow": "the right reply, long after it was due",
-    "large-event": "the right reply, with an event of 5 MB in it",
+    "slow": "the correct reply, much later than planned",
+    "large-event": "the correct reply, with an event of 5 MB",
 }
 
 
 @dataclass(slots=True)
 class Faults:
-    """The faults that were asked for: shares of all requests, and single requests by number (from 1)."""
+    """The requested faults: shares of all requests, and single requests by number (from 1)."""
 
     rates: list[tuple[str, float]] = field(default_factory=list)
     schedule: dict[int, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Faults:
         """Read `KIND:RATE` and `KIND@N`.
 
         Raises:
-            UsageError: a kind is not known, a rate is no share, or the rates add up to more than 1.
+            UsageError: a kind is unknown, a rate is not between 0 and 1, or the rates add up to more than 1.
         """
         faults = cls()
         for text in texts:
@@ -72,10 +72,10 @@ class Faults:
         return faults
 
     def choose(self, seed: int, question: str, attempt: int, number: int) -> str | None:
-        """Return the fault of one attempt at a question, which is the `number`-th request; None for none.
+        """Return the fault of an attempt at a question, which is request `number`; None without a fault.
 
-        By rate it depends on the question and the attempt alone, so it is the same in any order, and a
-        retry can succeed.
+        Faults by rate depend only on the question and the attempt, so they do not depend on the order of
+        requests, and a retry can succeed.
         """
         if kind := self.schedule.get(number):
             return kind

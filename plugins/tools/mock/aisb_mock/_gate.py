@@ -17,7 +17,7 @@ FULL = Refused(503, "The queue is full.", "ServiceUnavailableError")
 
 
 class Gate:
-    """Lets requests in while there are slots, in the order in which they came."""
+    """Admits requests while there are free slots, in the order of arrival."""
 
     def __init__(self, options: MockOptions) -> None:
         self._slots = options.slots
@@ -31,7 +31,7 @@ class Gate:
         self._queue: deque[tuple[int, Callable[[], None]]] = deque()
 
     def refuse(self, now: int) -> Refused | None:
-        """Return how a request is refused that comes now: by the limiter, or by a full queue."""
+        """Return the refusal of an arriving request, by the rate limiter or a full queue; else None."""
         if self._rate is not None:
             passed = (now - self._since) / NS_PER_SECOND if self._since else 0.0
             self._tokens = min(self._burst, self._tokens + self._rate * passed)
@@ -44,7 +44,7 @@ class Gate:
         return None
 
     def enter(self, number: int, begin: Callable[[], None]) -> None:
-        """Begin a request as soon as there is a slot for it."""
+        """Begin a request as soon as a slot is free."""
         if self._is_full():
             self._queue.append((number, begin))
         else:
@@ -52,7 +52,7 @@ class Gate:
             begin()
 
     def leave(self, number: int) -> None:
-        """Pass the slot of a request to the longest waiting one; do nothing if it has none."""
+        """Pass the slot of a request to the one that has waited longest; do nothing without a slot."""
         if number not in self._inside:
             return
         self._inside.discard(number)
@@ -62,7 +62,7 @@ class Gate:
             begin()
 
     def slowdown(self) -> int:
-        """Return the nanoseconds that the other replies add to a token now."""
+        """Return the current delay of a token by other replies, in nanoseconds."""
         return int(self._batch_ns * max(0, len(self._inside) - 1))
 
     def _is_full(self) -> bool:

@@ -1,4 +1,4 @@
-"""The endpoints of the mock server beside OpenAI's that take one text: TGI's, MindIE's, and early vLLM's.
+"""The mock server's text endpoints of TGI, MindIE and early vLLM.
 
 Shapes: TGI's docs/openapi.json (2.4), MindIE's service guide ("native inference API", 2.2.RC1), and vLLM's
 entrypoints/api_server.py.
@@ -34,7 +34,7 @@ class TextGeneration(Dialect):
         return read_parameters(text, parameters, stream=self.streams(data, path))
 
     def streams(self, data: Mapping[str, Any], path: str) -> bool:
-        """Return whether the reply is streamed: by the path, or where that answers either way by the body."""
+        """Return whether the reply is streamed: by the path, or by the body if the path allows both."""
         return path == "/generate_stream" or (path != "/generate" and bool(data.get("stream")))
 
     def reply_id(self, reply: Reply) -> str:
@@ -42,7 +42,7 @@ class TextGeneration(Dialect):
         return f"text-{reply.number:016x}"
 
     def whole(self, reply: Reply) -> bytes:
-        """Return the text, and details where they were asked for."""
+        """Return the text, and the details if requested."""
         return orjson.dumps(last_fields(reply))
 
     def error(self, refused: Refused) -> bytes:
@@ -59,7 +59,7 @@ class MockTGI(TextGeneration):
     """`POST /generate`, `/generate_stream`, and `/`, which answers either way."""
 
     def events(self, reply: Reply) -> Iterator[Event]:
-        """Yield an event for each token; the last one is special, unless the reply was cut by length."""
+        """Yield an event for each token; the last is a special token, unless the reply was cut by length."""
         chunks = list(reply.chunks())
         cut = reply.finish_reason == "length" and bool(chunks)
         end = last_fields(reply)
@@ -75,7 +75,7 @@ class MockTGI(TextGeneration):
             yield Event("finish", _event(index + 1, last, end))
 
     def whole(self, reply: Reply) -> bytes:
-        """Return the text, and details with a list of tokens where they were asked for."""
+        """Return the text, and details with a list of tokens if requested."""
         return orjson.dumps(self.answer(reply))
 
     def answer(self, reply: Reply) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class TGIRoot(MockTGI):
 
 
 class MockMindIE(TextGeneration):
-    """`POST /infer`: the last token's text stands in the whole text alone."""
+    """`POST /infer`: the text of the last token occurs only in the whole text."""
 
     def events(self, reply: Reply) -> Iterator[Event]:
         """Yield the tokens of each chunk, and with the last one the whole text."""
@@ -130,7 +130,7 @@ class OldGenerate(Dialect):
     stream_type = b""
     garbage = b'{"text": ["broken\0'
 
-    def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - all is in the body
+    def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - the body has everything
         """Translate the body of a request."""
         text = data.get("prompt")
         if not isinstance(text, str):
@@ -144,14 +144,14 @@ class OldGenerate(Dialect):
         return f"old-{reply.number:016x}"
 
     def events(self, reply: Reply) -> Iterator[Event]:
-        """Yield all text so far, again and again."""
+        """Yield the whole text so far in each event."""
         said = reply.echo
         for _, text, tokens in reply.chunks():
             said += text
             yield Event("token", orjson.dumps({"text": [said]}) + b"\0", tokens)
 
     def whole(self, reply: Reply) -> bytes:
-        """Return the prompt and the text in one."""
+        """Return the prompt and the text together."""
         return orjson.dumps({"text": [reply.echo + "".join(reply.reasoning) + reply.text]})
 
     def error(self, refused: Refused) -> bytes:
@@ -159,12 +159,12 @@ class OldGenerate(Dialect):
         return orjson.dumps({"detail": refused.message})
 
     def error_event(self, refused: Refused) -> bytes:
-        """Return a piece that reports an error; the server itself would only close the connection."""
+        """Return a piece that reports an error; the real server would only close the connection."""
         return orjson.dumps({"error": refused.message}) + b"\0"
 
 
 def read_parameters(text: str, parameters: Mapping[str, Any], *, stream: bool) -> Ask:
-    """Translate parameters under the names of either API; raise `Refused` where TGI would."""
+    """Translate parameters by the names of either API; raise `Refused` if TGI would refuse them."""
     for name in ("n", "best_of"):
         if whole_number(parameters, name, 1) != 1:
             raise Refused(422, f"Input validation error: `{name}` must be 1: this server gives one choice")
@@ -190,7 +190,7 @@ def read_parameters(text: str, parameters: Mapping[str, Any], *, stream: bool) -
 
 
 def last_fields(reply: Reply) -> dict[str, Any]:
-    """Return the whole text, and the details where they were asked for."""
+    """Return the whole text, and the details if requested."""
     end: dict[str, Any] = {"generated_text": "".join(reply.reasoning) + reply.text}
     if reply.include_usage:
         end["details"] = reply_details(reply)
@@ -198,7 +198,7 @@ def last_fields(reply: Reply) -> dict[str, Any]:
 
 
 def reply_details(reply: Reply) -> dict[str, Any]:
-    """Return why a reply ended, and its number of tokens unless that is kept secret."""
+    """Return the finish reason, and the number of tokens unless usage is off."""
     said: dict[str, Any] = {"finish_reason": TGI_FINISH_REASONS.get(reply.finish_reason, reply.finish_reason)}
     if reply.usage:
         said["generated_tokens"] = reply.output_tokens
@@ -212,4 +212,4 @@ TEXT_GENERATION: Mapping[str, Dialect] = {
     "/infer": MockMindIE(),
 }
 OLD_GENERATE = OldGenerate()
-"""At `/generate` like TGI's; told apart by the key that the text stands under."""
+"""At `/generate` like TGI's API, and distinguished by the key of the text."""

@@ -1,4 +1,4 @@
-"""The OpenAI endpoints of the mock server, chat and completions, in the words of vLLM's server.
+"""The mock server's OpenAI endpoints, chat and completions, with messages like those of vLLM.
 
 Shapes: https://platform.openai.com/docs/api-reference/chat and vLLM's `entrypoints/openai`.
 """
@@ -22,7 +22,7 @@ _json_texts: dict[str, bytes] = {}
 
 
 def json_text(text: str) -> bytes:
-    """Return a text as JSON; words come again and again, so each is written once."""
+    """Return a text as JSON, cached because words are repeated."""
     known = _json_texts.get(text)
     if known is None:
         known = orjson.dumps(text)
@@ -40,7 +40,7 @@ class OpenAI(Dialect):
     not_offered: ClassVar[tuple[str, ...]] = ()
     """Parameters of the API that this server refuses."""
 
-    def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - all is in the body
+    def read(self, data: Mapping[str, Any], path: str) -> Ask:  # noqa: ARG002 - the body has everything
         """Translate the body of a request."""
         if whole_number(data, "n", 1) != 1 or whole_number(data, "best_of", 1) != 1:
             raise Refused(400, "n and best_of must be 1: this server gives one choice")
@@ -77,7 +77,7 @@ class OpenAI(Dialect):
 
     @abstractmethod
     def read_prompt(self, data: Mapping[str, Any]) -> tuple[str, str, int]:
-        """Return all text of the prompt, the part that tells questions apart, and its number of tokens."""
+        """Return the prompt's text, the part that identifies the question, and its number of tokens."""
 
     def reply_id(self, reply: Reply) -> str:
         """Return the id in all events of a reply."""
@@ -88,16 +88,16 @@ class OpenAI(Dialect):
         return orjson.dumps({"error": self._error(refused)})
 
     def error_event(self, refused: Refused) -> bytes:
-        """Return the event that reports an error inside a stream, with the end that follows it."""
+        """Return the event that reports an error inside a stream, and the end of the stream."""
         return b"data: " + self.error(refused) + b"\n\n" + DONE.data
 
     def start(self, reply: Reply) -> bytes:
-        """Return what all events of a reply begin with."""
+        """Return the common beginning of all events of a reply."""
         head = {"id": self.reply_id(reply), "object": self.chunk_object}
         return b"data: " + orjson.dumps(head | {"created": reply.created, "model": reply.model})[:-1]
 
     def usage_event(self, reply: Reply, start: bytes) -> Event:
-        """Return the event without choices that tells the token counts."""
+        """Return the event with token counts, which has no choices."""
         return Event("usage", start + b',"choices":[],"usage":' + orjson.dumps(usage(reply)) + b"}\n\n")
 
     def whole_reply(
@@ -107,7 +107,7 @@ class OpenAI(Dialect):
         logprobs: Mapping[str, Any] | None = None,
         top: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """Return the body of a reply with its one choice, and with what stands beside the choices."""
+        """Return the body of a reply with its only choice, and other top-level fields."""
         reason = "tool_calls" if reply.tool else reply.finish_reason
         body = {
             "id": self.reply_id(reply),
@@ -196,7 +196,7 @@ class Completions(OpenAI):
     chunk_object = "text_completion"
 
     def read_prompt(self, data: Mapping[str, Any]) -> tuple[str, str, int]:
-        """Take a text, or one text or token list in a list."""
+        """Read a prompt: a text, or a list with one text or token list."""
         prompt = data.get("prompt")
         if isinstance(prompt, list) and len(prompt) == 1:
             prompt = prompt[0]
@@ -224,7 +224,7 @@ class Completions(OpenAI):
         """Return the text with its usage."""
         said = "".join(reply.reasoning) + reply.text
         if reply.scores == "echo":
-            # As vLLM does where max_tokens is 0: the usage still counts one token.
+            # Like vLLM with max_tokens = 0: the usage still counts one token.
             return self.whole_reply(
                 reply, {"text": "".join(token for token, _ in reply.prompt)}, echoed(reply)
             )
@@ -232,7 +232,7 @@ class Completions(OpenAI):
 
 
 def by_position(reply: Reply) -> dict[str, Any]:
-    """Return vLLM's `prompt_logprobs`: each token by its id, with the likeliest one where it is another."""
+    """Return vLLM's `prompt_logprobs`: each token by id, and the likeliest token if it is another one."""
     if reply.scores is None:
         return {}
     positions: list[Any] = []

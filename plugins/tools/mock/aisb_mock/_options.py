@@ -1,4 +1,4 @@
-"""How the mock server behaves: every option once, from which the flags of both commands are made."""
+"""The options of the mock server, from which both commands derive their flags."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ REASONING_FIELDS = ("none", "reasoning_content", "reasoning")
 
 @dataclass(kw_only=True, eq=False)
 class Behaviour:
-    """What replies of the mock are like; shared by the command, the tests and the `sim` backend."""
+    """The properties of the mock's replies, for the command, the tests and the `sim` backend."""
 
-    accuracy: Annotated[float, "share of known questions that are answered right, 0 to 1"] = 0.75
+    accuracy: Annotated[float, "share of known questions with a correct answer, 0 to 1"] = 0.75
     answers: Annotated[str | None, "file of known answers: JSON lines with question and answer, or reply"] = (
         None
     )
-    seed: Annotated[int, "seed of every choice: answers, texts, latencies, faults"] = 0
+    seed: Annotated[int, "seed of all random values: answers, texts, latencies, faults"] = 0
     ttft_ms: Annotated[
         float | str, "time to the first token: MS, normal:MEAN:SD, lognormal:MEDIAN:SIGMA or uniform:A:B"
     ] = 0
     tpot_ms: Annotated[float | str, "time per token after the first, written as for ttft-ms"] = 0
-    role_ms: Annotated[float, "how long before the first token the role chunk is sent"] = 0
+    role_ms: Annotated[float, "time in ms between the role chunk and the first token"] = 0
     tokens: Annotated[int | str, "length of a reply to an unknown question, written as for ttft-ms"] = (
         "uniform:20:80"
     )
     tokens_per_chunk: Annotated[int, "tokens in each streamed chunk"] = 1
-    default_max_tokens: Annotated[int, "most tokens of a reply where the request sets no max_tokens"] = 512
+    default_max_tokens: Annotated[int, "maximum tokens of a reply if the request has no max_tokens"] = 512
     usage: Annotated[str, "token counts of a streamed reply: now, late:MS or absent"] = "now"
     reasoning: Annotated[str, "field that reasoning is sent in: none, reasoning_content or reasoning"] = (
         "none"
     )
     tool_calls: Annotated[
-        str, "how a request with tools is answered by a call: none, field (tool_calls) or content"
+        str, "form of tool calls in replies to requests with tools: none, field (tool_calls) or content"
     ] = "none"
     reasoning_tokens: Annotated[int, "tokens of reasoning before the reply"] = 16
     faults: Annotated[tuple[str, ...], "KIND:RATE, or KIND@N for the N-th request"] = ()
-    retry_after: Annotated[float, "seconds that a 429 asks to wait"] = 1
-    slow_ms: Annotated[float, "what the fault `slow` adds to the time to the first token"] = 1000
-    max_model_len: Annotated[int | None, "longest prompt and reply together, in tokens"] = None
+    retry_after: Annotated[float, "value of Retry-After in a 429, in seconds"] = 1
+    slow_ms: Annotated[float, "delay of the first token by the fault `slow`"] = 1000
+    max_model_len: Annotated[int | None, "maximum length of prompt and reply together, in tokens"] = None
 
     def check_behaviour(self) -> None:
         """Raise a `UsageError` for the first option whose value cannot be used."""
         if not 0 <= self.accuracy <= 1:
-            raise UsageError(f"accuracy = {self.accuracy} is no share; write a number from 0 to 1")
+            raise UsageError(f"accuracy = {self.accuracy} is not a share; write a number from 0 to 1")
         for name in ("ttft_ms", "tpot_ms", "tokens"):
             OptionSpread.parse(name, getattr(self, name))
         self.usage_delay_ms()
@@ -93,26 +93,26 @@ class MockOptions(Behaviour):
     host: Annotated[str, "address to listen on"] = "127.0.0.1"
     port: Annotated[int, "port to listen on; 0 for any free one"] = 0
     models: Annotated[tuple[str, ...], "name of a served model"] = ("mock",)
-    api_key: Annotated[str | None, "key that requests must bring"] = None
-    processes: Annotated[int, "processes that share the port, for more load than one can serve"] = 1
+    api_key: Annotated[str | None, "API key that requests must have"] = None
+    processes: Annotated[int, "processes that share the port, for higher loads"] = 1
     slots: Annotated[int | None, "requests that are served at once; others wait for a slot"] = None
     queue: Annotated[int | None, "requests that may wait for a slot; more are refused with 503"] = None
-    batch_ms: Annotated[float, "what each other reply in the making adds to the time per token"] = 0
-    rate_limit: Annotated[float | None, "requests per second let through; more are refused with 429"] = None
-    rate_burst: Annotated[int, "requests that the rate limit lets through at once after a pause"] = 20
+    batch_ms: Annotated[float, "delay of each token for every other reply in progress"] = 0
+    rate_limit: Annotated[float | None, "admitted requests per second; others are refused with 429"] = None
+    rate_burst: Annotated[int, "burst that the rate limit admits after a pause, in requests"] = 20
     corrupt_share: Annotated[
         float, "share of replies (or tool calls) that are corrupted while many requests are in flight"
     ] = 0
     corrupt_above: Annotated[int, "requests in flight above which replies are corrupted"] = 32
-    record_size: Annotated[int, "how many of the latest requests the record keeps"] = 100_000
-    parent_pipe: Annotated[bool, "end when standard input ends, and so with the parent process"] = False
+    record_size: Annotated[int, "number of latest requests in the record"] = 100_000
+    parent_pipe: Annotated[bool, "exit when standard input ends, and thus with the parent process"] = False
 
     def __post_init__(self) -> None:
         self.check_behaviour()
         if not self.models:
             raise UsageError("models is empty; name at least one model to serve")
         if not 0 <= self.port <= 65_535:
-            raise UsageError(f"port = {self.port} is no port; write 0 for any, or 1 to 65535")
+            raise UsageError(f"port = {self.port} is not a port; write 0 for any, or 1 to 65535")
         if self.processes < 1:
             raise UsageError(f"processes = {self.processes} is too small; the least is 1")
         for name, least in (("slots", 1), ("queue", 0), ("batch_ms", 0), ("rate_burst", 1)):
@@ -120,28 +120,28 @@ class MockOptions(Behaviour):
             if value is not None and value < least:
                 raise UsageError(f"{name} = {value} is too small; the least is {least}")
         if self.rate_limit is not None and self.rate_limit <= 0:
-            raise UsageError(f"rate_limit = {self.rate_limit:g} is no rate; write requests per second")
+            raise UsageError(f"rate_limit = {self.rate_limit:g} is not a rate; write requests per second")
         if not 0 <= self.corrupt_share <= 1:
             raise UsageError(
-                f"corrupt_share = {self.corrupt_share:g} is no share; write a number from 0 to 1"
+                f"corrupt_share = {self.corrupt_share:g} is not a share; write a number from 0 to 1"
             )
         if self.corrupt_above < 0:
             raise UsageError(f"corrupt_above = {self.corrupt_above} is too small; the least is 0")
         if self.queue is not None and self.slots is None:
-            raise UsageError(f"queue = {self.queue} is a queue for slots; say how many slots there are")
+            raise UsageError(f"queue = {self.queue} needs slots; set the number of slots, too")
         if (self.is_limited or self.corrupt_share) and self.processes > 1:
             raise UsageError(
-                f"processes = {self.processes}: slots, batch_ms, rate_limit and corrupt_above are those of "
-                "one process; write 1"
+                f"processes = {self.processes}: slots, batch_ms, rate_limit and corrupt_above need a "
+                "single process; write 1"
             )
 
     @property
     def is_limited(self) -> bool:
-        """Whether it takes only so many requests, or is slower with more of them."""
+        """Whether the capacity is limited: by slots, by a rate, or by slower tokens under load."""
         return self.slots is not None or self.rate_limit is not None or self.batch_ms > 0
 
     def arguments(self) -> list[str]:
-        """Return the command line that makes the same options, without what is at its default."""
+        """Return the command line of these options, without defaults."""
         line: list[str] = []
         for flag in flags():
             value = getattr(self, flag.field)
@@ -166,7 +166,7 @@ class MockFlag(NamedTuple):
 
 
 def flags() -> Iterator[MockFlag]:
-    """Yield a flag for each option of the mock server. One that repeats is named in the singular."""
+    """Yield a flag for each option of the mock server. Repeatable flags have names in the singular."""
     hints = get_type_hints(MockOptions, include_extras=True)
     for option in sorted(fields(MockOptions), key=lambda option: option.name in Behaviour.__annotations__):
         annotated, text = get_args(hints[option.name])
@@ -185,7 +185,7 @@ def flags() -> Iterator[MockFlag]:
 
 @dataclass(frozen=True, slots=True)
 class OptionSpread:
-    """A number, or a distribution of numbers that are never below zero."""
+    """A constant, or a distribution of non-negative numbers."""
 
     kind: str
     first: float

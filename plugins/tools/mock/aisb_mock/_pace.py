@@ -1,4 +1,4 @@
-"""The mock's timing: one alarm for all replies, more precise than the milliseconds of event loops."""
+"""The mock's timing: one alarm for all replies, more precise than event loops, which use milliseconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Protocol
 
 NS_PER_SECOND = 1_000_000_000
 SLACK = 50_000
-"""Nanoseconds within which due parts are sent on one wake-up, which costs more than the sending."""
+"""Parts that are due within this time, in nanoseconds, share a wake-up, which costs more than sending."""
 FLAG_ABSOLUTE = 1
 """TFD_TIMER_ABSTIME of timerfd_settime(2)."""
 
@@ -60,7 +60,7 @@ class ChunkPacer:
         heap = self._heap
         self._armed = None
         now = monotonic_ns()
-        # Only what was due on waking, and then the loop has its turn: new requests must not wait for ever.
+        # Handle only what was due at the wake-up, then yield to the loop, so that requests are not starved.
         until = now
         while heap and heap[0][0] <= until:
             _, number, paced = heap[0]
@@ -83,18 +83,18 @@ class LoopAlarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, due: int) -> None:
-        """Ring at a time instead of at the one set before."""
+        """Set the time of the alarm; it replaces the previous one."""
         self.close()
         self._timer = self._loop.call_later(max(0, due - monotonic_ns()) / NS_PER_SECOND, self._ring)
 
     def close(self) -> None:
-        """Do not ring any more."""
+        """Cancel the alarm."""
         if self._timer is not None:
             self._timer.cancel()
 
 
 class FileAlarm:
-    """A Linux timerfd: libuv and epoll round waits to milliseconds, too coarse for a latency of 5 ms."""
+    """A Linux timerfd: libuv and epoll round waits to milliseconds, too coarse for latencies of 5 ms."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
@@ -109,18 +109,18 @@ class FileAlarm:
         loop.add_reader(self._file, self._expired)
 
     def set(self, due: int) -> None:
-        """Ring at a time instead of at the one set before; at once where it is over."""
+        """Set the time of the alarm; it replaces the previous one, and rings at once if it has passed."""
         self._spec[2], self._spec[3] = divmod(due, NS_PER_SECOND)
         self._libc.timerfd_settime(self._file, FLAG_ABSOLUTE, self._spec_pointer, None)
 
     def close(self) -> None:
-        """Do not ring any more."""
+        """Cancel the alarm."""
         self._loop.remove_reader(self._file)
         os.close(self._file)
 
     def _expired(self) -> None:
         try:
             os.read(self._file, 8)
-        except BlockingIOError:  # set anew between expiring and being read
+        except BlockingIOError:  # it was set again between expiring and being read
             return
         self._ring()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 
 async def answer_peers(listening: socket.socket, answer: Callable[[str], bytes]) -> None:
-    """Answer what the other processes ask on a private port."""
+    """Answer requests of the other processes on a private port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readline()).decode().strip()
@@ -20,7 +20,7 @@ async def answer_peers(listening: socket.socket, answer: Callable[[str], bytes])
 
 
 async def ask_peers(ports: Sequence[int], path: str) -> list[bytes]:
-    """Ask all other processes; raise `OSError` where one does not answer."""
+    """Ask all other processes; raise `OSError` if one does not answer."""
 
     async def ask(port: int) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -58,7 +58,7 @@ def start_mock(options: MockOptions | None = None) -> MockProcess:
 
     arguments = (options or MockOptions()).arguments()
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child is stopped
-    # A process group of its own: Ctrl-C in a terminal is for the parent, which ends this child when done.
+    # A separate process group, so that Ctrl-C reaches only the parent, which then ends this child.
     child = subprocess.Popen(  # noqa: S603 - this very Python, and flags made from options
         [sys.executable, "-P", "-m", "aisb_mock", "--parent-pipe", *arguments],
         stdin=subprocess.PIPE,

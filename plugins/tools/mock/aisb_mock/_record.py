@@ -1,4 +1,4 @@
-"""The record of what the mock received and sent, and when, to check a client's figures."""
+"""The record of received requests and sent replies with their times, to check a client's measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LATENESS_STEPS = 5_000
 
 
 class RecordedRequest:
-    """One request. Times are `time.monotonic_ns()`, on Linux one clock for all processes of a machine."""
+    """One request. Times are `time.monotonic_ns()`, which on Linux all processes of a machine share."""
 
     __slots__ = (
         "adapter",
@@ -62,7 +62,7 @@ class RecordedRequest:
         self.closed: str | None = None
 
     def table(self) -> dict[str, Any]:
-        """Return all of it by name."""
+        """Return all fields by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -75,7 +75,7 @@ class RequestRecorder:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all requests and begin counting anew; what is running goes on."""
+        """Remove all requests and reset the counts; requests in progress continue."""
         self.entries.clear()
         self.number = 0
         self.prompt_tokens = 0
@@ -84,14 +84,14 @@ class RequestRecorder:
         self.lateness = [0] * (LATENESS_STEPS + 1)
 
     def begin(self, path: str, now: int, request_id: str | None) -> RecordedRequest:
-        """Note that a request has arrived."""
+        """Record the arrival of a request."""
         self.number += 1
         entry = RecordedRequest(self.number, path, now, request_id)
         self.entries.append(entry)
         return entry
 
     def sent(self, entry: RecordedRequest, now: int, due: int, tokens: int) -> None:
-        """Note that a chunk with tokens is written."""
+        """Record that a chunk with tokens is written."""
         if entry.first_ns is None:
             entry.first_ns = now
         entry.last_ns = now
@@ -101,7 +101,7 @@ class RequestRecorder:
         self.count(entry, now - due)
 
     def count(self, entry: RecordedRequest, late: int) -> None:
-        """Note how late a chunk with tokens is."""
+        """Record the lateness of a chunk with tokens."""
         entry.late_ns = max(entry.late_ns, late)
         step = late // LATENESS_STEP_NS
         self.lateness[min(LATENESS_STEPS, step)] += 1
@@ -121,7 +121,7 @@ class RequestRecorder:
 
 
 def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the states of several processes as one."""
+    """Merge the states of several processes."""
     total: dict[str, Any] = {
         name: sum(state[name] for state in states)
         for name in ("dropped", "received", "running", "prompt_tokens", "output_tokens")
@@ -138,7 +138,7 @@ def merged(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def summarize_record(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record as `GET /record` tells it: the lateness as percentiles instead of counts."""
+    """Return the record in the form of `GET /record`, with lateness as percentiles instead of counts."""
     lateness = state["lateness"]
     return {
         "clock": "monotonic_ns",
@@ -151,7 +151,7 @@ def summarize_record(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def percentile(steps: Iterable[int], percent: float) -> float | None:
-    """Return the upper end, in milliseconds, of the step of lateness below which a share of all lies."""
+    """Return a percentile of lateness: the upper end of its step, in milliseconds."""
     steps = list(steps)
     wanted = sum(steps) * percent / 100
     seen = 0

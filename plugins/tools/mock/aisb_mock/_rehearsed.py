@@ -1,8 +1,8 @@
 """Replies that are rendered once and sent again: bytes and times are prepared.
 
-A mock that is to be faster than the client under test cannot build events while hundreds of streams wait. If
-nothing is random for a single reply (latencies, faults), a repeated request gets the same reply except for
-its id, so that it is rendered once.
+A mock must be faster than the client under test, so it cannot build events while hundreds of streams wait. If
+latencies and faults are not random, a repeated request gets the same reply except for its id, which is then
+rendered once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 NEVER = 1 << 62
 DIGITS = 16
 MOST_FRAMES = 500_000
-"""How many frames are kept, of all replies together: some 150 MB."""
+"""The maximum number of stored frames of all replies, about 150 MB."""
 SAME = ("model", "adapter", "question", "seed", "stream", "prompt_tokens", "finish_reason", "status")
-"""What the record says of every request that gets the reply."""
+"""The fields of the record that are equal for every request with the reply."""
 
 
 class Rehearsed:
@@ -33,7 +33,7 @@ class Rehearsed:
         self.frames = [data for _, data, _ in parts]
         self.due = [*(due for due, _, _ in parts), NEVER]
         self.holds = [tokens for _, _, tokens in parts]
-        # By how many frames were sent: tokens and token-bearing chunks up to there.
+        # Cumulative by frame: the tokens, and the chunks with tokens.
         self.tokens = [0, *accumulate(self.holds)]
         self.chunks = [0, *accumulate(map(bool, self.holds))]
         self.id = entry.id or ""
@@ -41,7 +41,7 @@ class Rehearsed:
 
 
 class Repertoire:
-    """The replies that are ready, by path and body of their requests."""
+    """The rendered replies by path and body of their requests."""
 
     def __init__(self) -> None:
         self._ready: dict[tuple[str, bytes], Rehearsed] = {}
@@ -49,11 +49,11 @@ class Repertoire:
         self._frames = 0
 
     def get(self, path: str, body: bytes) -> Rehearsed | None:
-        """Return the reply to a request, where it is ready."""
+        """Return the rendered reply to a request; None if there is none."""
         return self._ready.get((path, body))
 
     def wants(self, path: str, body: bytes) -> bool:
-        """Return whether a request comes again, so that its reply is worth keeping."""
+        """Return whether a request was seen before, so that its reply is worth storing."""
         key = hash((path, body))
         if key in self._asked:
             return self._frames < MOST_FRAMES
@@ -62,13 +62,13 @@ class Repertoire:
         return False
 
     def keep(self, path: str, body: bytes, reply: Rehearsed) -> None:
-        """Keep a reply for the requests that follow."""
+        """Store a reply for later requests."""
         self._ready[path, body] = reply
         self._frames += len(reply.frames)
 
 
 class Rerun:
-    """A rehearsed reply on its way, which notes what was sent when as a `Delivery` does."""
+    """A rendered reply in progress; it records the times of sending like a `Delivery`."""
 
     __slots__ = (
         "_at",
@@ -93,7 +93,7 @@ class Rerun:
     ) -> None:
         self._connection = connection
         self._reply = reply
-        # Every id ends in the request's number, in so many digits.
+        # Every id ends with the request's number, with a fixed number of digits.
         entry.id = reply.id[:-DIGITS] + f"{entry.number:0{DIGITS}x}"
         self._mark, self._id = reply.id.encode(), entry.id.encode()
         self._entry = entry
@@ -104,7 +104,7 @@ class Rerun:
         self.gone = False
 
     def step(self, now: int) -> int | None:
-        """Send what is due; return when the next part is."""
+        """Send the parts that are due; return the time of the next part."""
         if self.gone:
             return None
         reply, at = self._reply, self._at
@@ -132,7 +132,7 @@ class Rerun:
         return None if self._connection.paused else self._start + due[at]
 
     def abort(self) -> None:
-        """Stop: the client has gone."""
+        """Stop, because the client has disconnected."""
         if not self.gone:
             self._close("client")
 

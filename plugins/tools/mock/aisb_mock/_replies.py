@@ -80,7 +80,7 @@ class Reply:
 
     @property
     def output_tokens(self) -> int:
-        """How many tokens were made, reasoning and all."""
+        """The number of generated tokens, including reasoning."""
         return len(self.reasoning) + len(self.pieces)
 
     def chunks(self) -> Iterator[tuple[bool, str, int]]:
@@ -97,7 +97,7 @@ class Reply:
 
 
 class Event(NamedTuple):
-    """One streamed event as bytes; `tokens` is how many tokens it holds."""
+    """One streamed event as bytes; `tokens` is its number of tokens."""
 
     kind: EventKind
     data: bytes
@@ -115,11 +115,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def read(self, data: Mapping[str, Any], path: str) -> Ask:
-        """Translate the body of a request; raise `Refused` for one that the service would not take."""
+        """Translate the body of a request; raise `Refused` if the service would refuse it."""
 
     @abstractmethod
     def reply_id(self, reply: Reply) -> str:
-        """Return the name by which the service calls a reply."""
+        """Return the service's id of a reply."""
 
     @abstractmethod
     def events(self, reply: Reply) -> Iterator[Event]:

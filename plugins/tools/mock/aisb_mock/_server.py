@@ -26,7 +26,7 @@ from aisb_mock._triton import GENERATE, TRITON, about
 METRICS_CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 WITH_PEERS = {(b"GET", "/metrics"), (b"GET", "/record"), (b"POST", "/reset")}
 ENDPOINTS: Mapping[str, Dialect] = {**OPENAI, **TEXT_GENERATION}
-"""Which endpoint speaks how, beside Triton's, whose paths name the model."""
+"""The dialect of each endpoint, except Triton's, whose paths contain the model."""
 PATHS = {"/v1/models", "/health"} | {path for _, path in WITH_PEERS}
 
 
@@ -73,7 +73,7 @@ class Server:
             connection.reply(reply_bytes(404, b'{"detail":"Not Found"}'))
 
     def serve_peer(self, path: str) -> bytes:
-        """Answer another process of the same server: the state, the counters alone, or a reset."""
+        """Answer another process of the same server: its state, its counters, or a reset."""
         if path == "/reset":
             self.record.clear()
             self.author.forget()
@@ -98,7 +98,7 @@ class Server:
             states += await ask_peers(self._peers, message.path)
         except OSError as error:
             connection.reply(
-                reply_bytes(500, f"a process beside this one: {error}".encode(), METRICS_CONTENT_TYPE)
+                reply_bytes(500, f"another process of this server: {error}".encode(), METRICS_CONTENT_TYPE)
             )
             return
         state = merged([orjson.loads(one) for one in states])
@@ -129,7 +129,7 @@ class Server:
     def _begin_late(
         self, connection: MockConnection, message: HttpMessage, dialect: Dialect, entry: RecordedRequest
     ) -> None:
-        """Begin a reply for which a slot is free now; of a client that has gone meanwhile, end it."""
+        """Begin a reply that has waited for a slot; end it if its client has disconnected meanwhile."""
         if connection.gone:
             self._ended(entry, "client")
         else:
@@ -198,14 +198,14 @@ class Server:
 
 
 def dialect_of(path: str, body: bytes) -> Dialect | None:
-    """Return how the endpoint at a path speaks; early vLLM's is at one of TGI's."""
+    """Return the dialect of the endpoint at a path; early vLLM and TGI share one path."""
     if path == "/generate" and b'"inputs"' not in body:
         return OLD_GENERATE
     return ENDPOINTS.get(path) or (TRITON if GENERATE.fullmatch(path) else None)
 
 
 def read_body(dialect: Dialect, body: bytes, path: str) -> Ask:
-    """Return what a request asks; raise `Refused` where it is no JSON object."""
+    """Read the body of a request; raise `Refused` if it is not a JSON object."""
     try:
         data = orjson.loads(body)
     except ValueError as error:

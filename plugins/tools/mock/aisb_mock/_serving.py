@@ -23,11 +23,11 @@ BACKLOG = 4_096
 
 
 def serve(options: MockOptions, announce: Callable[[str, Author], None]) -> None:
-    """Serve until a signal, or the end of the parent, ends it. `announce` is told the address.
+    """Serve until a signal or the end of the parent. `announce` gets the address.
 
     Raises:
         UsageError: the port cannot be used.
-        DataError: the file of answers cannot.
+        DataError: the file of answers cannot be read.
     """
     author = Author(options)
     listening = listen(options)
@@ -103,7 +103,7 @@ def _run(
     watched: int | None,
     ready: Callable[[], None],
 ) -> None:
-    """Run one process until a signal comes, or nothing more can come from the file that is watched."""
+    """Run one process until a signal, or the end of the watched file."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -117,7 +117,7 @@ def _run(
         await loop.create_server(lambda: MockConnection(server), sock=listening, backlog=BACKLOG)
         if private is not None:
             await answer_peers(private, server.serve_peer)
-        # Loaded objects stay; a collection over them would delay chunks.
+        # Freeze loaded objects: a garbage collection over them would delay chunks.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
         ready()

@@ -1,4 +1,4 @@
-"""Triton's endpoints of the mock server: the generate extension, and what is said about models.
+"""The mock server's Triton endpoints: the generate extension, and metadata of models.
 
 Shapes: Triton's protocol/extension_generate.md and extension_model_repository.md, as its server 2.51 answers.
 """
@@ -58,7 +58,7 @@ class MockTriton(Dialect):
         return f"triton-{reply.number:016x}"
 
     def events(self, reply: Reply) -> Iterator[Event]:
-        """Yield what is new in each; no event says that the reply is over."""
+        """Yield the new text in each event; no event marks the end of the reply."""
         start = b'data: {"model_name":' + json_text(reply.model) + b',"model_version":"1","text_output":'
         for _, text, tokens in reply.chunks():
             yield Event("token", start + json_text(text) + b"}\n\n", tokens)
@@ -66,7 +66,7 @@ class MockTriton(Dialect):
             yield Event("finish", start + b'"","details":' + orjson.dumps(reply_details(reply)) + b"}\n\n")
 
     def whole(self, reply: Reply) -> bytes:
-        """Return the text, and details where they were asked for, as of MindIE."""
+        """Return the text, and details if requested, in MindIE's form."""
         body: dict[str, Any] = {"model_name": reply.model, "model_version": "1"}
         body["text_output"] = "".join(reply.reasoning) + reply.text
         return orjson.dumps(body | ({"details": reply_details(reply)} if reply.include_usage else {}))
@@ -86,7 +86,7 @@ TRITON = MockTriton()
 
 
 def about(method: bytes, path: str, models: Sequence[str]) -> tuple[int, bytes] | None:
-    """Return (status, body) for a question on the server or its models; None for any other path."""
+    """Return (status, body) for paths of metadata; None for other paths."""
     if path == "/v2" and method == b"GET":
         return 200, orjson.dumps({"name": "triton", "version": "2.51.0", "extensions": ["generate"]})
     if path == "/v2/repository/index" and method == b"POST":

@@ -71,14 +71,14 @@ def test_replies_in_the_making_slow_each_other():
     ("options", "says"),
     [
         ({"slots": 0}, "slots = 0 is too small; the least is 1"),
-        ({"queue": 1}, "queue = 1 is a queue for slots"),
-        ({"rate_limit": 0.0}, "rate_limit = 0 is no rate"),
+        ({"queue": 1}, "queue = 1 needs slots"),
+        ({"rate_limit": 0.0}, "rate_limit = 0 is not a rate"),
         ({"rate_burst": 0}, "rate_burst = 0 is too small"),
         (
             {"slots": 1, "processes": 2},
-            "processes = 2: slots, batch_ms, rate_limit and corrupt_above are those of one process",
+            "processes = 2: slots, batch_ms, rate_limit and corrupt_above need a single process",
         ),
-        ({"corrupt_share": 1.5}, "corrupt_share = 1.5 is no share"),
+        ({"corrupt_share": 1.5}, "corrupt_share = 1.5 is not a share"),
         ({"corrupt_above": -1}, "corrupt_above = -1 is too small"),
     ],
 )

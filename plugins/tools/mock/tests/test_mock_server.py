@@ -246,7 +246,7 @@ def test_spreads_are_drawn_around_what_was_asked():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"accuracy": 1.5}, "accuracy = 1.5 is no share; write a number from 0 to 1"),
+        ({"accuracy": 1.5}, "accuracy = 1.5 is not a share; write a number from 0 to 1"),
         ({"ttft_ms": "normal:5"}, "ttft_ms = 'normal:5' is not understood; write a number of at least 0"),
         ({"tpot_ms": -1}, "tpot_ms = -1 is not understood"),
         ({"usage": "late"}, "usage = 'late' is not known; write now, late:MS, absent"),
@@ -257,7 +257,7 @@ def test_spreads_are_drawn_around_what_was_asked():
         ({"faults": ("cut@0",)}, "or cut@3 for the third one"),
         ({"faults": ("cut:0.6", "hang:0.6")}, "the rates of all faults add up to 1.2; the most is 1"),
         ({"models": ()}, "models is empty; name at least one"),
-        ({"port": 70_000}, "port = 70000 is no port"),
+        ({"port": 70_000}, "port = 70000 is not a port"),
         ({"processes": 0}, "processes = 0 is too small"),
     ],
 )
