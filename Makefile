@@ -10,7 +10,7 @@ WORKERS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 4 ] && echo 4 || echo 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-ray test-random docs fuzz torture changelog ready-demo ready-test python
+.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-ray test-readers test-random docs fuzz torture changelog ready-demo ready-test python
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,10 @@ test-servers: ready-test  ## Run the tests that ask real servers that are instal
 test-ray: ready-test  ## Run the tests on a Ray cluster of their own; installs ray
 	@$(PYTHON) tools/workspace.py add ray
 	@$(BIN)/pytest -m ray --timeout 600 plugins/launchers/ray $(ARGS)
+
+test-readers: ready-test  ## Run the tests of other tools' formats with these tools; installs them in .readers
+	@test -x .readers/bin/every_eval_ever || $(BIN)/python plugins/reporters/exchange/tests/foreign_readers.py .readers
+	@AISB_READERS=$(CURDIR)/.readers $(BIN)/pytest --timeout 600 plugins/reporters/exchange $(ARGS)
 
 test-random: ready-test  ## Run the property tests on examples that are drawn anew
 	@$(BIN)/pytest -n $(WORKERS) --timeout 600 --hypothesis-profile=default \

@@ -172,6 +172,12 @@ def test_requests_and_samples_say_what_was_asked_and_answered():
     assert {row["id"] for row in requests} == {row["id"] for row in samples}
     first = {row["id"]: row for row in samples}[requests[0]["id"]]
     assert (requests[0]["origin_prompt"], requests[0]["gold"]) == (first["prompt"], first["target"])
+    assert first["fields"] == {
+        "region": "north",
+        "question": "In the north, what is 0 plus 0?",
+        "answer": "0",
+    }
+    assert requests[0]["messages"] is None
     assert (requests[0]["file"], requests[0]["line"]) == ("predictions/small/sums.jsonl", 1)
     line = (ACCURACY / requests[0]["file"]).read_text().splitlines()[0]
     assert json.loads(line)["prediction"] == requests[0]["prediction"]

@@ -102,7 +102,7 @@ class EveryEvalEver(Reporter):
                 "source_organization_name": self.organization,
                 "evaluator_relationship": self.relationship,
                 "additional_details": texts(
-                    {"run": subtask.run.timestamp, "imported": manifest.get("imported")}
+                    {"run": subtask.run.timestamp, "imported_from": _tools(manifest)}
                 ),
             },
             "eval_library": {
@@ -171,6 +171,12 @@ def texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: as_text(value) for key, value in values.items() if value is not None}
 
 
+def _tools(manifest: Mapping[str, Any]) -> str | None:
+    """Return the tools whose answers the run imported, without the places of their files."""
+    sources = str(manifest.get("imported") or "").split("; ")
+    return ", ".join(dict.fromkeys(source.partition(",")[0] for source in sources)) or None
+
+
 def _component(name: str) -> str:
     """Return a name as one component of a path."""
     return UNSAFE.sub("_", name.replace(":", "_").replace("/", "_")).rstrip(". ") or "model"
@@ -203,8 +209,7 @@ def _source(subtask: ScoredSubtask) -> dict[str, Any]:
     common = {"dataset_name": subtask.result.task, "additional_details": details}
     if subtask.hub_dataset:
         split = {"hf_split": str(dataset["split"])} if dataset.get("split") else {}
-        asked = len(subtask.run.samples(subtask.result.model, subtask.result.task))
-        number = {"samples_number": asked} if asked else {}
+        number = {"samples_number": len(subtask.samples)} if subtask.samples else {}
         return {**common, "source_type": "hf_dataset", "hf_repo": subtask.hub_dataset, **split, **number}
     if subtask.urls:
         return {**common, "source_type": "url", "url": subtask.urls}
@@ -234,7 +239,7 @@ def _metric(subtask: ScoredSubtask, metric: Metric) -> dict[str, Any]:
                 "mode": subtask.result.mode,
                 "shots": subtask.shots,
                 "covers_groups": None if metric.groups is None else "{} of {}".format(*metric.groups),
-                "other_rules": " ".join(subtask.result.trial) or None,
+                "limits": "; ".join(subtask.limits) or None,
             }
         ),
     }
@@ -271,8 +276,8 @@ def _generation(subtask: ScoredSubtask) -> dict[str, Any]:
     known: dict[str, Any] = {key: params[key] for key in NUMBERS if isinstance(params.get(key), int | float)}
     if isinstance(params.get("max_tokens"), int) and params["max_tokens"] >= 1:
         known["max_tokens"] = params["max_tokens"]
-    if commands := subtask.commands:
-        known["execution_command"] = commands[0]
+    if command := subtask.command:
+        known["execution_command"] = command
     if prompt.get("user"):
         known["prompt_template"] = str(prompt["user"])
     others = {f"params.{key}": value for key, value in params.items() if key not in known}

@@ -95,6 +95,7 @@ def _notes(subtask: ScoredSubtask) -> str:
         parts.append(f"{subtask.repeats} answers to each sample")
     if subtask.result.mode == "logprob":
         parts.append("likelihoods of the options compared")
+    parts += subtask.limits
     version = subtask.run.manifest.get("aisb")
     named = result.task + (f":{result.variant}" if result.variant else "")
     parts.append(f"task {named} {result.version}" + (f" of aisb {version}" if version else ""))

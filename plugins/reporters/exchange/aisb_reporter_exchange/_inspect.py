@@ -104,6 +104,7 @@ def _spec(
             "name_in_run": result.model,
             "task_version": result.version,
             "params": dict(subtask.params),
+            "limits": subtask.limits,
             **{name: str(task[name]) for name in ("source", "licence") if task.get(name)},
         },
         "scorers": [{"name": name, "options": {}, "metrics": []} for name in evaluators],

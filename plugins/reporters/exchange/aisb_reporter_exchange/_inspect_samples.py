@@ -116,11 +116,11 @@ class SampleWriter:
 
 def _score(score: Row) -> dict[str, Any]:
     value, outcome = score["value"], score["outcome"]
-    shown: str | float = {0.0: "I", 1.0: "C"}.get(value, value)
+    letter = {0.0: "I", 1.0: "C"}.get(value)
     if outcome in NO_ANSWER and value == 0:
-        shown = "N"
+        letter = "N"
     return {
-        "value": shown,
+        "value": letter or value,
         **({"answer": str(score["answer"])} if score["answer"] is not None else {}),
         "explanation": f"{outcome}, found by {score['rule']}" if score["rule"] else outcome,
         "metadata": {"outcome": outcome, "rule": score["rule"], **(score["details"] or {})},

@@ -203,7 +203,7 @@ def _config(subtask: ScoredSubtask, name: str, better: Mapping[str, bool]) -> di
         "output_type": "multiple_choice" if subtask.result.mode == "logprob" else "generate_until",
         "generation_kwargs": dict(subtask.params),
         "repeats": subtask.repeats,
-        "metadata": {"version": subtask.result.version},
+        "metadata": {"version": subtask.result.version, "limits": subtask.limits},
     }
 
 

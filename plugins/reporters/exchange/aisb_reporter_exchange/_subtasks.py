@@ -18,6 +18,9 @@ URL = re.compile(r"https?://[^\s,;()]+")
 HUB_URL = re.compile(r"https://huggingface\.co/datasets/([\w.-]+/[\w.-]+)")
 HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+) of the Hugging Face hub")
 
+FOLDERS = re.compile(r"(?<![\w:/.])~?/(?:[^\s/\'\"]+/)*")
+"""The folders of an absolute path, which is no part of an address."""
+
 MAX_FIELD = 100_000
 """The number of characters from which a field of a sample is left out."""
 
@@ -126,6 +129,25 @@ class ScoredSubtask:
         found: Mapping[str, Any] = orjson.loads(self.result.file.read_bytes())
         return found
 
+    @cached_property
+    def samples(self) -> Mapping[str, Row]:
+        """The samples by id; empty if the run does not have them."""
+        return {row["id"]: row for row in self.run.samples(self.result.model, self.result.task)}
+
+    @property
+    def limits(self) -> list[str]:
+        """What a reader of the score must know: what it leaves out, and rules that differ from the task's."""
+        result, found = self.result, list[str]()
+        if self.headline.groups:
+            found.append("{} of {} groups".format(*self.headline.groups))
+        if result.not_sent:
+            found.append(f"{result.not_sent} requests not sent")
+        if result.failed:
+            found.append(f"{result.failed} failed requests, which count as not correct")
+        if result.trial:
+            found.append(f"scored by other rules than the task's ({', '.join(result.trial)})")
+        return found
+
     @property
     def served(self) -> str:
         """The name under which the service has the model; without one, the name of the model in the run."""
@@ -171,11 +193,12 @@ class ScoredSubtask:
         return _time(self.stored.get("scored")) or self.ended
 
     @property
-    def commands(self) -> list[str]:
-        """The commands that sent requests."""
-        return [
-            " ".join(one.get("command", ())) for one in self._sessions() if "begun" not in one or one["begun"]
-        ]
+    def command(self) -> str | None:
+        """The first command that sent requests, without the folders of this machine; None if unknown."""
+        if "imported" in self.run.manifest:
+            return None
+        words = next((one["command"] for one in self._asking() if one.get("command")), None)
+        return FOLDERS.sub("", " ".join(words)) if words else None
 
     @property
     def metrics(self) -> list[tuple[str, Metric]]:
@@ -200,7 +223,6 @@ class ScoredSubtask:
             RunError: the run has no grades of single answers.
         """
         pair = self.result.model, self.result.task
-        samples = {row["id"]: row for row in self.run.samples(*pair)}
         turns: dict[tuple[str, int], list[Row]] = {}
         for row in self.run.requests(*pair):
             turns.setdefault((row["id"], row["repeat"]), []).append(row)
@@ -214,18 +236,19 @@ class ScoredSubtask:
             )
         for (key, repeat), rows in turns.items():
             graded = grades.get((key, repeat), [])
-            sample = samples.get(key) or _sample(rows[0])
+            sample = self.samples.get(key) or _sample(rows[0])
             yield Answer(sample, repeat, tuple(rows), graded[0] if graded else None, tuple(graded[1:]))
 
     def _table(self, kind: str, name: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.run.configuration.get(kind, {}).get(name, {})
         return found
 
-    def _sessions(self) -> list[Mapping[str, Any]]:
-        return list(self.run.manifest.get("sessions", ()))
+    def _asking(self) -> list[Mapping[str, Any]]:
+        """Return the commands that sent requests; runs of old versions do not tell which did."""
+        return [one for one in self.run.manifest.get("sessions", ()) if one.get("begun", True)]
 
     def _times(self) -> tuple[datetime, datetime]:
-        asking = [one for one in self._sessions() if "begun" not in one or one["begun"]]
+        asking = self._asking()
         begins = [time for one in asking if (time := _time(one.get("started")))]
         ends = [time for one in asking if (time := _time(one.get("ended")))]
         first = min(begins, default=None) or _folder_time(self.run.timestamp)

@@ -1,7 +1,8 @@
 """The programs of other tools that read their own formats: in a Python environment of their own.
 
-    python plugins/reporters/exchange/tests/foreign_readers.py FOLDER     makes it (350 MB)
-    AISB_READERS=FOLDER make test
+    make test-readers                                                     makes it in .readers (350 MB)
+    python plugins/reporters/exchange/tests/foreign_readers.py FOLDER     makes it elsewhere
+    AISB_READERS=FOLDER make test                                         uses it
 
 Their requirements contradict those of this project (every-eval-ever needs an older huggingface_hub), and
 together they are large. Without `AISB_READERS`, the tests that need them are skipped.
@@ -25,7 +26,7 @@ def read(script, *arguments):
     """Run a script with the environment of foreign readers; return the JSON that it prints."""
     folder = os.environ.get("AISB_READERS")
     if not folder:
-        pytest.skip("AISB_READERS is not set: see plugins/reporters/exchange/tests/foreign_readers.py")
+        pytest.skip("it needs the tools whose formats these are: make test-readers")
     ended = subprocess.run(
         [Path(folder) / "bin" / "python", "-W", "ignore", "-c", script, *map(str, arguments)],
         capture_output=True,

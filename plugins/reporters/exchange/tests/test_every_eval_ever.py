@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,8 +185,6 @@ def test_a_model_has_an_id_that_is_a_path(served, expected):
 
 def test_one_id_for_several_models_is_refused(families, tmp_path):
     run = open_finished_run(families[0])
-    from dataclasses import replace
-
     several = replace(run, results=(run.results[0], replace(run.results[0], model="other")))
     with pytest.raises(
         UsageError, match=r"model_id = 'acme/x' names one model, but the run has 2: small, other"
@@ -217,3 +216,24 @@ def test_a_run_without_single_grades_says_how_to_get_them(tmp_path):
         RunError, match="has no grades of single answers of small on sums\n  score it again: aisb score run"
     ):
         list(EveryEvalEver().report(open_finished_run(tmp_path / "run")))
+
+
+def test_a_command_is_written_without_the_folders_of_this_machine(tmp_path):
+    folder = Path(shutil.copytree(STORED / "accuracy/20261129_211322", tmp_path / "20261129_211322"))
+    manifest = json.loads((folder / "configs/manifest.json").read_text())
+    words = [
+        "aisb",
+        "run",
+        "--url",
+        "http://10.0.0.1:8000/v1",
+        "--data-dir=/home/ann/data",
+        "-w",
+        "~/runs/mine",
+        "a/b",
+        "/x",
+    ]
+    manifest["sessions"][0]["command"] = words
+    (folder / "configs/manifest.json").write_text(json.dumps(manifest))
+    record = json.loads(next(iter(EveryEvalEver().report(open_finished_run(folder)))).read_text())
+    command = record["evaluation_results"][0]["generation_config"]["generation_args"]["execution_command"]
+    assert command == "aisb run --url http://10.0.0.1:8000/v1 --data-dir=data -w mine a/b x"

@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from every_family import aisb
 from foreign_readers import read
 from huggingface_hub import parse_eval_result_entries
 
 from aisb import RunError, UsageError
 from aisb_engine import open_finished_run
+from aisb_reporter_exchange._every_eval_ever import EveryEvalEver
 from aisb_reporter_exchange._huggingface import HuggingFace
 from aisb_reporter_exchange._inspect import InspectLog
 from aisb_reporter_exchange._lm_eval import LmEval
@@ -194,3 +197,41 @@ def test_a_source_needs_an_address(old):
         UsageError, match="source_name and source_user describe a source: set source_url, too"
     ):
         HuggingFace(source_name="Run").report(old)
+
+
+def test_what_a_score_leaves_out_is_said_in_every_format(old):
+    (sums,) = [one for one in old.results if one.task == "sums"]
+    metrics = tuple(replace(one, groups=(2, 5)) for one in sums.metrics)
+    partial = replace(sums, metrics=metrics, not_sent=4, failed=1, trial=("task.postprocess",))
+    run = replace(old, results=(partial,))
+    limits = [
+        "2 of 5 groups", "4 requests not sent", "1 failed requests, which count as not correct",
+        "scored by other rules than the task's (task.postprocess)",
+    ]  # fmt: skip
+    (page,) = HuggingFace(datasets={"sums": "acme/sums"}).report(run)
+    assert all(limit in yaml.safe_load(page.read_text())[0]["notes"] for limit in limits)
+    (log,) = (json.loads(path.read_text()) for path in InspectLog().report(run))
+    assert (log["status"], log["eval"]["metadata"]["limits"]) == ("cancelled", limits)
+    *_, results = LmEval().report(run)
+    assert json.loads(results.read_text())["configs"]["sums"]["metadata"]["limits"] == limits
+    record = json.loads(next(iter(EveryEvalEver().report(run))).read_text())
+    assert record["evaluation_results"][0]["metric_config"]["additional_details"]["limits"] == "; ".join(
+        limits
+    )
+
+
+def test_a_run_that_was_imported_is_written_without_the_places_of_its_files(published, tmp_path):
+    run, _ = published
+    aisb(tmp_path, "import", run / "exchange/lm-eval", "-w", tmp_path / "back")
+    (back,) = (tmp_path / "back").glob("2*")
+    aisb(tmp_path, "report", back, "--reporters", "every-eval-ever,inspect,lm-eval")
+    files = list((back / "exchange").rglob("*.json*"))
+    assert len(files) == 6 + 3 + 5
+    details = [
+        json.loads(file.read_text())["source_metadata"]["additional_details"]
+        for file in files
+        if file.parts[-5] == "data" and file.suffix == ".json"
+    ]
+    assert [one["imported_from"] for one in details] == ["lm-eval"] * 3
+    for file in files:
+        assert str(run.parent) not in file.read_text()
