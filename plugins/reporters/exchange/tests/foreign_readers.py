@@ -1,6 +1,6 @@
 """The programs of other tools that read their own formats: in a Python environment of their own.
 
-    make test-readers                                                     makes it in .readers (350 MB)
+    make test-readers                                                     makes it in .readers (440 MB)
     python plugins/reporters/exchange/tests/foreign_readers.py FOLDER     makes it elsewhere
     AISB_READERS=FOLDER make test                                         uses it
 
