@@ -13,7 +13,7 @@ from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 
 if TYPE_CHECKING:
-    from aisb_engine import ImportedPart
+    from aisb_engine import ImportedPart, Plugins, RunFolder
 
 
 LIKELIHOOD_EVALUATORS = ({"use": "choice-match"},)
@@ -42,7 +42,7 @@ class ImportCommand(click.Command):
     multiple=True,
     metavar="[THEIRS=]TASK",
     shell_complete=complete_tasks,
-    help="Task that grades them [default: the one with the same name].",
+    help="Task that grades them [default: the one with the same name]; a new name of a performance result.",
 )
 @click.option("--model", metavar="NAME", help="Name of the model [default: from the tool].")
 @click.option("--no-score", is_flag=True, help="Only import; score later with aisb score.")
@@ -80,6 +80,10 @@ def import_(
     )
     for line in _told(written):
         click.echo(line, err=True)
+    if any(one.performance for one in written):
+        faults = _show_performance(folder, plugins)
+        click.echo(f"imported into {folder}", err=True)
+        return int(importers.faults > 0 or faults)
     if no_score or not any(one.graded_by for one in written):
         click.echo(f"imported into {folder}", err=True)
         return int(importers.faults > 0)
@@ -98,6 +102,18 @@ def import_(
     return show_ending(ended, command) or int(importers.faults > 0)
 
 
+def _show_performance(folder: RunFolder, plugins: Plugins) -> bool:
+    """Report on the imported performance; return whether a reporter failed."""
+    from aisb_engine import PluginFaults, report_run, reporter_names, reporter_table
+
+    faults = PluginFaults(folder)
+    table = reporter_table(folder, reporter_names("performance", plugins), ())
+    report_run(table, folder, plugins, faults)
+    for line in faults.lines():
+        click.echo(line, err=True)
+    return bool(faults.faults)
+
+
 def _graded_by(names: Iterable[str]) -> dict[str, str]:
     """Return our tasks by names of the tool's tasks; a name alone is for all of them."""
     from aisb import UsageError
@@ -114,11 +130,12 @@ def _graded_by(names: Iterable[str]) -> dict[str, str]:
 def _told(written: Iterable[ImportedPart]) -> Iterable[str]:
     for one in written:
         theirs = ", ".join(f"{name} {value:.2f}" for name, value in one.scores.items())
+        what = "requests" if one.performance else "rows"
         yield (
-            f"{one.task} · {one.model}: {one.rows} rows of {one.tool} from {one.source}"
+            f"{one.task} · {one.model}: {one.rows} {what} of {one.tool} from {one.source}"
             + (f"; it scored {theirs}" if theirs else "")
         )
-        if one.graded_by is None:
+        if one.graded_by is None and not one.performance:
             yield (
                 f"  no task of this name says how {one.task} is graded: import it again with --as TASK "
                 "(aisb tasks list)"

@@ -18,6 +18,9 @@ CertificateVerdict: TypeAlias = Literal["VALID", "SUSPECT", "INVALID"]
 class Distribution:
     """The distribution of `n` values. `percentiles` has the percentiles of the report, and 95 and 99.
 
+    In a result that was imported from another tool, numbers that the tool does not tell are NaN, and `n` is 0
+    if it is unknown.
+
     `certified` has an upper bound for each percentile at 99 % confidence, if there are enough values.
     """
 
@@ -106,14 +109,15 @@ class RequestedLoad:
 class AchievedLoad:
     """The achieved load: requests per second, and the number in flight on average and at the peak.
 
-    `offered` is the number of requests that the load planned, and `sent` the number of those sent.
+    `offered` is the number of requests that the load planned, and `sent` the number of those sent. `peak` is
+    None for a result of another tool that does not tell it.
     """
 
     offered: int
     sent: int
     rate: float | None
     concurrency: float | None
-    peak: int
+    peak: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aisb_engine._http.client import connect as connect_backend
     from aisb_engine._http.single import ServiceClient
     from aisb_engine._http.waiting import waiting_for as wait_for_service
+    from aisb_engine._import_performance import ImportedPerformance, TimedAnswer
     from aisb_engine._import_run import ImportedPart, write_imported
     from aisb_engine._load.answering import answer_requests
     from aisb_engine._load.capacity import ConnectionLimits
@@ -121,6 +122,7 @@ _PLACES = {
     "ExecutedRun": "aisb_engine._run:ExecutedRun",
     "Grade": "aisb_engine._readback:Grade",
     "ImportedPart": "aisb_engine._import_run:ImportedPart",
+    "ImportedPerformance": "aisb_engine._import_performance:ImportedPerformance",
     "JudgedObjective": "aisb_engine._performance.objectives:JudgedObjective",
     "Judging": "aisb_engine._scoring.judging:Judging",
     "JunitCase": "aisb_engine._reporting.junit:JunitCase",
@@ -159,6 +161,7 @@ _PLACES = {
     "Steps": "aisb_engine._scoring.steps:Steps",
     "Subtask": "aisb_engine._spec:Subtask",
     "Task": "aisb_engine._spec:Task",
+    "TimedAnswer": "aisb_engine._import_performance:TimedAnswer",
     "TRUSTED_AGREEMENT": "aisb_engine._scoring.second_readings:TRUSTED_AGREEMENT",
     "Use": "aisb_engine._spec:Use",
     "VisibleText": "aisb_engine._replies.thoughts:VisibleText",
@@ -273,6 +276,7 @@ __all__ = [
     "ExecutedRun",
     "Grade",
     "ImportedPart",
+    "ImportedPerformance",
     "JudgedObjective",
     "Judging",
     "JunitCase",
@@ -308,6 +312,7 @@ __all__ = [
     "Steps",
     "Subtask",
     "Task",
+    "TimedAnswer",
     "Use",
     "VisibleText",
     "answer_requests",

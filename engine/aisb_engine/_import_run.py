@@ -19,6 +19,13 @@ from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample
 from aisb._plugins import Plugins
 from aisb._templates import Template
 from aisb_engine._data.samples import LETTERS, SampleMaker, sample_table
+from aisb_engine._import_performance import (
+    ImportedPerformance,
+    check_kinds,
+    performance_task,
+    with_names,
+    write_performance,
+)
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.manifest import Manifest, command_line, now
 from aisb_engine._record.predictions import (
@@ -44,7 +51,10 @@ GOLD = ("answer", "target", "gold", "label", "answerKey")
 
 @dataclass(frozen=True, slots=True)
 class ImportedPart:
-    """One imported subtask: the task of ours that grades it, if there is one, and the tool's own scores."""
+    """One imported subtask: the task of ours that grades it, if there is one, and the tool's own scores.
+
+    `rows` is the number of questions, or of requests if it is a result of `performance`.
+    """
 
     model: str
     task: str
@@ -53,6 +63,7 @@ class ImportedPart:
     tool: str
     source: Path
     scores: Mapping[str, float]
+    performance: bool = False
 
 
 def write_imported(
@@ -66,14 +77,19 @@ def write_imported(
     """Write a new run with these subtasks; return its folder and its parts.
 
     `graded_by` maps task names of the tool to those of our tasks; `*` stands for all others. By default a
-    task is graded by ours of the same name. Likelihoods of options are graded by `choice_evaluators`, tables
-    like those in `[[evaluate]]`, whatever the task says.
+    task is graded by ours of the same name. Results of performance are not graded, and get the names that
+    `graded_by` has. Likelihoods of options are graded by `choice_evaluators`, tables like those in
+    `[[evaluate]]`, whatever the task says.
 
     Raises:
         UsageError: we have no such task, or the folder cannot be written.
     """
+    performance = check_kinds(found)
+    if performance:
+        found = with_names(found, graded_by or {})
     names = _Names(plugins, graded_by or {})
-    gradings = _with_variant_names([names.find(one) for one in found])
+    gradings = [_Grading(None) for _ in found] if performance else [names.find(one) for one in found]
+    gradings = _with_variant_names(gradings)
     parts = [
         _Part.make(one, grading, plugins, choice_evaluators)
         for one, grading in zip(_with_running_positions(found, gradings), gradings, strict=True)
@@ -88,7 +104,7 @@ def write_imported(
         sources = dict.fromkeys(f"{one.tool}, {one.source}" for one in found)
         manifest.data["imported"] = "; ".join(sources)
         manifest.data["imported_scores"] = {f"{p.model}/{p.theirs}": dict(p.scores) for p in parts}
-        spec = _spec(list(merged.items()))
+        spec = _spec(list(merged.items()), performance=performance)
         write_atomically(
             folder.config, (FILE_HEADER + tomli_w.dumps(resolved(spec), multiline_strings=True)).encode()
         )
@@ -96,7 +112,7 @@ def write_imported(
             _write(folder, model, task, same)
         manifest.end(0)
     return folder, [
-        ImportedPart(p.model, p.task.name, p.graded_by, len(p.asked), p.tool, p.source, p.scores)
+        ImportedPart(p.model, p.task.name, p.graded_by, p.rows, p.tool, p.source, p.scores, performance)
         for p in parts
     ]
 
@@ -181,12 +197,18 @@ class _Part:
     tool: str
     source: Path
     scores: Mapping[str, float]
-    asked: tuple[RenderedSample, ...]
-    predictions: tuple[Prediction, ...]
-    repeats: int
+    asked: tuple[RenderedSample, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    repeats: int = 1
+    performance: ImportedPerformance | None = None
 
     @classmethod
     def make(cls, one: ImportedTask, grading: _Grading, plugins: Plugins, evaluators: Evaluators) -> _Part:
+        if isinstance(one, ImportedPerformance):
+            return cls(
+                safe_name(one.model), performance_task(one), one.task, None, one.tool, one.source, one.scores,
+                performance=one,
+            )  # fmt: skip
         ours, group = grading.task, grading.group
         likelihoods = any(answer.logprobs for row in one.rows for answer in row.answers)
         options = evaluators if likelihoods else None
@@ -211,6 +233,14 @@ class _Part:
             predictions=predictions,
             repeats=max((len(row.answers) for row in one.rows), default=1),
         )
+
+    @property
+    def rows(self) -> int:
+        """The number of questions; of a performance result the number of requests."""
+        if self.performance is None:
+            return len(self.asked)
+        stage = self.performance.stage
+        return stage.totals.requests if stage else len(self.performance.rows)
 
 
 def _made(
@@ -356,7 +386,7 @@ def _predictions(sample_id: str, row: ImportedRow) -> Iterator[Prediction]:
         )
 
 
-def _spec(parts: Sequence[tuple[tuple[str, str], Sequence[_Part]]]) -> RunSpec:
+def _spec(parts: Sequence[tuple[tuple[str, str], Sequence[_Part]]], *, performance: bool) -> RunSpec:
     models = {
         model: Model(name=model, abbr=model, backend="imported", options={"source": str(same[0].source)})
         for (model, _), same in parts
@@ -371,11 +401,17 @@ def _spec(parts: Sequence[tuple[tuple[str, str], Sequence[_Part]]]) -> RunSpec:
         for (model, task), same in parts
     ]
     return RunSpec(
-        run=RunTable(models=list(models), datasets=list(tasks)), models=models, tasks=tasks, subtasks=subtasks
+        run=RunTable(models=list(models), datasets=list(tasks), performance=performance),
+        models=models,
+        tasks=tasks,
+        subtasks=subtasks,
     )
 
 
 def _write(folder: RunFolder, model: str, task: str, same: Sequence[_Part]) -> None:
+    if same[0].performance is not None:
+        write_performance(folder, model, same[0].performance)
+        return
     asked = [one for part in same for one in part.asked]
     repeats = max(part.repeats for part in same)
     write_samples(folder, model, task, asked, sample_table=sample_table(same[0].task))

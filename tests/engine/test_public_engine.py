@@ -20,7 +20,7 @@ PRIVATE = re.compile(r"^\s*(?:from|import) (aisb(?:_engine)?\._[\w.]+)", re.MULT
 NAMES = """
 COMPILED CORRECT_THRESHOLD KINDS NEVER_SENT RUN_STATUSES TRUSTED_AGREEMENT KNOWN_PARAMS Answers BrokenRow Catalog Component
 ComponentError ConnectionLimits DataFolders DeclaredCommand DeclaredCommands Display EngineClient
-ExecutedRun Grade ImportedPart Judging OutcomeCounts LoadedSamples MarksTable MeasuringOptions Objective OpenedRun Option Phase
+ExecutedRun Grade ImportedPart ImportedPerformance TimedAnswer Judging OutcomeCounts LoadedSamples MarksTable MeasuringOptions Objective OpenedRun Option Phase
 PluginFaults PluginInfo Plugins Progress PromptTable PullTable Renderer Resolver RunCommand RunFolder
 RunInfo RunInput RunSpec SampleMaker SampleTable Selection ServiceClient StepError Steps Subtask Task Use
 VisibleText answer_requests bind_options call_step component_owner connect_backend connection_limits duplicate_command_error error_words

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SignalName = Literal[
     "failures", "no tokens", "lost workers", "interrupted", "log", "loop lag", "client CPU", "lateness",
     "proxy", "subtasks", "rate", "concurrency", "trace times", "token counts", "input lengths",
-    "output lengths", "held back", "cache hits", "not steady", "too few samples",
+    "output lengths", "held back", "cache hits", "not steady", "too few samples", "imported",
 ]  # fmt: skip
 _WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
@@ -109,6 +109,9 @@ def _answers(
     if load.interrupted or (achieved.offered > total and not load.lost_workers):
         planned = f" of {achieved.offered}" if achieved.offered > total else ""
         yield Signal("interrupted", "SUSPECT", f"the run was interrupted: {total}{planned} requests ended")
+    if load.imported:
+        reason = f"the times are those of {load.imported}; whether its client kept up is unknown"
+        yield Signal("imported", "SUSPECT", reason)
     if columns.damaged:
         yield Signal("log", "SUSPECT", f"{columns.damaged} stretches of the log could not be read")
 
@@ -167,7 +170,7 @@ def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iter
     late = requests.lateness[~np.isnan(requests.lateness)]
     p99 = float(np.percentile(late, 99)) if len(late) else 0.0
     if p99 > LATE_MS[0]:
-        if load.concurrency and achieved.peak >= load.concurrency:
+        if load.concurrency and (achieved.peak or 0) >= load.concurrency:
             reason = (
                 f"requests waited for the concurrency limit of {load.concurrency}: lateness p99 {p99:.1f} ms"
             )

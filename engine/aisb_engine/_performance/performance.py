@@ -31,7 +31,8 @@ from aisb_engine._performance.certificate import certify
 from aisb_engine._performance.columns import LogColumns
 from aisb_engine._performance.counters import gained
 from aisb_engine._performance.dialects import dialect, speak
-from aisb_engine._performance.gaps import gap_distributions
+from aisb_engine._performance.gaps import POOLS, gap_distributions
+from aisb_engine._performance.imported import imported_measurements
 from aisb_engine._performance.latency import SOURCES, Requests, each_request
 from aisb_engine._performance.objectives import checked_limits, kept
 from aisb_engine._performance.reading import CountTokens, read_columns
@@ -50,6 +51,8 @@ FURTHER_PERCENTILES = {95.0: 1, 99.0: 1, 99.9: 1000}
 """Percentiles that are always measured, and the number of values that each needs."""
 NOTHING_SENT = Certificate("INVALID", (Signal("failures", "INVALID", "nothing was sent"),))
 RAMPS = "the rate changes as requested, so there is only the stage total"
+GAPS = frozenset(("ICL", "ITL"))
+"""The quantities that need the times of all chunks."""
 RAMP_POINTS = 400
 """The number of parts into which the planned rate of a ramp is divided."""
 
@@ -60,6 +63,7 @@ class MeasuredPerformance(PerformanceResult):
 
     columns: LogColumns = field(repr=False)
     numbers: Requests = field(repr=False)
+    chunk_times: bool = True
 
     def requests(self) -> Mapping[str, Any]:
         """Return the values of every request as columns by name."""
@@ -67,6 +71,8 @@ class MeasuredPerformance(PerformanceResult):
 
     def chunk_gaps(self, rows: Iterable[int]) -> Iterator[tuple[int, Any]]:
         """Yield (row, nanoseconds between its chunks with tokens) for rows with two stamps or more."""
+        if not self.chunk_times:
+            return iter(())
         return self.columns.gaps(row for row in rows if not self.numbers.at_once[row])
 
     def dialect(self, name: str) -> DialectResult:
@@ -74,6 +80,8 @@ class MeasuredPerformance(PerformanceResult):
         rules = dialect(name)
         parameters = speak(self.columns, rules, _with_further(self.percentiles)).parameters
         found = {key: _enough(one, self.percentiles) for key, one in parameters.items()}
+        if not self.chunk_times:
+            found |= dict.fromkeys(GAPS & found.keys())
         return DialectResult(name, rules.summary, found)
 
     @cached_property
@@ -113,8 +121,8 @@ def measure(
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     objectives: Mapping[str, float] | None = None,
     count_tokens: CountTokens | None = None,
-) -> MeasuredPerformance:
-    """Compute the performance of a subtask from its log.
+) -> PerformanceResult:
+    """Compute the performance of a subtask from its log; return the imported numbers if there is no log.
 
     `objectives` are upper limits for each request, in milliseconds by name. `count_tokens` returns the number
     of tokens in a text, for services that do not report it.
@@ -126,6 +134,8 @@ def measure(
     percentiles, objectives = checked(percentiles, objectives)
     load = read_load_files(folder, model, task)
     log = folder.log(model, task)
+    if imported := imported_measurements(log, model, task, load, percentiles):
+        return imported
     with split_for(log) as split:
         columns = read_columns(log, count_tokens=count_tokens, split=split)
         requests = each_request(columns)
@@ -166,6 +176,7 @@ def measure(
         notes=tuple(_notes(columns, requests, load)),
         columns=columns,
         numbers=requests,
+        chunk_times=load.chunk_times,
     )
 
 
@@ -224,7 +235,9 @@ def _stages(
     inside = np.zeros(len(columns), bool)
     if window is not None:
         inside = (sent >= window.start) & (sent < window.end)
-    gaps = gap_distributions(columns, requests, inside, _with_further(percentiles), split)
+    gaps: Mapping[str, Distribution | None] = dict.fromkeys(POOLS)
+    if load.chunk_times:
+        gaps = gap_distributions(columns, requests, inside, _with_further(percentiles), split)
     yield Stage(
         "total",
         _parameters(requests, ok, percentiles, gaps["ICL total"], gaps["ITL total"]),

@@ -21,6 +21,9 @@ GAUGES = ("running", "waiting")
 
 NS_PER_SECOND = 1e9
 
+IMPORTED = "imported.json"
+"""The file beside a log's place that has the numbers of another tool, which kept no single requests."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClientHealthSummary:
@@ -43,7 +46,8 @@ class LoadFiles:
 
     A load without a recorded end, as after a kill, was interrupted. `lost_workers` are those that ended
     before their work was done: `how`, and the `share` of the load that was therefore not sent. `log_file` has
-    the log lines of inference; its path is relative to the run folder.
+    the log lines of inference; its path is relative to the run folder. `imported` is the other tool whose
+    times these are; `chunk_times` is false if it kept only those of the first and the last chunk.
     """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +61,8 @@ class LoadFiles:
     interrupted: bool = False
     lost_workers: Sequence[Mapping[str, Any]] = ()
     log_file: str = ""
+    imported: str = ""
+    chunk_times: bool = True
     lines: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     @property
@@ -115,6 +121,8 @@ def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
         subtasks_at_once=int(table.get("subtasks_at_once") or _at_once(folder)),
         interrupted=bool(table.get("interrupted")) or table.get("ended_ns", 0) is None,
         lost_workers=[one for one in table.get("lost_workers") or () if isinstance(one, Mapping)],
+        imported=str(table.get("imported") or ""),
+        chunk_times=table.get("chunk_times") is not False,
         log_file=str(folder.infer_log(model, task).relative_to(folder.path)),
         lines=_lines(log),
     )

@@ -15,6 +15,7 @@ from aisb import FinishedRun, PerformanceResult, Prediction, Result, Sample
 from aisb._errors import RunError
 from aisb._types import OUTCOMES, Metric, Row
 from aisb_engine._record.episodes import read_episodes
+from aisb_engine._record.loadfiles import IMPORTED
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import other_sessions
 from aisb_engine._record.predictions import RenderedSample, read_samples, to_line
@@ -240,7 +241,8 @@ class MeasuredPairs(Mapping[ModelAndTask, PerformanceResult]):
 
 def _with_log(folder: RunFolder, requested: Iterable[ModelAndTask]) -> list[ModelAndTask]:
     """Return the pairs with a log, first those of the run in its order."""
-    logs = {(path.parts[-3], path.parts[-2]) for path in folder.path.glob("log/*/*/worker-*")}
+    files = [*folder.path.glob("log/*/*/worker-*"), *folder.path.glob(f"log/*/*/{IMPORTED}")]
+    logs = {(path.parts[-3], path.parts[-2]) for path in files}
     return [pair for pair in dict.fromkeys([*requested, *sorted(logs)]) if pair in logs]
 
 

@@ -102,7 +102,7 @@ def _loads(result: PerformanceResult) -> Iterator[str]:
     yield f"requested: {requested_rate(result)}, {limit}"
     yield (
         f"achieved:  {short(achieved.rate)} requests/s sent, {short(achieved.concurrency)} in flight "
-        f"on average, {achieved.peak} at the peak"
+        f"on average, {short(achieved.peak)} at the peak"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from aisb import Distribution
@@ -49,7 +50,8 @@ def values(distribution: Distribution | None, percentiles: Sequence[float]) -> l
     if distribution is None:
         return [None] * (4 + len(percentiles))
     fixed = [distribution.average, distribution.minimum, distribution.maximum, distribution.median]
-    return [*fixed, *(distribution.percentiles[percent] for percent in percentiles)]
+    found = [*fixed, *(distribution.percentiles[percent] for percent in percentiles)]
+    return [None if math.isnan(value) else value for value in found]  # as an imported result may have
 
 
 def exact(value: float | None, unit: str) -> str:
@@ -59,7 +61,7 @@ def exact(value: float | None, unit: str) -> str:
 
 def short(value: float | None) -> str:
     """Return a number in about six columns: four digits that count, and a dash when it is not known."""
-    if value is None:
+    if value is None or math.isnan(value):
         return UNKNOWN
     size = abs(value)
     if size >= 999_999.5:

@@ -110,7 +110,7 @@ def _load(result: PerformanceResult) -> Iterator[str]:
     requested, achieved = result.requested, result.achieved
     yield f"rate: asked {requested_rate(result)}, sent {short(achieved.rate)} requests/s"
     limit = f"at most {requested.concurrency}" if requested.concurrency else "no limit"
-    had = f"{short(achieved.concurrency)} on average and {achieved.peak} at the peak"
+    had = f"{short(achieved.concurrency)} on average and {short(achieved.peak)} at the peak"
     yield f"concurrency: asked {limit}, had {had}"
     if result.window is not None:
         yield (

@@ -131,6 +131,10 @@ def _head(result: PerformanceResult, axis: Axis, every: int) -> dict[str, Any]:
     }
 
 
+def _peak(count: int | None) -> str:
+    return "unknown" if count is None else f"{count:,}"
+
+
 def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
     """Yield what is said at the top of a page."""
     totals, requested, achieved = result.stages[0].totals, result.requested, result.achieved
@@ -145,7 +149,11 @@ def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
     sent = "" if achieved.rate is None else f", sent {achieved.rate:,.4g}/s"
     yield "rate", f"asked {rate}{sent}"
     limit = f"at most {requested.concurrency:,}" if requested.concurrency else "no limit"
-    had = "" if achieved.concurrency is None else f", had {achieved.concurrency:,.4g}, peak {achieved.peak:,}"
+    had = (
+        ""
+        if achieved.concurrency is None
+        else f", had {achieved.concurrency:,.4g}, peak {_peak(achieved.peak)}"
+    )
     yield "concurrency", f"asked {limit}{had}"
     if ramp:
         yield "stable", result.unsteady

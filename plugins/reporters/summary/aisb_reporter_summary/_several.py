@@ -182,7 +182,7 @@ def _point(one: _Measured, axis: str, series: str, varying: Sequence[str]) -> di
         "output_rate": stage.totals.output_rate,
         "total_rate": stage.totals.total_rate,
         "user_rate": speed.median if speed else None,
-        "writing_rate": 1000 / tpot.median if tpot and tpot.median else None,
+        "writing_rate": 1000 / tpot.median if tpot and tpot.median > 0 else None,
         "goodput": result.goodput.per_second if result.goodput else None,
         "latency_ms": {name: _percentiles(stage.parameters.get(name)) for name in TIMES},
     }
@@ -191,4 +191,5 @@ def _point(one: _Measured, axis: str, series: str, varying: Sequence[str]) -> di
 def _percentiles(times: Distribution | None) -> dict[str, float] | None:
     if times is None:
         return None
-    return {"p50": times.median, **{f"p{percent:g}": value for percent, value in times.percentiles.items()}}
+    found = {"p50": times.median, **{f"p{percent:g}": value for percent, value in times.percentiles.items()}}
+    return {name: value for name, value in found.items() if value == value}  # noqa: PLR0124 - NaN is unknown

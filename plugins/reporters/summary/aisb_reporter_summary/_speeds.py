@@ -19,9 +19,14 @@ def summary_numbers(result: PerformanceResult) -> Iterator[tuple[str, float | No
     total = result.stages[0]
     for name in COMPARED_TIMES:
         times = total.parameters[name]
-        yield f"{name} median (ms)", times.median if times else None
+        yield f"{name} median (ms)", _known(times.median) if times else None
         percent = max(result.percentiles, default=None)
         if percent is not None:
-            yield f"{name} P{percent:g} (ms)", times.percentiles[percent] if times else None
+            yield f"{name} P{percent:g} (ms)", _known(times.percentiles[percent]) if times else None
     yield "requests/s", total.totals.request_rate
     yield "output tokens/s", total.totals.output_rate
+
+
+def _known(value: float) -> float | None:
+    """Return a number; None if it is NaN, as in a result that was imported from a tool without it."""
+    return None if value != value else value  # noqa: PLR0124

@@ -17,7 +17,7 @@ class LlmD(Reporter):
     """A Benchmark Report 0.2.1 of llm-d for each model and task."""
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
-        """Write `performances/<model>/<task>_llm_d.json`."""
+        """Write `summary/llm_d/<model>/<task>.json`."""
         from aisb_reporter_telemetry._llm_d import write_reports
 
         return write_reports(run)

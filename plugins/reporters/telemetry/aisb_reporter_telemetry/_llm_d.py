@@ -54,7 +54,7 @@ def write_reports(run: FinishedRun) -> list[Path]:
     files = []
     for subtask in subtasks(run):
         if subtask.performance is not None:
-            file = run.folder / "performances" / subtask.model / f"{subtask.task}_llm_d.json"
+            file = run.folder / "summary" / "llm_d" / subtask.model / f"{subtask.task}.json"
             data = benchmark_report(run, subtask, subtask.performance)
             write_file(file, orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             files.append(file)

@@ -38,6 +38,7 @@ def log_run(run: FinishedRun, tracking_uri: str, experiment: str, *, artifacts: 
     os.environ.setdefault(
         "MLFLOW_DISABLE_TELEMETRY", "true"
     )  # the client would report its own use to its makers
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven by default, which takes minutes
     try:
         from mlflow import MlflowClient

@@ -7,6 +7,7 @@ the end of its column's name; None means unknown.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -213,7 +214,7 @@ def _stage_rows(result: PerformanceResult) -> Iterator[Row]:
                     "metric": name,
                     "statistic": statistic,
                     "unit": _unit(name),
-                    "value": value,
+                    "value": None if math.isnan(value) else value,
                     "n": spread.n if spread else 0,
                     "better": better,
                 }

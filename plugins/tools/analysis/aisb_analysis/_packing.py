@@ -46,6 +46,7 @@ PACKED = (
     "judge/*/worker-*",
     "log/*/*/episodes.jsonl",
     "log/*/*/identity.json",
+    "log/*/*/imported.json",
     "log/*/*/load.json",
     "log/*/*/samples.jsonl.gz",
     "log/*/*/vitals-*.jsonl",

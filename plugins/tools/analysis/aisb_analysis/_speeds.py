@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -170,4 +171,4 @@ def _judged(one: SpeedComparison, p: float) -> SpeedComparison:
 
 
 def _known(values: Sequence[float | None]) -> tuple[float, ...]:
-    return tuple(value for value in values if value is not None)
+    return tuple(value for value in values if value is not None and not math.isnan(value))
