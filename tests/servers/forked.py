@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -34,7 +34,8 @@ PACKAGES = ("aisb", "aisb_engine", "aisb_cli", "aisb_analysis", "aisb_mock", "ai
             "aisb_evaluator_math", "aisb_reporter_summary", "aisb_reporter_performance")  # fmt: skip
 """The packages that most commands use: all their modules are imported. Of plugins, what declares them is."""
 
-ALSO = ("uvloop", "zoneinfo", "tomllib", "scipy.stats")
+ALSO = ("uvloop", "zoneinfo", "tomllib", "scipy.stats", "tabulate", "encodings.ascii", "encodings.utf_8_sig",
+        "importlib.readers", "importlib.resources.readers", "pydantic.type_adapter")  # fmt: skip
 """What is imported inside functions, and takes long."""
 
 FROM_THE_START = (
@@ -214,12 +215,44 @@ def load() -> None:
         for found in pkgutil.walk_packages(package.__path__, f"{name}."):
             if not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
-    for entry in importlib.metadata.entry_points(group="aisb"):
-        importlib.import_module(entry.module)
+    for group in ("aisb", "aisb.commands"):
+        for entry in importlib.metadata.entry_points(group=group):
+            importlib.import_module(entry.module)
     for name in ALSO:
         importlib.import_module(name)
+    _prepare_what_is_made_late()
     gc.collect()
     gc.freeze()  # the objects made so far are shared by all forks, and the collector leaves them alone
+
+
+def _prepare_what_is_made_late() -> None:
+    """Import the components of all plugins, build the models of pydantic, and compile the regular expressions."""
+    from aisb import Sample
+    from aisb._patterns import _Pattern
+    from aisb._plugins import Plugins
+    from aisb_engine._spec.table import Table
+
+    plugins = Plugins.load()
+    sample = Sample("0", target="B", fields={"options": ["17", "18", "19", "20"]})
+    for component in plugins.components():
+        with contextlib.suppress(
+            Exception
+        ):  # a component that cannot be imported here, or has to have options
+            _ = component.factory
+            if component.kind == "postprocessor":  # some compile what they look for at their first text
+                plugins.make("postprocessor", component.name, {}, where="")("The answer is (B), 18.", sample)
+    for model in _subclasses(Table):
+        model.model_rebuild()
+    methods = ("match", "search", "fullmatch", "finditer", "findall", "sub", "split")
+    for one in [one for one in gc.get_objects() if type(one) is _Pattern]:
+        for method in methods:
+            getattr(one, method)
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
 
 
 def _run_module(name: str) -> NoReturn:
