@@ -134,7 +134,7 @@ def test_a_judge_that_is_not_there_costs_no_answer(tmp_path, data, model, judge)
     code, _, err = aisb(*the_run(model, data, "--judge", "vllm-chat", "--judge-url", dead), cwd=tmp_path)
     assert code == 3
     assert "error: the judge vllm-chat: 127.0.0.1:9 refused the connection" in err
-    assert "when it is ready, continue with aisb score outputs/default/" in err
+    assert "when it is ready, continue with: aisb score 2" in err
     assert "the answers so far are kept in outputs/default/" in err
     before = len(requests(model))
     both = "task.evaluate=[{use='judge', prompt='{prediction} {verdicts}', swap=true}]"
@@ -240,7 +240,7 @@ def test_questions_that_fail_are_tried_again_and_those_left_are_asked_the_next_t
         assert 0 < failed < ROWS
         assert f"{failed} failed" in err
         assert "  the first failure: " in err
-        assert "ask the missing questions with: aisb score outputs/default/" in err
+        assert "ask the missing questions with: aisb score 2" in err
         assert first["outcomes"]["error"] == failed + (
             1 if first["details"]["5"]["rule"] == "no verdict" else 0
         )
@@ -281,7 +281,7 @@ def test_a_judge_that_stays_away_ends_the_scoring_and_what_it_said_is_kept(tmp_p
     assert re.search(
         r"error: the judge vllm-chat: nothing succeeded for \d s \(load.outage\): status: HTTP 503", err
     )
-    assert "when it is ready, continue with aisb score outputs/default/" in err
+    assert "when it is ready, continue with: aisb score 2" in err
     code, _, err = aisb("score", "latest", "--judge-url", judge, cwd=tmp_path)
     assert code == 0, err
     assert re.search(r"24 questions, [1-9]\d* of them answered in the log", err)
@@ -343,7 +343,7 @@ def test_audit_and_compare_ask_no_judge(tmp_path, data, model, judge):
     code, _, err = aisb("audit", str(one), cwd=tmp_path)
     assert code == 2
     assert "the judge vllm-chat was not asked about every answer yet, and this command sends nothing" in err
-    assert f"complete the judging first, with aisb score {one.name}" in err
+    assert f"complete the judging first, with: aisb score {one.name}" in err
 
 
 def test_outputs_from_anywhere_are_judged_and_what_is_said_is_kept_beside_them(tmp_path, data, judge):

@@ -197,7 +197,7 @@ class Judging:
             raise RunError(
                 f"the judge {self.name} was not asked about every answer yet, "
                 "and this command sends nothing\n"
-                f"  complete the judging first, with {self.again}"
+                f"  complete the judging first, with: {self.again}"
             )
         else:
             sending = self._under_way.get(request.key)
@@ -283,7 +283,7 @@ class Judging:
     def _not_ready(self, error: ServiceError) -> str:
         return (
             f"the judge {self.name}: {error}\n"
-            f"  when it is ready, continue with {self.again}: the verdicts so far are kept"
+            f"  when it is ready, continue with: {self.again}\n  the verdicts so far are kept"
         )
 
     def _made(self) -> Backend:
