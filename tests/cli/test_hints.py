@@ -17,6 +17,7 @@ from aisb_cli.main import cli
 from aisb_cli.viewing.reading import RunReader
 from aisb_engine import RunFolder
 
+ROOT = Path(__file__).parents[2]
 WORK = "my runs"
 """A work folder that must be quoted."""
 END = re.compile(r'; |",?$|\*\*$')
@@ -147,3 +148,20 @@ def test_the_page_of_runs_names_commands_that_work(aisb: Run) -> None:
     name = only_run().name
     reading = RunReader(Path(WORK), lambda: Invocation().load_plugins(quiet=True))
     assert check(reading.run(name)["make_page"]) == [f"aisb report --reporters html {name} -w 'my runs'"]
+
+
+BY_HAND = re.compile(r"aisb [a-z]+[^\"'`]*\{[^}]*(?:timestamp|\bfolder\b|\brun\.path\b)[^}]*\}")
+"""A command with the place of a run in it, which is neither quoted nor found in every work folder."""
+
+
+@pytest.mark.parametrize("part", ["core/aisb", "engine/aisb_engine", "cli/aisb_cli", "plugins"])
+def test_no_message_writes_the_command_on_a_run_by_hand(part: str) -> None:
+    files = [path for path in (ROOT / part).rglob("*.py") if "tests" not in path.parts]
+    assert files
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in files
+        for line in path.read_text("utf-8").splitlines()
+        if BY_HAND.search(line) and "shlex.quote" not in line
+    ]
+    assert not found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TASK = "demo_gsm8k"
 REPEATS = 3
 REMEDY = (
-    "batches of other sizes round otherwise, so answers of temperature 0 vary: aisb compare --noise {folder} "
+    "batches of other sizes round otherwise, so answers of temperature 0 vary: aisb compare --noise {noise} "
     "RUN_A RUN_B takes account of it, and params.num_return_sequences averages it out"
 )
 
@@ -66,7 +66,7 @@ def _ask(
 
 
 def _findings(area: str, found: Determinism, folder: Path) -> Iterator[Finding]:
-    remedy = REMEDY.format(folder=shlex.quote(str(folder)))
+    remedy = REMEDY.format(noise=shlex.quote(str(folder)))
     if found.failed:
         yield Finding(
             area, "failures", "note", f"{found.failed} requests failed and are left out", "see the log"

@@ -69,7 +69,7 @@ class HeadWatch:
                 self._give_up(
                     f"the head of the Ray cluster at {self.address} has not answered for "
                     f"{self.patience:g} s, and Ray ends this process without it\n"
-                    "  aisb run --reuse sends the rest, on any launcher"
+                    "  aisb run --reuse RUN sends the rest, on any launcher"
                 )
                 return
 

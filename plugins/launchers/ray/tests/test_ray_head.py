@@ -49,7 +49,7 @@ def test_without_its_head_a_run_ends_with_a_message_and_reuse_resumes(
     sys.stdout.write(f"the run ended {took:.1f} s after the head\n")
     assert took < RAY_GIVES_UP + 2
     assert "has not answered for 18 s, and Ray ends this process without it" in err
-    assert "aisb run --reuse sends the rest, on any launcher" in err
+    assert "aisb run --reuse RUN sends the rest, on any launcher" in err
     assert "all finished requests are kept in the log" in err
     assert "Failed to connect to GCS" not in err  # what Ray prints when it ends a process
     (facts,) = run.load()["lost_workers"]

@@ -85,10 +85,9 @@ class Mlflow(Reporter):
         """
         tracking_uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         if not tracking_uri:
-            raise UsageError(
-                "the reporter mlflow needs a tracking server\n"
-                "  aisb report RUN --reporters mlflow --set mlflow.tracking_uri=http://127.0.0.1:5000"
-            )
+            setting = "mlflow.tracking_uri=http://127.0.0.1:5000"
+            again = run.command(f"aisb report --reporters mlflow --set {setting}")
+            raise UsageError(f"the reporter mlflow needs a tracking server\n  name it, as in: {again}")
         from aisb_reporter_telemetry._mlflow import log_run
 
         log_run(run, tracking_uri, self.experiment, artifacts=self.artifacts)
