@@ -165,7 +165,7 @@ class Answers:
         if source is None:
             return
         found: dict[tuple[str, int], Entry] = {}
-        asked: dict[tuple[str, int], str] = {}
+        questions = Questions()
         ids = self.order.setdefault(task, {})
         offsets: dict[str, list[int]] = {}
         for row in source.rows("requests", model, task):
@@ -173,7 +173,7 @@ class Answers:
             ids.setdefault(row["id"], len(ids))
             if key not in found:
                 found[key] = _entry(row)
-                asked[key] = _question(row["origin_prompt"])
+                questions.add(found[key], _question(row["origin_prompt"]))
             usage = row["usage"] or {}
             found[key].tokens = usage.get("output_tokens")
             found[key].places.append(self._place(row, offsets))
@@ -189,9 +189,7 @@ class Answers:
                 entry.outcome = OUTCOMES.index(score["outcome"])
                 entry.answer = _short(score["answer"])
             entry.scores.append(orjson.dumps(score, default=str))
-        common = _common_beginning(asked.values())
-        for key, entry in found.items():
-            entry.begins = " ".join(asked[key][common : common + 4 * BEGINS].split())[:BEGINS]
+        questions.finish()
         self.entries += found.values()
 
     def _place(self, row: Row, offsets: dict[str, list[int]]) -> Place:
@@ -343,13 +341,45 @@ def _question(prompt: Any) -> str:
     return next((text for _, text in reversed(turns(prompt)) if text.strip()), "")
 
 
-def _common_beginning(questions: Iterable[str]) -> int:
-    """Return the length of what questions have in common at their beginning, up to the end of a word."""
-    some = list(dict.fromkeys(questions))[:COMPARED_PROMPTS]
+class Questions:
+    """Sets the beginnings of questions in rows, without the words that all questions of a task begin with.
+
+    The common beginning is taken from the first questions, so that the others need not be kept.
+    """
+
+    def __init__(self) -> None:
+        self._first: list[tuple[Entry, str]] = []
+        self._common: str | None = None
+
+    def add(self, entry: Entry, question: str) -> None:
+        """Set the beginning of a question, or keep it until enough questions are known."""
+        if self._common is not None:
+            self._set(entry, question)
+            return
+        self._first.append((entry, question))
+        if len(self._first) == COMPARED_PROMPTS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Set the beginnings of the questions that were kept."""
+        if self._common is None:
+            self._common = _common_beginning([question for _, question in self._first])
+        for entry, question in self._first:
+            self._set(entry, question)
+        self._first.clear()
+
+    def _set(self, entry: Entry, question: str) -> None:
+        text = question.removeprefix(self._common or "")
+        entry.begins = " ".join(text[: 4 * BEGINS].split())[:BEGINS]
+
+
+def _common_beginning(questions: Iterable[str]) -> str:
+    """Return what different questions have in common at their beginning, up to the end of a word."""
+    some = list(dict.fromkeys(questions))
     if len(some) < 2:
-        return 0
+        return ""
     common = os.path.commonprefix(some)  # noqa: RUF071 - of texts, not of paths
-    return max(common.rfind(" "), common.rfind("\n")) + 1
+    return common[: max(common.rfind(" "), common.rfind("\n")) + 1]
 
 
 def _line_offsets(path: Path) -> list[int]:

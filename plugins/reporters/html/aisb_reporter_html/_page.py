@@ -127,7 +127,7 @@ def fitting(tasks: Sequence[TaskAnswers], most: int) -> tuple[list[dict[str, Any
 def _frame(run: FinishedRun, summary: dict[str, Any]) -> Callable[..., bytes]:
     """Return what makes the page of its data: everything else stands."""
     models, tasks = list(summary["models"]), list(summary["tasks"])
-    charts = map(page_part, ("shared.js", "linked.js", "requests.js", "rates.js"))
+    charts = map(page_part, ("shared.js", "linked.js", "over_time.js", "requests.js", "rates.js"))
     return partial(
         frame,
         title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {run.timestamp}",

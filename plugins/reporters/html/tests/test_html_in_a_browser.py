@@ -444,7 +444,7 @@ def test_a_performance_run_has_certificate_percentiles_and_plots_on_one_page(tmp
     assert heads[-5:] == ["P75", "P90", "P95", "P99", "n"]
     first = texts(shown, "#speed tbody tr:first-child > *")
     assert (first[0], first[1]) == ("E2EL", "ms")
-    for chart in ("requests", "flight", "tokens", "latencies", "rate", "intervals"):
+    for chart in ("requests", "over-time", "flight", "tokens", "latencies", "rate", "intervals"):
         assert shown.run(f"document.getElementById('{chart}').data.length") >= 1
     ranges = [
         shown.run(f"document.getElementById('{chart}').layout.xaxis.range.map(Number)")

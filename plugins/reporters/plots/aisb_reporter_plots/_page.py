@@ -50,7 +50,10 @@ def _page(body: str, *, title: str, run: str, link: str, packed: bytes) -> bytes
         ),
         data={"plotly": plotly_bundle(), "data": embed(packed)},
         script="".join(
-            map(page_part, ("shared.js", "linked.js", f"{body}.js", "page.js", f"{body}_page.js"))
+            map(
+                page_part,
+                ("shared.js", "linked.js", "over_time.js", f"{body}.js", "page.js", f"{body}_page.js"),
+            )
         ),
     )
 

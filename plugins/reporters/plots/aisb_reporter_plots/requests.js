@@ -338,7 +338,7 @@ function requestCharts(head, columns) {
   failures(head);
   at("tokens-title").textContent = `Output ${head.token_unit} a second`;
   return {
-    times: [requestLines(head, columns, start), inFlight(head, columns, start), tokenRates(head, columns)],
+    times: [requestLines(head, columns, start), latencyOverTime(head, columns, start), inFlight(head, columns, start), tokenRates(head, columns)],
     spread: () => latencies(head, columns),
   };
 }

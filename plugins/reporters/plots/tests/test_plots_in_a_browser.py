@@ -9,7 +9,7 @@ from plots_replies import failed, made_run, never_sent, reply
 from aisb_reporter_plots import Plots
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror="alert(2)">'"`${1}%{y}<b>bold</b><a href="http://example.com">"""
-TIMED = ("requests", "flight", "tokens")
+TIMED = ("requests", "over-time", "flight", "tokens")
 
 
 @pytest.fixture
@@ -74,6 +74,25 @@ def test_every_request_is_drawn_in_two_parts_and_failures_are_marked(pages, brow
     assert "40 in view, all drawn" in text(page, "#requests-note")
     assert text(page, "#failures tbody") == "1status: HTTP 503: busy"
     assert set(traces(page, "latencies")) >= {"TTFT", "TPOT", "E2EL", "E2EL from planned"}
+
+
+def test_latency_over_time_has_each_request_or_percentiles_of_parts(pages, browser):
+    page = browser()
+    page.open(pages([*(reply(n, 10 * n) for n in range(1, 40)), failed("x", 500, "HTTP 503: busy")])[0])
+    assert traces(page, "over-time") == {"TTFT": 39, "E2EL": 39}
+    sent, e2el = page.run(
+        "(t => [Array.from(t.x), Array.from(t.y)])(document.getElementById('over-time').data[1])"
+    )
+    assert sent == sorted(sent)
+    page = browser()
+    page.open(pages([reply(n, n) for n in range(1, 4001)])[0])
+    assert set(traces(page, "over-time")) == {"TTFT p50", "TTFT p95", "E2EL p50", "E2EL p95"}
+    assert "median and 95th percentile" in text(page, "#over-time-note")
+    # All replies take equally long, and so do the percentiles of every part.
+    values = page.run(
+        "[...new Set(document.getElementById('over-time').data[2].y.filter((y) => y !== null).map(Math.round))]"
+    )
+    assert values == [round(e2el[0])]
 
 
 def test_the_number_in_flight_is_that_of_the_events(pages, browser):
