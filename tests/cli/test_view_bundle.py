@@ -209,6 +209,16 @@ def test_a_run_that_cannot_be_copied_is_listed_with_the_reason(work, tmp_path):
     assert "symbolic link" in record["report_problem"]
 
 
+def test_the_scores_of_a_run_with_the_layout_of_another_tool_are_in_its_report(tmp_path):
+    words = ["--datasets", "demo_gsm8k", "--num-prompts", "3", "--set", "run.files_apart=true"]
+    assert aisb("run", "--models", "sim", *words, "-w", str(tmp_path / "work")).exit_code == 0
+    assert aisb("view", "--bundle", str(tmp_path / "bundle"), str(tmp_path / "work")).exit_code == 0
+    heads = [json.loads(text) for _, text in contents(tmp_path / "bundle") if text.startswith('{"summary"')]
+    assert [sum(result["outcomes"].values()) for head in heads for result in head["summary"]["results"]] == [
+        3
+    ]
+
+
 @pytest.mark.parametrize("more", [["--port", "8765"], ["--open"]])
 def test_options_of_the_server_are_refused(work, tmp_path, more):
     done = aisb("view", "--bundle", str(tmp_path / "new"), *more, str(work))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from urllib.parse import urlencode
 
@@ -184,6 +185,20 @@ def test_the_pages_of_hostile_texts_are_not_wider_than_the_screen(opened, view, 
         page.go("about:blank", "true")
         page.go(view.url + place, until)
         assert page.run("document.documentElement.scrollWidth") <= width, place
+
+
+def test_damaged_predictions_are_named_with_what_to_do(tmp_path, work):
+    run = tmp_path / SMALL
+    shutil.copytree(work / SMALL, run)
+    (run / "predictions/other/failing.jsonl").write_text('{"id": 1\n')
+    started = View(tmp_path, str(tmp_path))
+    try:
+        status, told = started.told(f"runs/{SMALL}/samples")
+    finally:
+        assert started.stop() == 0
+    assert status == 400
+    assert told["error"].startswith(f"the predictions of other on failing in {run} cannot be read: ")
+    assert told["error"].endswith(f"write them again from the log: aisb score {SMALL} -w {tmp_path}")
 
 
 def test_a_number_that_is_none_is_taken_as_the_first_page(view):

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import os.path
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
-from aisb import OUTCOMES, FinishedRun, Row
+from aisb import OUTCOMES, FinishedRun, Row, RunError
+from aisb_cli.viewing.row_texts import Questions, as_text, question_of, shorten
+from aisb_engine import RunFolder
 
 UNSCORED = len(OUTCOMES)
 OUTCOME_NAMES = (*OUTCOMES, "unscored")
-SHORT = 80
-"""Characters of an answer in a row."""
-BEGINS = 90
-"""Characters of a question in a row."""
-COMPARED_PROMPTS = 50
-"""Of so many prompts of a task the common beginning is taken, which rows leave out."""
 MOST_ROWS = 500
 """Rows of one page at most."""
 
@@ -82,7 +78,13 @@ class Answers:
         self.entries: list[Entry] = []
         self.order: dict[str, dict[str, int]] = {}  # by task: sample ids in their order
         for model, task in _pairs(run):
-            self._read(model, task)
+            try:
+                self._read(model, task)
+            except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+                raise RunError(
+                    f"the predictions of {model} on {task} in {run.folder} cannot be read: {error}\n"
+                    f"  write them again from the log: {RunFolder(run.folder).command('aisb score')}"
+                ) from error
         models = {name: place for place, name in enumerate(run.models)}
         places = {name: place for place, name in enumerate(self.order)}
         self.entries.sort(
@@ -173,7 +175,7 @@ class Answers:
             ids.setdefault(row["id"], len(ids))
             if key not in found:
                 found[key] = _entry(row)
-                questions.add(found[key], _question(row["origin_prompt"]))
+                questions.add(found[key], question_of(row["origin_prompt"]))
             usage = row["usage"] or {}
             found[key].tokens = usage.get("output_tokens")
             found[key].places.append(self._place(row, offsets))
@@ -187,7 +189,7 @@ class Answers:
                 continue
             if not entry.scores:
                 entry.outcome = OUTCOMES.index(score["outcome"])
-                entry.answer = _short(score["answer"])
+                entry.answer = shorten(score["answer"])
             entry.scores.append(orjson.dumps(score, default=str))
         questions.finish()
         self.entries += found.values()
@@ -293,7 +295,7 @@ class Answers:
             yield from (text for _, text in turns(row["origin_prompt"]))
             yield row["prediction"] or ""
             yield row["reasoning"] or ""
-            yield _text(row["gold"]) or ""
+            yield as_text(row["gold"]) or ""
             if row["failure"]:
                 yield row["failure"]["message"]
 
@@ -312,7 +314,7 @@ def _pairs(run: FinishedRun) -> list[tuple[str, str]]:
 
 def _entry(row: Row) -> Entry:
     return Entry(
-        row["task"], row["model"], row["id"], row["repeat"], row["group"], _short(row["gold"]), "", None, []
+        row["task"], row["model"], row["id"], row["repeat"], row["group"], shorten(row["gold"]), "", None, []
     )
 
 
@@ -334,54 +336,6 @@ def _scores(entry: Entry) -> list[Row]:
     return [orjson.loads(score) for score in entry.scores]
 
 
-def _question(prompt: Any) -> str:
-    """Return the text that was asked last."""
-    from aisb_reporter_html import turns
-
-    return next((text for _, text in reversed(turns(prompt)) if text.strip()), "")
-
-
-class Questions:
-    """Sets the beginnings of questions in rows, without the words that all questions of a task begin with.
-
-    The common beginning is taken from the first questions, so that the others need not be kept.
-    """
-
-    def __init__(self) -> None:
-        self._first: list[tuple[Entry, str]] = []
-        self._common: str | None = None
-
-    def add(self, entry: Entry, question: str) -> None:
-        """Set the beginning of a question, or keep it until enough questions are known."""
-        if self._common is not None:
-            self._set(entry, question)
-            return
-        self._first.append((entry, question))
-        if len(self._first) == COMPARED_PROMPTS:
-            self.finish()
-
-    def finish(self) -> None:
-        """Set the beginnings of the questions that were kept."""
-        if self._common is None:
-            self._common = _common_beginning([question for _, question in self._first])
-        for entry, question in self._first:
-            self._set(entry, question)
-        self._first.clear()
-
-    def _set(self, entry: Entry, question: str) -> None:
-        text = question.removeprefix(self._common or "")
-        entry.begins = " ".join(text[: 4 * BEGINS].split())[:BEGINS]
-
-
-def _common_beginning(questions: Iterable[str]) -> str:
-    """Return what different questions have in common at their beginning, up to the end of a word."""
-    some = list(dict.fromkeys(questions))
-    if len(some) < 2:
-        return ""
-    common = os.path.commonprefix(some)  # noqa: RUF071 - of texts, not of paths
-    return common[: max(common.rfind(" "), common.rfind("\n")) + 1]
-
-
 def _line_offsets(path: Path) -> list[int]:
     """Return where each line of a file begins, and the end of the file."""
     offsets = [0]
@@ -389,20 +343,6 @@ def _line_offsets(path: Path) -> list[int]:
         for line in lines:
             offsets.append(offsets[-1] + len(line))
     return offsets
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
-
-
-def _short(value: Any) -> str | None:
-    text = _text(value)
-    if text is None:
-        return None
-    line = " ".join(text[: 8 * SHORT].split())
-    return line if len(line) <= SHORT else line[:SHORT] + "…"
 
 
 def read_selection(given: Mapping[str, str]) -> Selection:

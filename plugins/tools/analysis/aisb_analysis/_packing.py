@@ -11,7 +11,7 @@ import asyncio
 import gzip
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import version
 from io import BytesIO
@@ -137,7 +137,11 @@ def masked_copy(run: OpenedRun, target: Path, plugins: Plugins) -> Callable[[Any
         raise RunError(f"{run.folder} is being written: copy it after its command has ended")
     masker = Masker(run.spec, plugins)
     try:
-        _Stage(run.folder.path, target, masker, prompts=True, summed_by={}).copy_all()
+        stage = _Stage(run.folder.path, target, masker, prompts=True, summed_by={})
+        stage.copy_all()
+        if run.folder.own_files != run.folder.path:  # the usual places have the files of another tool
+            stage.apart = run.folder.own_files.name
+            stage.copy_files(f"{stage.apart}/{pattern}" for pattern in PACKED)
     except OSError as error:
         raise CannotWriteError(f"{target} cannot be written: {error.strerror}") from error
     return partial(masker.inside, mask=masker.words)
@@ -176,16 +180,20 @@ class _Stage:
     ) -> None:
         self.source, self.target, self.masker, self.prompts = source, target, masker, prompts
         self.summed_by = summed_by
+        self.apart = ""
         self.damaged = 0
         self.records: dict[str, int] = {}
 
     def copy_all(self) -> None:
-        for pattern in PACKED:
+        self.copy_files(PACKED)
+        self._write_tasks()
+
+    def copy_files(self, patterns: Iterable[str]) -> None:
+        for pattern in patterns:
             for path in sorted(self.source.glob(pattern)):
                 self._refuse_link(path)
                 if path.is_file():
                     self._copy(path, self.target / path.relative_to(self.source))
-        self._write_tasks()
 
     def _refuse_link(self, path: Path) -> None:
         for part in (path, *path.parents):
@@ -199,7 +207,8 @@ class _Stage:
 
     def _copy(self, path: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        kind = path.relative_to(self.source).parts[0]
+        parts = path.relative_to(self.source).parts
+        kind = parts[1] if parts[0] == self.apart else parts[0]
         if path.name.startswith("worker-"):
             self._copy_log(path, target)
         elif path.suffix == ".toml":

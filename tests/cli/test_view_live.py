@@ -1,0 +1,65 @@
+"""The results that `aisb view` shows during a run: equal to those of the same answers at its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from aisb_cli.main import cli
+from aisb_cli.viewing.live import LiveResults
+from aisb_engine import Plugins, open_run
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return Plugins.load()
+
+
+def made(work, *words):
+    done = CliRunner().invoke(cli, ["run", "--models", "sim", *words, "-w", str(work)])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(cli, ["runs", "show", "latest", "--json", "-w", str(work)])
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_the_score_so_far_equals_the_score_of_the_same_answers_at_the_end(tmp_path, plugins, repeats):
+    words = ["--datasets", "demo_gsm8k", "--set", f"task.params.num_return_sequences={repeats}"]
+    (score,) = made(tmp_path, *words)["scores"]
+    (live,) = LiveResults(open_run(tmp_path, "latest", plugins), plugins).read()
+    assert live["n"] == 64 * repeats
+    assert live["outcomes"] == score["outcomes"]
+    assert [live[key] for key in ("value", "low", "high")] == pytest.approx(
+        [score[key] for key in ("value", "low", "high")], abs=1e-3
+    )
+    assert live["output_tokens"] > 0
+    assert live["not_graded"] is None
+
+
+def test_answers_that_arrive_later_are_added_and_a_new_attempt_replaces_the_old_one(tmp_path, plugins):
+    made(tmp_path, "--datasets", "demo_gsm8k")
+    run = open_run(tmp_path, "latest", plugins)
+    (log,) = Path(run.folder.path).glob("log/*/*/worker-*")
+    whole = log.read_bytes()
+    log.write_bytes(whole[: len(whole) // 2])
+    live = LiveResults(run, plugins)
+    (half,) = live.read()
+    assert 0 < half["n"] < 64
+    assert sum(half["outcomes"].values()) == half["n"]
+    log.write_bytes(whole)
+    live._next = 0.0  # do not wait for the next time
+    (full,) = live.read()
+    assert full["n"] == 64
+    assert full["tokens_per_second"] > 0
+
+
+def test_a_task_that_needs_a_judge_says_why_it_is_not_graded(tmp_path, plugins):
+    judged = ["--judge", "sim", "--set", 'task.evaluate=[{use="judge"}]', "--num-prompts", "4"]
+    made(tmp_path, "--datasets", "demo_gsm8k", *judged)
+    (live,) = LiveResults(open_run(tmp_path, "latest", plugins), plugins).read()
+    assert live["not_graded"] == "a judge grades it at the end"
+    assert live["n"] == 0
+    assert live["value"] is None
