@@ -5,7 +5,8 @@
     python tools/pictures.py PAGE --scroll        milliseconds a frame while its samples scroll
 
 The kinds are the report of answers, of one load and of several, the plots, and what `aisb view` shows: the
-list, a run that goes on, some that have ended, samples, and two runs compared. It needs Chromium (apt install chromium).
+list, a run that goes on, some that have ended, samples, and two runs compared. It needs Chromium
+(apt install chromium).
 """
 # ruff: noqa: INP001, S101, S603, T201 - a program of the repository, which prints and runs aisb
 
@@ -158,11 +159,12 @@ def take_all(browser: Chromium, folder: Path) -> None:
             take(browser, name, folder, page=page)
         for page in sorted(loads[1].glob("performances/*/*.html")):
             take(browser, "rates" if "rps" in page.name else "plots", folder, page=page)
-        take_view(browser, folder, work, first.name, second.name, loads[1].name)
+        take_view(browser, folder, work, [run.name for run in (first, second, loads[1])])
 
 
-def take_view(browser: Chromium, folder: Path, work: Path, a: str, b: str, load: str) -> None:
-    """Take pictures of `aisb view` during a run: `a` and `b` are runs with answers, `load` has a load."""
+def take_view(browser: Chromium, folder: Path, work: Path, runs: list[str]) -> None:
+    """Take pictures of `aisb view` during a run; `runs` are two with answers, and one with a load."""
+    a, b, load = runs
     words = ["run", "--models", "slow", "--datasets", "demo_gsm8k", "--concurrency", "1"]
     with _running(work, *words), _running(work, "view") as view:
         assert view.stdout
@@ -170,6 +172,8 @@ def take_view(browser: Chromium, folder: Path, work: Path, a: str, b: str, load:
         assert url
         table = "document.querySelector('main table')"
         take(browser, "view_list", folder, url=url[0], until=f"{table}?.querySelector('.running')")
+        (now,) = (one["run"] for one in _listed(work) if one["status"] == "running")
+        take(browser, "view_running", folder, url=f"{url[0]}#run/{now}", until=table)
         drawn = "document.documentElement?.dataset.state === 'drawn'"
         take(browser, "view_samples", folder, url=f"{url[0]}samples.html#run={a}", until=drawn)
         # A frame that is not in view is not drawn.
@@ -178,8 +182,6 @@ def take_view(browser: Chromium, folder: Path, work: Path, a: str, b: str, load:
         take(browser, "view_load", folder, url=f"{url[0]}#run/{load}", until=in_view)
         take(browser, "view_run", folder, url=f"{url[0]}#run/{a}", until=table)
         take(browser, "view_compare", folder, url=f"{url[0]}#compare/{a}/{b}", until=table)
-        (now,) = (one["run"] for one in _listed(work) if one["status"] == "running")
-        take(browser, "view_running", folder, url=f"{url[0]}#run/{now}", until=table)
 
 
 def scrolled(browser: Chromium, page: Path) -> str:
