@@ -18,7 +18,7 @@ import orjson
 from aisb import FinishedRun, Metric, Reporter
 from aisb.helpers import write_file
 from aisb_reporter_exchange._inspect_samples import SampleWriter
-from aisb_reporter_exchange._metrics import proportion, standard_error
+from aisb_reporter_exchange._metrics import is_mean, proportion, standard_error
 from aisb_reporter_exchange._subtasks import Answer, ScoredSubtask, scored_subtasks
 
 VERSION = 2
@@ -119,7 +119,7 @@ def _results(subtask: ScoredSubtask, answers: Sequence[Answer]) -> dict[str, Any
         scorer = next((name for name in names if metric.name.endswith(f" ({name})")), first)
         scorers.setdefault(scorer, {})[_metric_key(metric)] = _metric(metric)
     values = _sample_means(answers)
-    if len(values) > 1 and first in scorers:
+    if len(values) > 1 and first in scorers and is_mean(subtask.headline, values):
         scorers[first]["stderr"] = {"name": "stderr", "value": standard_error(values), "params": {}}
     graded = len({answer.id for answer in answers if answer.score})
     result = subtask.result

@@ -16,8 +16,8 @@ import orjson
 
 from aisb import FinishedRun, Metric, Reporter
 from aisb.helpers import write_file
-from aisb_reporter_exchange._lm_eval_samples import sample_line
-from aisb_reporter_exchange._metrics import RUNS, proportion, standard_error
+from aisb_reporter_exchange._lm_eval_samples import mean_value, sample_line
+from aisb_reporter_exchange._metrics import RUNS, is_mean, proportion, standard_error
 from aisb_reporter_exchange._subtasks import Answer, ScoredSubtask, scored_subtasks
 
 ACCURACY = "acc"
@@ -47,8 +47,8 @@ class LmEval(Reporter):
         time = subtasks[0].started.replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
         tables = _Tables(subtasks[0], name)
         for subtask in subtasks:
-            parts = _parts(subtask)
-            tables.add(subtask, parts)
+            name_of_values, parts = _parts(subtask)
+            tables.add(subtask, parts, name_of_values)
             for part in parts if self.samples else ():
                 if part.lines:
                     yield _written(folder / f"samples_{part.file}_{time}.jsonl", b"".join(part.lines))
@@ -76,18 +76,29 @@ def sanitized(model: str) -> str:
     return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model)
 
 
-def _parts(subtask: ScoredSubtask) -> list[_Part]:
-    """Return the tasks that lm-eval would have, each with its samples."""
+def _parts(subtask: ScoredSubtask) -> tuple[str, list[_Part]]:
+    """Return the tasks that lm-eval would have, each with its samples, and the name of their values."""
     task, parts = subtask.result.task, dict[str | None, _Part]()
-    for number, repeats in enumerate(_by_sample(subtask)):
+    samples = list(_by_sample(subtask))
+    name = _name_of_values(subtask, samples)
+    for number, repeats in enumerate(samples):
         group = repeats[0].sample.get("group")
-        name = task if group is None else f"{task}_{group}"
-        part = parts.setdefault(group, _Part(name, group, [], [], []))
-        line = sample_line(subtask, repeats, number, ACCURACY)
-        part.values.append(line[ACCURACY])
+        own = task if group is None else f"{task}_{group}"
+        part = parts.setdefault(group, _Part(own, group, [], [], []))
+        line = sample_line(subtask, repeats, number, name)
+        part.values.append(line[name])
         part.hashes.append(line["doc_hash"] + line["prompt_hash"] + line["target_hash"])
         part.lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    return list(parts.values()) or [_Part(task, None, [], [], [])]
+    return name, list(parts.values()) or [_Part(task, None, [], [], [])]
+
+
+def _name_of_values(subtask: ScoredSubtask, samples: Sequence[Sequence[Answer]]) -> str:
+    """Return the name of the metric whose mean the values of samples have, else that of the evaluator."""
+    name = _name(subtask.headline)
+    if not samples or is_mean(subtask.headline, [mean_value(repeats) for repeats in samples]):
+        return name
+    score = samples[0][0].score
+    return str(score["evaluator"]) if score else name
 
 
 def _by_sample(subtask: ScoredSubtask) -> Iterator[list[Answer]]:
@@ -114,32 +125,37 @@ class _Tables:
             )
         }
 
-    def add(self, subtask: ScoredSubtask, parts: Sequence[_Part]) -> None:
+    def add(self, subtask: ScoredSubtask, parts: Sequence[_Part], name_of_values: str) -> None:
         """Add a task of ours, with its groups as tasks of their own."""
         self._ended = max(self._ended, subtask.ended)
         task, tables = subtask.result.task, self._tables
         whole = [value for part in parts for value in part.values]
         groups = [part for part in parts if part.group is not None]
-        self._entry(subtask, task, [m for _, m in subtask.metrics if m.group is None], whole)
+        self._entry(subtask, task, [m for _, m in subtask.metrics if m.group is None], whole, name_of_values)
         tables["group_subtasks"][task] = [part.name for part in groups]
         if groups:
             tables["groups"][task] = tables["results"][task]
         for part in groups:
             own = [metric for _, metric in subtask.metrics if metric.group == part.group]
-            self._entry(subtask, part.name, own, part.values)
+            self._entry(subtask, part.name, own, part.values, name_of_values)
         for part in parts:
             if part.hashes:
                 tables["task_hashes"][part.name] = _hash("".join(part.hashes))
 
     def _entry(
-        self, subtask: ScoredSubtask, name: str, metrics: Sequence[Metric], values: Sequence[float]
+        self,
+        subtask: ScoredSubtask,
+        name: str,
+        metrics: Sequence[Metric],
+        values: Sequence[float],
+        name_of_values: str,
     ) -> None:
         tables, scores, better = self._tables, dict[str, Any](), dict[str, bool]()
         for metric in metrics:
-            theirs = _name(metric, scores)
-            if theirs is None:
+            theirs = _name(metric)
+            if f"{theirs},{FILTER}" in scores:  # another metric that is equal, such as avg@n
                 continue
-            mean_of_samples = theirs == ACCURACY and len(values) > 1
+            mean_of_samples = theirs == name_of_values and len(values) > 1 and is_mean(metric, values)
             scores[f"{theirs},{FILTER}"] = proportion(metric, metric.value or 0.0)
             scores[f"{theirs}_stderr,{FILTER}"] = standard_error(values) if mean_of_samples else "N/A"
             better[theirs] = metric.better != "lower"
@@ -179,13 +195,11 @@ class _Tables:
         }
 
 
-def _name(metric: Metric, taken: Mapping[str, Any]) -> str | None:
-    """Return the name of a metric there; None for one that another metric equals."""
-    name = ACCURACY if metric.name == "accuracy" or RUNS.fullmatch(metric.name) else metric.name
-    if metric.name == "weighted_average":
-        name = ACCURACY
-    name = name.replace(",", " ")
-    return None if f"{name},{FILTER}" in taken else name
+def _name(metric: Metric) -> str:
+    """Return the name of a metric there."""
+    if metric.name in ("accuracy", "weighted_average") or RUNS.fullmatch(metric.name):
+        return ACCURACY
+    return metric.name.replace(",", " ")
 
 
 def _config(subtask: ScoredSubtask, name: str, better: Mapping[str, bool]) -> dict[str, Any]:

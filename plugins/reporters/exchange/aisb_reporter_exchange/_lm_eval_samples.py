@@ -22,7 +22,6 @@ def sample_line(
     first = repeats[0]
     doc = _doc(first)
     target = as_text(first.sample["target"])
-    values = [float(answer.score["value"]) for answer in repeats if answer.score]
     arguments, responses, kept = _requests(subtask, repeats)
     return {
         "doc_id": _position(first.id, number),
@@ -36,9 +35,15 @@ def sample_line(
         "doc_hash": _hash(json.dumps(doc, sort_keys=True, ensure_ascii=False, default=str)),
         "prompt_hash": _hash(_prompt(first)),
         "target_hash": _hash(target),
-        metric: fsum(values) / len(values),
+        metric: mean_value(repeats),
         "outcomes": [answer.score["outcome"] for answer in repeats if answer.score],
     }
+
+
+def mean_value(repeats: Sequence[Answer]) -> float:
+    """Return the mean of the values of the answers to one sample, at least one of which was graded."""
+    values = [float(answer.score["value"]) for answer in repeats if answer.score]
+    return fsum(values) / len(values)
 
 
 def _requests(

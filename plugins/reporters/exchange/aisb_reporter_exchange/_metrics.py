@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import fsum, sqrt
+from math import fsum, isclose, sqrt
 from typing import Any
 
 from aisb import Metric
@@ -47,6 +47,13 @@ def shared_metric(metric: Metric) -> SharedMetric:
 def proportion(metric: Metric, value: float) -> float:
     """Return a value of the metric as a share of 1 if its unit is percent, and unchanged otherwise."""
     return round(value / 100, 12) if metric.unit == "%" else value
+
+
+def is_mean(metric: Metric, values: Sequence[float]) -> bool:
+    """Return whether a metric is the mean of the values of samples; a perplexity, for example, is not."""
+    if metric.unit != "%" or metric.value is None or not values:
+        return False
+    return isclose(metric.value / 100, fsum(values) / len(values), abs_tol=1e-6)
 
 
 def standard_error(values: Sequence[float]) -> float:

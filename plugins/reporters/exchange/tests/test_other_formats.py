@@ -147,6 +147,15 @@ def test_likelihoods_are_requests_of_their_own_in_lm_eval(families):
     assert len(line["resps"]) == 4
 
 
+def test_values_that_are_no_accuracy_are_not_named_so(families):
+    files = {file.name.partition("_20")[0]: file for file in lm_eval_files(families[0])}
+    results = json.loads(files["results"].read_text())["results"]["summaries"]
+    assert results["rouge1_stderr,none"] == pytest.approx(1 / 3)
+    assert results["bleu_stderr,none"] == "N/A"
+    line = json.loads(files["samples_summaries"].read_text().splitlines()[1])
+    assert (line["metrics"], line["rouge1"], "acc" in line) == (["rouge1"], 1.0, False)
+
+
 def test_an_old_run_gives_results_of_lm_eval(old):
     written = list(LmEval().report(old))
     results = json.loads(written[-1].read_text())
