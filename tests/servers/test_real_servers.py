@@ -177,7 +177,7 @@ def test_a_server_that_lists_no_models_wants_one_to_be_named(real, aisb):
     ran = aisb("--models", "vllm_api_stream_chat", *DEMO)
     assert ran.code == 3
     assert (
-        "no model is chosen, and the service's list of models is empty; name the model with --model-name"
+        "no model is chosen, and the service's list of models is empty; set the model with --model-name"
         in ran.err
     )
 

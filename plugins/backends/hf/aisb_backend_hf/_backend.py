@@ -23,30 +23,30 @@ _LOADING = threading.Lock()
 
 @dataclass(kw_only=True, eq=False)
 class LocalModel(Backend):
-    """A model of Hugging Face Transformers on this machine, in whatever way it is asked."""
+    """The common part of the backends: a Transformers model on this machine."""
 
     path: Annotated[str, "the model's folder, or a .gguf file"] = ""
     dtype: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"], "kind of the weights; auto: as they were saved"
+        Literal["auto", "float32", "float16", "bfloat16"], "data type of the weights; auto: as saved"
     ] = "auto"
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "npu", "mps"], "where the model runs; auto: the best there is"
+        Literal["auto", "cpu", "cuda", "npu", "mps"], "device of the model; auto: the best available"
     ] = "auto"
-    device_map: Annotated[str | Mapping[str, Any] | None, "spreads one model over devices, as in auto"] = None
-    max_seq_len: Annotated[int | None, "the window in tokens; left out, the model's own"] = None
-    stream: Annotated[bool, "each token is timed as it comes"] = True
-    adapter: Annotated[str | None, "folder of a PEFT adapter, laid over the weights"] = None
-    trust_remote_code: Annotated[bool, "run the code that comes with a model"] = False
-    allow_download: Annotated[
-        bool, "take the path as a name at Hugging Face where there is no such folder"
-    ] = False
-    model_kwargs: Annotated[Mapping[str, Any], "more for the model's from_pretrained"] = field(
+    device_map: Annotated[str | Mapping[str, Any] | None, "spread the model over devices, as in auto"] = None
+    max_seq_len: Annotated[int | None, "context length in tokens; default: the model's own"] = None
+    stream: Annotated[bool, "time each token"] = True
+    adapter: Annotated[str | None, "folder of a PEFT adapter, merged into the weights"] = None
+    trust_remote_code: Annotated[bool, "run the code in the model's folder"] = False
+    allow_download: Annotated[bool, "use the path as a name at Hugging Face if there is no such folder"] = (
+        False
+    )
+    model_kwargs: Annotated[Mapping[str, Any], "further arguments of the model's from_pretrained"] = field(
         default_factory=dict
     )
     tokenizer_kwargs: Annotated[
-        Mapping[str, Any], "more for the from_pretrained of the tokenizer, or of the processor"
+        Mapping[str, Any], "further arguments of the from_pretrained of the tokenizer or processor"
     ] = field(default_factory=dict)
-    run_cfg: Annotated[Mapping[str, int], "num_gpus: how many devices each worker process has"] = field(
+    run_cfg: Annotated[Mapping[str, int], "num_gpus: number of devices of each worker process"] = field(
         default_factory=dict
     )
 
@@ -57,26 +57,26 @@ class LocalModel(Backend):
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise UsageError("path is not set: give the model's folder, as in --set model.path=FOLDER")
+            raise UsageError("path is not set: set the model's folder, as in --set model.path=FOLDER")
         for name in ("batch_size", "max_batch_tokens", "max_seq_len"):
             value = getattr(self, name, None)
             if isinstance(value, int) and value < 1:
                 raise UsageError(f"{name} = {value} is invalid: it must be at least 1")
         if unknown := set(self.run_cfg) - {"num_gpus", "num_procs"}:
             raise UsageError(
-                f"run_cfg has {', '.join(sorted(unknown))}; it takes num_gpus, the devices of a worker"
+                f"run_cfg has {', '.join(sorted(unknown))}; the only key is num_gpus, the devices of a worker"
             )
 
     @property
     def model(self) -> str:
         """The identity of the model: a resumed run must use the same one."""
         more = {"adapter": self.adapter, "dtype": self.dtype if self.dtype != "auto" else None}
-        more |= self._asked_otherwise()
+        more |= self._other_settings()
         said = [f"{key} {value}" for key, value in more.items() if value]
         return self.path + (f" ({', '.join(said)})" if said else "")
 
-    def _asked_otherwise(self) -> dict[str, str]:
-        """Return the other settings that change the answers, by name."""
+    def _other_settings(self) -> dict[str, str]:
+        """Return the other settings that affect answers, by name."""
         return {"window": f"{self.max_seq_len}"} if self.max_seq_len else {}
 
     def check_params(self, params: Mapping[str, Any]) -> None:
@@ -99,9 +99,9 @@ class LocalModel(Backend):
                 f"--max-num-workers {max(1, there // each)}, or a smaller run_cfg.num_gpus"
             )
         if kind == "cpu" and self.device == "cpu" and each > 1:
-            raise UsageError(f"run_cfg.num_gpus = {each}, and device is cpu: leave one of them out")
+            raise UsageError(f"run_cfg.num_gpus = {each}, and device is cpu: omit one of them")
         if kind not in device.DEVICE_VARIABLES and "num_gpus" in self.run_cfg and each > max(1, there):
-            raise UsageError(f"run_cfg.num_gpus = {each}, and there are {there} devices here")
+            raise UsageError(f"run_cfg.num_gpus = {each}, and this machine has {there} devices")
         return device.pin(kind, worker, workers, each)
 
     async def probe(self) -> ServiceInfo:
@@ -162,11 +162,11 @@ class LocalModel(Backend):
         )
 
     async def _ready(self) -> AnyEngine:
-        """Load the model once, in a thread, because that takes long.
+        """Load the model once, in a thread, because loading takes long.
 
-        The thread ends afterwards, and its OpenMP threads with it. If they stayed, there would be more OpenMP
-        threads than cores, so that the computing thread's own would sleep instead of spinning between steps,
-        and a step would take twice as long.
+        The thread ends afterwards, together with its OpenMP threads. Otherwise there would be more OpenMP
+        threads than cores, and those of the computing thread would sleep between steps instead of spinning,
+        which doubles the time of a step.
         """
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
@@ -177,45 +177,45 @@ class LocalModel(Backend):
     def _load(self) -> AnyEngine:
         with _LOADING:
             if self._engine is None:
-                self._engine = self._made()
+                self._engine = self._make_engine()
             return self._engine
 
-    def _made(self) -> AnyEngine:
+    def _make_engine(self) -> AnyEngine:
         """Load the model, and return its engine."""
         raise NotImplementedError
 
 
 @dataclass(kw_only=True, eq=False)
 class HFModel(LocalModel):
-    """A model of text of Hugging Face Transformers on this machine."""
+    """A text model of Hugging Face Transformers on this machine."""
 
     tokenizer_path: Annotated[
         str | None,
-        "the tokenizer's folder, where it is another; its chat template renders chat tasks",
+        "folder of the tokenizer, if it is another one; its chat template renders chat tasks",
         ReplyTokenizer,
     ] = None
-    batch_size: Annotated[
-        int | Literal["auto"], "rows answered at once; auto grows until memory says no", BatchSize
-    ] = "auto"
-    batch_padding: Annotated[bool, "rows of unlike length are computed together, with padding"] = True
-    max_batch_tokens: Annotated[int | None, "most prompt tokens that are computed at once"] = None
+    batch_size: Annotated[int | Literal["auto"], "batch size; auto: as large as memory allows", BatchSize] = (
+        "auto"
+    )
+    batch_padding: Annotated[bool, "batch rows of different lengths, with padding"] = True
+    max_batch_tokens: Annotated[int | None, "maximum number of prompt tokens in one computation"] = None
     truncate: Annotated[
-        Literal["never", "left"], "a prompt beyond the window fails, or loses what comes first"
+        Literal["never", "left"], "never: too long prompts fail; left: their beginning is cut"
     ] = "never"
-    prefix_cache: Annotated[bool, "beginnings that prompts share are computed once"] = True
+    prefix_cache: Annotated[bool, "compute common prefixes of prompts once"] = True
 
     _turns: ClassVar[bool] = False
 
     _engine: LocalEngine | None = field(default=None, init=False, repr=False)
 
-    def _asked_otherwise(self) -> dict[str, str]:
+    def _other_settings(self) -> dict[str, str]:
         if self.truncate == "never" and not self.max_seq_len:
             return {}
         return {"window": f"{self.max_seq_len or 'own'}, truncate {self.truncate}"}
 
     @property
     def concurrency(self) -> int:  # type: ignore[override]
-        """How many requests are queued at a time: enough to sort them by length and to fill every batch."""
+        """The number of queued requests: enough to sort them by length and to fill every batch."""
         return 512 if self.batch_size == "auto" else max(64, 8 * self.batch_size)
 
     async def logprob(self, request: Request) -> Sequence[TokenScores]:
@@ -233,7 +233,7 @@ class HFModel(LocalModel):
         """Return what is loaded."""
         return replace(super().source(), tokenizer_path=self.tokenizer_path)
 
-    def _made(self) -> LocalEngine:
+    def _make_engine(self) -> LocalEngine:
         from aisb_backend_hf._loading import load
 
         loaded = load(self.source())
@@ -259,7 +259,7 @@ class HFModel(LocalModel):
 
 @dataclass(kw_only=True, eq=False)
 class HFBase(HFModel):
-    """A local base model of Hugging Face Transformers, which goes on with a text."""
+    """A local base model of Hugging Face Transformers, which continues texts."""
 
     prompt_form: ClassVar[Literal["chat", "text"]] = "text"
 
@@ -273,7 +273,7 @@ class HFBase(HFModel):
 
 @dataclass(kw_only=True, eq=False)
 class HFChat(HFModel):
-    """A local chat model of Hugging Face Transformers, asked through its tokenizer's chat template."""
+    """A local chat model of Hugging Face Transformers, with its tokenizer's chat template."""
 
     chat_template: Annotated[str | None, "file of another chat template (Jinja), or its text"] = None
 
@@ -287,9 +287,9 @@ class HFChat(HFModel):
 
 @dataclass(kw_only=True, eq=False)
 class HFVision(LocalModel):
-    """A local model of Hugging Face Transformers that sees: any AutoModelForImageTextToText.
+    """A local vision model of Hugging Face Transformers: any AutoModelForImageTextToText.
 
-    Its own processor renders messages and reads images. It is asked one row at a time.
+    Its own processor renders messages and reads images. It answers one request at a time.
     """
 
     chat_template: Annotated[str | None, "file of another chat template (Jinja), or its text"] = None
@@ -301,7 +301,7 @@ class HFVision(LocalModel):
         """Return what is loaded."""
         return replace(super().source(), sees=True)
 
-    def _made(self) -> VisionEngine:
+    def _make_engine(self) -> VisionEngine:
         from aisb_backend_hf._loading import load
         from aisb_backend_hf._vision import VisionEngine, set_vision_template
 

@@ -28,8 +28,8 @@ def set_template(tokenizer: Any, given: str | None, path: str) -> None:
         tokenizer.chat_template = text
     if not tokenizer.chat_template:
         raise UsageError(
-            f"the tokenizer of {path} has no chat template, so it is not known how this model is spoken to\n"
-            "  for a base model use hf_base_model; else name a template: --set model.chat_template=FILE.jinja"
+            f"the tokenizer of {path} has no chat template, so messages cannot be rendered for this model\n"
+            "  for a base model use hf_base_model; else set a template: --set model.chat_template=FILE.jinja"
         )
 
 
@@ -98,5 +98,5 @@ def _text(message: Message) -> str:
         return message.content
     for part in message.content:
         if part.kind != "text":
-            raise UsageError(f"the task has {part.kind} parts, which this backend gives to no model")
+            raise UsageError(f"the task has {part.kind} parts, which this backend does not support")
     return "\n".join(part.value for part in message.content)

@@ -24,8 +24,8 @@ def resolve_device(asked: str) -> str:
     if asked == "cpu" or asked in there:
         return asked
     raise UsageError(
-        f"device = {asked!r}: there is none here that torch can use; there is {', '.join([*there, 'cpu'])}\n"
-        f"  {_why_not(asked)}; device = 'auto' takes the best there is"
+        f"device = {asked!r}: torch finds no such device here; available: {', '.join([*there, 'cpu'])}\n"
+        f"  {_why_not(asked)}; device = 'auto' selects the best one"
     )
 
 

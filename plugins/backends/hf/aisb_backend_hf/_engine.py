@@ -188,7 +188,7 @@ class LocalEngine:
     def _too_long(self, length: int) -> str:
         which = "max_seq_len" if self._settings.max_seq_len else "the model's window"
         return (
-            f"too long: {length} tokens, and {which} is {self.window}; to leave out what comes first: "
+            f"too long: {length} tokens, and {which} is {self.window}; to cut the beginning: "
             "--set model.truncate=left"
         )
 

@@ -1,4 +1,4 @@
-"""Import torch and transformers, and explain in plain words why an import fails."""
+"""Import torch and transformers, and explain why an import fails."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def explained(library: str, error: BaseException) -> str:
     words = " ".join(str(error).split())[:300]
     if "register_fake" in words or "torchvision::nms" in words:
         return (
-            f"torchvision does not fit the torch that is installed{_versions()} ({words}): it is built for "
-            "another one\n  install the torchvision of this torch, or take it out, which you can: "
+            f"torchvision does not fit the installed torch{_versions()} ({words}): it is built for another "
+            "one\n  install the torchvision of this torch, or uninstall it, since it is optional: "
             "pip uninstall torchvision"
         )
     return f"{library} cannot be imported{_versions()}: {type(error).__name__}: {words}"

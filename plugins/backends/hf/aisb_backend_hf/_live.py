@@ -26,7 +26,7 @@ class Meter:
     memory: int = 0
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Record the amount of work so far."""
         now = time.monotonic()
         if self._seen and now - self._seen[-1][0] < RATE_SECONDS / 20:

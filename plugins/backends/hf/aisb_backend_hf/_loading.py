@@ -1,4 +1,4 @@
-"""Load a model and its tokenizer from a folder, and explain what is wrong with it if that fails."""
+"""Load a model and its tokenizer from a folder, and explain errors of loading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNLIMITED_LENGTH = 1 << 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
-    """What is loaded, and how. A model that `sees` is loaded with its image processor."""
+    """The files and settings to load. With `sees`, the model is loaded with its image processor."""
 
     path: str
     sees: bool = False
@@ -112,19 +112,19 @@ def check_path(source: ModelSource) -> None:
         if not (path / "config.json").is_file():
             inside = sorted(entry.name for entry in path.iterdir())[:6]
             raise UsageError(
-                f"path = {source.path!r}: the folder has no config.json, so it holds no model of "
-                f"Transformers (it has {', '.join(inside) or 'nothing'}); a .gguf file is named itself"
+                f"path = {source.path!r}: the folder has no config.json, so it is not a model of "
+                f"Transformers (it has {', '.join(inside) or 'nothing'}); for GGUF, set the path of the file"
             )
         return
     if path.is_file():
         if path.suffix != ".gguf":
-            raise UsageError(f"path = {source.path!r} is a file; give the model's folder, or a .gguf file")
+            raise UsageError(f"path = {source.path!r} is a file; set the model's folder, or a .gguf file")
         return
     if source.allow_download:
         return
     raise UsageError(
         f"path = {source.path!r}: there is no such folder; looked for {path / 'config.json'}\n"
-        "  nothing is downloaded unless you say so: --allow-download takes a model's name at Hugging Face"
+        "  nothing is downloaded by default; --allow-download allows a model's name at Hugging Face"
     )
 
 
@@ -151,7 +151,7 @@ def _processor(transformers: Any, source: ModelSource) -> Any:
     processor = transformers.AutoProcessor.from_pretrained(name, **{**more, **source.tokenizer_kwargs})
     if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
         raise UsageError(
-            f"path = {source.path!r}: it has no processor of images, so it is a model of text alone\n"
+            f"path = {source.path!r}: it has no image processor, so it is a text model\n"
             "  for such a model use hf_chat_model"
         )
     return processor
@@ -170,13 +170,13 @@ def _model(transformers: Any, source: ModelSource, place: str) -> Any:
     model, info = getattr(transformers, kind).from_pretrained(name, output_loading_info=True, **given)
     for key, what in (
         ("missing_keys", "are not in its files"),
-        ("mismatched_keys", "have another shape there"),
+        ("mismatched_keys", "have another shape in its files"),
     ):
         if lacking := sorted(str(one) for one in info.get(key) or ()):
             raise UsageError(
                 f"path = {source.path!r}: {len(lacking)} of the model's tensors {what}, "
                 f"such as {lacking[0]}; "
-                "copy the folder again, or look whether it is a model that answers in text"
+                "copy the folder again, or check that it is a model that generates text"
             )
     if source.adapter:
         model = _adapted(model, source.adapter)
@@ -208,13 +208,13 @@ def _guarded(source: ModelSource, what: str, load_it: Any) -> Any:
         words = " ".join(str(error).split())[:300]
         if devices.is_out_of_memory(error):
             raise ServiceError(
-                f"memory ran out while {source.path} was loaded: {words}\n  take a smaller dtype "
+                f"out of memory while loading {source.path}: {words}\n  use a smaller dtype "
                 "(model.dtype=bfloat16), free the device, or spread the model (model.device_map=auto)"
             ) from error
         if "trust_remote_code" in str(error):
             raise UsageError(
-                f"path = {source.path!r}: {what} needs code that comes with it, which is not run\n"
-                "  unless you say so; read it, and where you trust it: --set model.trust_remote_code=true"
+                f"path = {source.path!r}: {what} needs the code in its folder, which is not run by default\n"
+                "  read it, and if you trust it: --set model.trust_remote_code=true"
             ) from error
         if isinstance(error, ImportError):
             raise PluginError(f"{what} of {source.path} needs a library: {words}") from error
@@ -229,7 +229,7 @@ def _broken(source: ModelSource, what: str, error: Exception, words: str) -> str
         files = sorted(file for kind in WEIGHTS for file in folder.glob(kind))
         sizes = ", ".join(f"{file.name} ({devices.bytes_text(file.stat().st_size)})" for file in files[:4])
         there = sizes or "there are none"
-        return f"path = {source.path!r}: its weights are torn ({words}); copy them again: {there}"
+        return f"path = {source.path!r}: its weights are incomplete ({words}); copy them again: {there}"
     if "no file named" in words or isinstance(error, FileNotFoundError):
         return f"path = {source.path!r}: a file of {what} is missing: {words}"
     return f"path = {source.path!r}: {what} cannot be loaded: {type(error).__name__}: {words}"

@@ -1,4 +1,4 @@
-"""Beginnings that many prompts share, computed once and kept for those that follow."""
+"""A cache of common prefixes of prompts, which are computed once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aisb_backend_hf._rows import KV
 
 @dataclass(slots=True)
 class Prefix:
-    """Some first tokens with their keys and values; `scores` of each token after the first, where wanted."""
+    """The first tokens of prompts with their keys and values, and `scores` after the first if needed."""
 
     tokens: tuple[int, ...]
     filled: KV

@@ -184,12 +184,12 @@ class Alone:
         return self._run(tokens)
 
     def leave(self, place: int) -> None:
-        """Let the row go."""
+        """Remove the row."""
         del place
         self.clear()
 
     def clear(self) -> None:
-        """Let the row go."""
+        """Remove the row."""
         self.lengths, self._kept = [], {}
 
     def _run(self, tokens: Sequence[int]) -> torch.Tensor:

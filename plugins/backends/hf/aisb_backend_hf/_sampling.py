@@ -30,8 +30,8 @@ def refuse_beam_search(params: Mapping[str, Any]) -> None:
     """
     if params.get("num_beams") not in (None, 1):
         raise UsageError(
-            f"params.num_beams = {params['num_beams']!r}: beam search is not offered, as no service streams "
-            "it; leave it out"
+            f"params.num_beams = {params['num_beams']!r}: beam search is not supported, as no service "
+            "streams it; omit the parameter"
         )
 
 

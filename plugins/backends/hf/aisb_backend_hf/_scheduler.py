@@ -1,7 +1,7 @@
 """The thread of a local model: requests arrive at any time, and rows join and leave the batch.
 
 Waiting requests are taken in windows, longest first, so that batches have similar lengths. Later requests
-wait for the next window, so that none waits for ever. When memory runs out, all rows are removed, the batch
+wait for the next window, so that none starves. When memory runs out, all rows are removed, the batch
 size is halved, and the rows are computed again: no request is lost.
 """
 
@@ -33,7 +33,7 @@ LULL = 0.002
 """Work on the requests in the queue begins after this many seconds without a new one."""
 NOT_NUMBERS = (
     "the model's logits are not numbers (NaN) for this prompt; float16 overflows in many models: "
-    "set model.dtype=bfloat16 or float32, and check that the weights are whole"
+    "set model.dtype=bfloat16 or float32, and check that the weights are complete"
 )
 
 
@@ -120,7 +120,7 @@ class Scheduler:
             if not is_out_of_memory(error):
                 raise
             self._make_room(error)
-        self.meter.look()
+        self.meter.update()
 
     def _admit(self) -> None:
         """Add waiting rows to the batch while there is room."""
@@ -210,6 +210,6 @@ class Scheduler:
 def _too_big(row: BatchRow, error: BaseException) -> str:
     words = " ".join(str(error).split())[:160]
     return (
-        f"memory ran out with this request alone ({len(row.tokens)} tokens): {words}; "
+        f"out of memory with this single request ({len(row.tokens)} tokens): {words}; "
         "shorten the prompt (model.max_seq_len, model.truncate), or use another dtype or device"
     )

@@ -1,8 +1,8 @@
-"""How likely texts are, in batches: what texts have in common is computed once, wherever the model allows.
+"""Compute log-likelihoods of texts in batches; common parts are computed once if the model allows it.
 
-The options of a question stand in one row after their context, each seeing the context and itself alone; a
-beginning that many rows share (few-shot examples) is computed once for all of them. A text longer than the
-model's window is scored in windows, each token once, as lm-evaluation-harness does it.
+The options of a question follow their context in one row; each attends only to the context and to itself. A
+prefix of many rows (few-shot examples) is computed once. A text longer than the context length is scored in
+windows, each token once, like in lm-evaluation-harness.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from aisb_backend_hf._rows import past
 
 NOT_NUMBERS = (
     "the model's log-probabilities are not numbers (NaN) for this text; float16 overflows in many models: "
-    "set model.dtype=bfloat16 or float32, and check that the weights are whole"
+    "set model.dtype=bfloat16 or float32, and check that the weights are complete"
 )
 MIN_SCORING_TOKENS = 32
 
 
 @dataclass(eq=False, slots=True)
 class _Line:
-    """One row of tokens: a trunk, then tails that each follow the trunk. What it finds out is per token."""
+    """One row of tokens: a trunk, and tails that each continue the trunk. Scores are per token."""
 
     trunk: list[int]
     tails: list[list[int]]
@@ -54,9 +54,9 @@ class _Line:
 
 
 class Scoring:
-    """Scores texts with one model. `budget` is how many tokens are computed at once; `window` its context.
+    """Scores texts with one model. `budget` is in tokens per computation; `window` is the context length.
 
-    `trees` says whether options may stand in one row, `prefixes` whether beginnings are kept.
+    With `trees`, options share a row; with `prefixes`, common prefixes are cached.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Scoring:
         self._meter = meter
 
     def run(self, items: Sequence[ScoredText]) -> None:
-        """Score what was asked, and hand the scores over as they come."""
+        """Score texts, and deliver the scores of each when they are complete."""
         lines: dict[int, list[_Line]] = {id(item): self._lines(item) for item in items}
         owner = {id(line): item for item in items for line in lines[id(item)]}
         left = {id(item): len(lines[id(item)]) for item in items}
@@ -100,7 +100,7 @@ class Scoring:
                     deliver([(item.stream, failure)])
                 elif not left[id(item)] and id(item) not in lost:
                     deliver([(item.stream, _answer(item, lines[id(item)]))])
-            self._meter.look()
+            self._meter.update()
 
     def _lines(self, item: ScoredText) -> list[_Line]:
         if item.windows:
@@ -110,7 +110,7 @@ class Scoring:
         return [_Line(item.trunk + tail, []) for tail in item.tails or [[]]]
 
     def _compute_all(self, lines: Sequence[_Line]) -> Any:
-        """Compute rows batch by batch; yield each batch with None, or with why it could not be."""
+        """Compute rows batch by batch; yield each batch with None, or with the error."""
         groups: dict[int, tuple[Prefix | None, list[_Line]]] = {}
         for line in lines:
             try:
@@ -138,7 +138,7 @@ class Scoring:
                             middle = (len(batch) + 1) // 2
                             waiting[:0] = [half for half in (batch[:middle], batch[middle:]) if half]
                             continue
-                        yield batch, failed(f"memory ran out with this text alone: {_words(error)}")
+                        yield batch, failed(f"out of memory with this single text: {_words(error)}")
                     elif isinstance(error, AttemptFailed):
                         yield from self._one_by_one(batch, error)
                     else:
@@ -147,14 +147,14 @@ class Scoring:
                     yield batch, None
 
     def _one_by_one(self, batch: list[_Line], error: AttemptFailed) -> Any:
-        """Yield each row of a failed batch by itself: only those with NaN among their scores have failed."""
+        """Yield the rows of a failed batch separately: only those with NaN scores have failed."""
         for line in batch:
             yield [line], (error if any(value != value for value in line.logprobs) else None)  # noqa: PLR0124
 
     def _prefix(self, line: _Line) -> Prefix | None:
-        """Return the longest beginning of a row that is known, or is worth computing for others, too.
+        """Return the longest prefix of a row that is cached, or is worth computing because others share it.
 
-        A prefix of n tokens has been computed up to the one before its last, and holds the last one's score.
+        A prefix of n tokens is computed up to its last but one, and includes the score of the last.
         """
         if self._prefixes is None:
             return None
@@ -171,7 +171,7 @@ class Scoring:
         return self._prefixes.keep(made)
 
     def _compute(self, lines: list[_Line], prefix: Prefix | None) -> Any:
-        """Compute rows after a prefix, and write down the score of each of their tokens; return the cache."""
+        """Compute rows after a prefix, and store the score of each token; return the cache."""
         model, begun = self._model, prefix.length if prefix else 0
         for line in lines:
             line.logprobs = [*(prefix.logprobs[:begun] if prefix else ()), *([0.0] * (line.size - 1 - begun))]
@@ -185,7 +185,7 @@ class Scoring:
         )
         chunk = max(1, min(width, self._budget // len(laid)))
         trees = any(len(one.line.tails) > 1 for one in laid)
-        # One computation of rows without options needs nothing kept, and no mask: padding stands behind.
+        # A single computation of rows without options needs no cache and no mask: padding is at the end.
         keeps = self._trees and (prefix is not None or chunk < width or len(lines) == 1)
         cache = past(prefix.filled if prefix else None, len(laid)) if keeps else None
         for begin in range(0, width, chunk) if keeps else (0,):
@@ -210,7 +210,7 @@ class Scoring:
         return cache
 
     def _read(self, laid: Sequence[_Laid], logits: Any, begin: int, end: int) -> None:
-        """Take the scores of tokens from the logits of the places that foretell them."""
+        """Read the scores of tokens from the logits at the positions that predict them."""
         rows: list[int] = []
         places: list[int] = []
         tokens: list[int] = []
@@ -246,7 +246,7 @@ def _left(begun: int, line: _Line) -> int:
 
 
 class _Laid:
-    """A row as it is computed: its tokens, the position of each, and which place foretells which token."""
+    """The layout of a row: its tokens, their positions, and the position that predicts each token."""
 
     __slots__ = ("foretold", "ids", "line", "parts", "positions")
 
@@ -270,7 +270,7 @@ class _Laid:
 
 
 def _tree_mask(laid: Sequence[_Laid], begun: int, begin: int, end: int, model: Any) -> Any:
-    """Return who sees whom ([rows, 1, end - begin, begun + end]): what came before, without other options."""
+    """Return the attention mask ([rows, 1, end - begin, begun + end]), which hides other options."""
     sees = torch.zeros((len(laid), end - begin, begun + end), dtype=torch.bool)
     causal = torch.ones((end - begin, begun + end), dtype=torch.bool).tril(diagonal=begun + begin)
     for number, one in enumerate(laid):
@@ -287,9 +287,9 @@ def _tree_mask(laid: Sequence[_Laid], begun: int, begin: int, end: int, model: A
 
 
 def windows(tokens: Sequence[int], size: int) -> list[list[int]]:
-    """Split a text that is longer than the model's window: each token after the first is foretold once.
+    """Split a text that exceeds the context length; each token after the first is predicted once.
 
-    Each window begins with the last token of the one before; the last one is as full as the others.
+    Each window begins with the last token of the previous one. The last window is full, too.
     """
     if len(tokens) <= size:
         return [list(tokens)]

@@ -1,4 +1,4 @@
-"""From tokens to text as they come: whole characters only, and no text from a stop string on."""
+"""Convert tokens to text incrementally: only complete characters, and nothing from a stop string on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 DecodeTokens = Callable[[list[int]], str]
 
 _CONTEXT = 6
-"""How many tokens before a new one its text can depend on: some tokenizers write spaces between words."""
+"""The number of earlier tokens that can affect a token's text: some tokenizers add spaces between words."""
 
 
 class Spelling:
-    """Writes tokens out one after another; a character that is not whole yet waits for its rest."""
+    """Decodes tokens one after another; an incomplete character is held back."""
 
     def __init__(self, decode: DecodeTokens, prompt: Sequence[int]) -> None:
         self._decode = decode
@@ -19,12 +19,12 @@ class Spelling:
         self._begin, self._read = 0, len(self._ids)
 
     def add(self, token: int) -> str:
-        """Return the text that a token adds; nothing while a character is not whole."""
+        """Return the text that a token adds; empty while a character is incomplete."""
         self._ids.append(token)
         return self._new(unfinished=False)
 
     def rest(self) -> str:
-        """Return what is still held back, as it is."""
+        """Return the text that is still held back."""
         return self._new(unfinished=True)
 
     def _new(self, *, unfinished: bool) -> str:
@@ -37,7 +37,7 @@ class Spelling:
 
 
 class Stops:
-    """Lets text through up to the first stop string, which is not part of an answer, as with services."""
+    """Passes text up to the first stop string, which is not part of an answer, as with services."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = [stop for stop in stops if stop]
@@ -45,7 +45,7 @@ class Stops:
         self.stopped = False
 
     def add(self, text: str) -> str:
-        """Return what can be said now: the end that may begin a stop string is held back."""
+        """Return the text that is safe to deliver; an end that may begin a stop string is held back."""
         if not self._stops:
             return text
         self._held += text
@@ -60,12 +60,12 @@ class Stops:
         return text
 
     def rest(self) -> str:
-        """Return what was held back, when nothing follows any more."""
+        """Return the text that was held back, at the end of the answer."""
         text, self._held = self._held, ""
         return text
 
     def _overlap(self, stop: str) -> int:
-        """Return how long the end of what is held is that a stop string begins with."""
+        """Return the length of the held text's end with which a stop string begins."""
         for size in range(min(len(stop) - 1, len(self._held)), 0, -1):
             if self._held.endswith(stop[:size]):
                 return size
@@ -73,7 +73,7 @@ class Stops:
 
 
 def stop_strings(given: object) -> list[str]:
-    """Return stop strings as a list: one may be given as it is."""
+    """Return stop strings as a list; a single one may be a string."""
     if given is None:
         return []
     return [given] if isinstance(given, str) else [str(one) for one in given]  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What a model can do, found out by trying: batches, kept beginnings, options in one row."""
+"""Test a model's abilities by trial: batches, cached prefixes, options in one row."""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ from aisb_backend_hf._rows import BatchRows, layers_of, past
 
 _TOLERANCE = {torch.float32: 0.02}
 _TOLERANCE_ELSE = 0.25
-"""How far logits may be apart, as a part of their standard deviation: half precision rounds early."""
+"""The tolerance of logits as a share of their standard deviation, because of half precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """`batched`: rows of mixed length together; `shares`: a beginning kept; `trees`: options in one row."""
+    """`batched`: rows of different lengths; `shares`: cached prefixes; `trees`: options in one row."""
 
     batched: bool
     shares: bool
     trees: bool
 
     def notes(self) -> list[str]:
-        """Return a note on the slower path that this model needs to be correct, if it needs one."""
+        """Return a note if this model needs a slower method to be correct."""
         if not self.batched:
-            return ["this model's answers change in a batch: it is asked one row at a time"]
+            return ["this model's answers change in a batch: it answers one request at a time"]
         if not (self.shares and self.trees):
-            return [
-                "this model cannot go on from a beginning that was computed: each prompt is computed whole"
-            ]
+            return ["this model cannot continue a cached prefix: each prompt is computed completely"]
         return []
 
 
 def try_out(model: Any) -> Abilities:
-    """Compare a model with itself: three short rows, each alone and in the ways that are quicker."""
+    """Compare a model with itself: three short rows, each alone and by the faster methods."""
     size = int(model.get_input_embeddings().weight.shape[0])
     rows = [
         [(7 * step + 3 * row) % min(size, 997) for step in range(length)]
@@ -58,14 +56,14 @@ def try_out(model: Any) -> Abilities:
         if not bool(torch.isfinite(alone[0]).all()):
             return Abilities(
                 batched=True, shares=False, trees=False
-            )  # nothing can be compared; requests will fail
+            )  # nothing to compare; requests will fail
         batched = holds(_batch)
         shares = batched and holds(_kept)
         return Abilities(batched, shares, shares and holds(_tree))
 
 
 def _batch(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
-    """Fill rows in without their last token, let one leave, and step once with it."""
+    """Compute rows without their last token, remove one, and compute one step."""
     kept = BatchRows(model)
     for row in rows:
         cache = past(None, 1)
@@ -78,7 +76,7 @@ def _batch(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
 
 
 def _kept(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
-    """Compute a beginning, then two rows after it, one of them padded behind."""
+    """Compute a prefix, then two rows after it, one of them with padding at the end."""
     first = past(None, 1)
     row, shorter = rows[2], rows[2][:15]
     model(input_ids=torch.tensor([row[:10]], device=model.device), past_key_values=first, use_cache=True)

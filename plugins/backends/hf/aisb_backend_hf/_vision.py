@@ -1,7 +1,7 @@
-"""A model that sees at work: one request at a time, through its own processor and its own `generate`.
+"""Run a vision model: one request at a time, with its own processor and its own `generate`.
 
-What a model makes of images (tokens in the prompt, places in two dimensions) is its own, so that nothing here
-lays rows out beside each other. The next token is chosen as for a model of text.
+Models represent images differently (tokens in the prompt, two-dimensional positions), so requests are not
+batched. The next token is chosen as for a text model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from aisb_backend_hf._scheduler import NOT_NUMBERS
 
 @dataclass(eq=False, slots=True)
 class VisionPrompt:
-    """A request that waits or is answered, and the way its text takes back."""
+    """A waiting or running request, and the stream of its text."""
 
     stream: TokenStream
     request: Request
@@ -41,7 +41,7 @@ class VisionPrompt:
 
 
 class VisionEngine:
-    """One model that sees, and the thread in which it answers requests in the order they come."""
+    """A vision model, and the thread in which it answers requests in order."""
 
     def __init__(
         self, loaded: Loaded, clock: Callable[[], int], *, window: int | None = None, streamed: bool = True
@@ -54,37 +54,37 @@ class VisionEngine:
         self._ends = loaded.ends | chat.end_of_turn(loaded.tokenizer)
         loaded.model.generation_config = GenerationConfig(do_sample=False, pad_token_id=0)
         self.meter = Meter()
-        self.notes = [loaded.line(), "a model that sees is asked one row at a time"]
+        self.notes = [loaded.line(), "a vision model answers one request at a time"]
         self._inbox: queue.SimpleQueue[VisionPrompt | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to travel: a model is loaded by each process for itself."""
+        """Refuse to be pickled: each process loads the model itself."""
         raise TypeError("a model stays in its process")
 
     def ask(self, request: Request) -> VisionPrompt:
-        """Accept a request; its answer arrives through its stream."""
-        asked = VisionPrompt(TokenStream(asyncio.get_running_loop()), request)
-        self._inbox.put(asked)
-        return asked
+        """Submit a request; its answer arrives on its stream."""
+        waiting = VisionPrompt(TokenStream(asyncio.get_running_loop()), request)
+        self._inbox.put(waiting)
+        return waiting
 
     def close(self) -> None:
-        """End the thread; what is not answered stays so."""
+        """Stop the thread; unfinished requests stay unanswered."""
         self._inbox.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         with torch.inference_mode():
-            while (asked := self._inbox.get()) is not None:
-                if asked.cancelled:
+            while (waiting := self._inbox.get()) is not None:
+                if waiting.cancelled:
                     continue
                 try:
-                    self._answer(asked)
+                    self._answer(waiting)
                 except AttemptFailed as error:
-                    deliver([(asked.stream, error)])
+                    deliver([(waiting.stream, error)])
                 except Exception as error:  # noqa: BLE001 - a request: it fails with it, and is counted
-                    deliver([(asked.stream, self._failure(error))])
+                    deliver([(waiting.stream, self._failure(error))])
                 self.meter.rows = 0
 
     def _failure(self, error: Exception) -> AttemptFailed:
@@ -94,19 +94,21 @@ class VisionEngine:
         if is_out_of_memory(error):
             self.meter.out_of_memory += 1
             release(self._loaded.model.device)
-            return failed(f"memory ran out with this request alone: {words}; make its images smaller")
+            return failed(f"out of memory with this single request: {words}; make its images smaller")
         return AttemptFailed(Failure("protocol", f"the model failed: {words}"))
 
-    def _answer(self, asked: VisionPrompt) -> None:
-        inputs = self._inputs(asked.request)
+    def _answer(self, waiting: VisionPrompt) -> None:
+        inputs = self._inputs(waiting.request)
         prompt = inputs["input_ids"][0].tolist()
         if len(prompt) >= self.window:
-            raise failed(f"too long: {len(prompt)} tokens with its images, and the window is {self.window}")
+            raise failed(
+                f"too long: {len(prompt)} tokens with images, and the context length is {self.window}"
+            )
         row = make_row(
             self._loaded,
-            own_names(asked.request.params),
+            own_names(waiting.request.params),
             prompt,
-            asked.stream,
+            waiting.stream,
             ends=self._ends,
             window=self.window,
             streamed=self._streamed,
@@ -114,17 +116,17 @@ class VisionEngine:
         self.meter.prompts += len(prompt)
         self.meter.computed += len(prompt)
         self.meter.rows = self.meter.most_rows = 1
-        choosing = _Choosing(asked, row, self._clock, self.meter)
+        choosing = _Choosing(waiting, row, self._clock, self.meter)
         self._loaded.model.generate(
             **inputs,
             max_new_tokens=row.longest,
             logits_processor=LogitsProcessorList([choosing]),
             stopping_criteria=StoppingCriteriaList([_Ended(choosing)]),
         )
-        self.meter.look()
+        self.meter.update()
 
     def _inputs(self, request: Request) -> dict[str, Any]:
-        """Return what the model takes: the tokens of the messages, and the pixels of their images."""
+        """Return the model's inputs: the tokens of the messages, and the pixels of their images."""
         params, processor = request.params, self._loaded.processor
         more = dict(params.get("chat_template_kwargs") or {})
         if params.get("tools"):
@@ -138,7 +140,7 @@ class VisionEngine:
                 return_tensors="pt",
                 **{"add_generation_prompt": True, **more},
             )
-        except Exception as error:  # what a processor raises is its own
+        except Exception as error:  # a processor may raise anything
             words = " ".join(str(error).split())[:300]
             raise UsageError(
                 f"the processor refuses these messages: {type(error).__name__}: {words}"
@@ -152,17 +154,17 @@ class VisionEngine:
 
 
 class _Choosing(LogitsProcessor):
-    """Chooses the next token, tells it to who asked, and leaves `generate` no other."""
+    """Chooses and delivers the next token, and forces `generate` to use it."""
 
-    def __init__(self, asked: VisionPrompt, row: BatchRow, clock: Callable[[], int], meter: Meter) -> None:
-        self._asked = asked
+    def __init__(self, waiting: VisionPrompt, row: BatchRow, clock: Callable[[], int], meter: Meter) -> None:
+        self._waiting = waiting
         self._row = row
         self._clock = clock
         self._meter = meter
         self.ended = False
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Return logits that only the chosen token can win."""
+        """Return logits in which only the chosen token is possible."""
         del input_ids
         chosen = choose(scores, [self._row])
         if chosen.broken:
@@ -171,21 +173,21 @@ class _Choosing(LogitsProcessor):
         self._meter.generated += 1
         chunk, ended = self._row.take(token, self._clock())
         if chunk is not None:
-            deliver([(self._asked.stream, chunk)])
-        self.ended = ended or self._asked.cancelled
+            deliver([(self._waiting.stream, chunk)])
+        self.ended = ended or self._waiting.cancelled
         only = torch.full_like(scores, float("-inf"))
         only[:, token] = 0
         return only
 
 
 class _Ended(StoppingCriteria):
-    """Says when an answer has ended."""
+    """Stops `generate` when an answer has ended."""
 
     def __init__(self, choosing: _Choosing) -> None:
         self._choosing = choosing
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        """Return for each row whether it is done."""
+        """Return for each row whether its answer has ended."""
         del scores, kwargs
         return torch.full((input_ids.shape[0],), self._choosing.ended, device=input_ids.device)
 
@@ -194,7 +196,7 @@ def set_vision_template(loaded: Loaded, given: str | None, path: str) -> None:
     """Use one chat template for the processor and the tokenizer.
 
     Raises:
-        UsageError: there is none, or the file that is named cannot be read.
+        UsageError: there is no template, or its file cannot be read.
     """
     own = getattr(loaded.processor, "chat_template", None)
     if own and not loaded.tokenizer.chat_template:
@@ -213,20 +215,20 @@ def _turn(message: Message) -> dict[str, Any]:
 
 
 def _part(part: Part) -> Mapping[str, Any]:
-    """Return a part as processors take it: an image decoded, a video by the path of its file.
+    """Return a part in the form of processors: a decoded image, or the path of a video.
 
     Raises:
-        UsageError: it is a sound, or lies elsewhere than on this machine.
+        UsageError: it is audio, or is not on this machine.
     """
     if part.kind == "text":
         return {"type": "text", "text": part.value}
     if part.kind == "audio":
-        raise UsageError("the task has audio parts, which this backend gives to no model")
+        raise UsageError("the task has audio parts, which this backend does not support")
     if not part.value.startswith(("file:", "data:")):
-        raise UsageError(f"{part.value[:200]} is an address, and a local model downloads nothing")
+        raise UsageError(f"{part.value[:200]} is a URL, and a local model downloads nothing")
     if part.kind == "video":
         if part.value.startswith("data:"):
-            raise UsageError("a video must be a file of this machine; its content in base64 is not read")
+            raise UsageError("a video must be a file on this machine; base64 content is not supported")
         from urllib.parse import unquote, urlsplit
 
         return {"type": "video", "path": unquote(urlsplit(part.value).path)}

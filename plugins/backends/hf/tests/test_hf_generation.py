@@ -279,7 +279,7 @@ def test_beam_search_is_refused(folder):
     with pytest.raises(UsageError) as refused:
         HFBase(path=str(folder)).check_params({"num_beams": 4})
     assert str(refused.value) == (
-        "params.num_beams = 4: beam search is not offered, as no service streams it; leave it out"
+        "params.num_beams = 4: beam search is not supported, as no service streams it; omit the parameter"
     )
 
 

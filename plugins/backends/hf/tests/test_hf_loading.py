@@ -68,7 +68,7 @@ def test_the_identity_has_the_version_the_configuration_and_the_chat_template(fo
 
 def test_a_path_is_needed():
     with pytest.raises(
-        UsageError, match=r"path is not set: give the model's folder, as in --set model\.path=FOLDER"
+        UsageError, match=r"path is not set: set the model's folder, as in --set model\.path=FOLDER"
     ):
         HFBase()
 
@@ -76,14 +76,14 @@ def test_a_path_is_needed():
 def test_a_path_that_is_no_folder_says_what_was_looked_for_and_downloads_nothing():
     told = refused(path="no/such-model")
     assert "path = 'no/such-model': there is no such folder; looked for no/such-model/config.json" in told
-    assert "--allow-download takes a model's name at Hugging Face" in told
+    assert "--allow-download allows a model's name at Hugging Face" in told
 
 
 def test_a_folder_without_a_model_says_what_is_there(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     assert "the folder has no config.json" in refused(path=str(tmp_path))
     assert "(it has notes.txt)" in refused(path=str(tmp_path))
-    assert "is a file; give the model's folder, or a .gguf file" in refused(path=str(tmp_path / "notes.txt"))
+    assert "is a file; set the model's folder, or a .gguf file" in refused(path=str(tmp_path / "notes.txt"))
 
 
 def test_missing_weights_are_said(copied):
@@ -99,7 +99,7 @@ def test_torn_weights_are_said_with_their_size(copied):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     told = refused(path=str(folder))
-    assert "its weights are torn (" in told
+    assert "its weights are incomplete (" in told
     assert "copy them again: model.safetensors (" in told
 
 
@@ -125,9 +125,9 @@ def test_a_tokenizer_without_a_chat_template_is_said_with_what_to_do(copied):
     folder = copied()
     (folder / "chat_template.jinja").unlink()
     told = refused(backend=HFChat, path=str(folder))
-    assert "has no chat template, so it is not known how this model is spoken to" in told
+    assert "has no chat template, so messages cannot be rendered for this model" in told
     assert (
-        "for a base model use hf_base_model; else name a template: --set model.chat_template=FILE.jinja"
+        "for a base model use hf_base_model; else set a template: --set model.chat_template=FILE.jinja"
         in told
     )
     assert "chat_template = 'no.jinja' cannot be read" in refused(
@@ -183,15 +183,15 @@ def with_code(folder, code):
 def test_code_that_comes_with_a_model_is_not_run_unless_it_is_said(copied):
     folder = with_code(copied(), "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n")
     told = refused(path=str(folder))
-    assert "needs code that comes with it, which is not run\n  unless you say so" in told
+    assert "needs the code in its folder, which is not run by default\n  read it" in told
     assert "--set model.trust_remote_code=true" in told
     assert texts(HFBase(path=str(folder), trust_remote_code=True), ["the sky"], temperature=0)
 
 
 def test_a_device_that_is_not_there_is_said(folder):
     told = refused(path=str(folder), device="mps")
-    assert "device = 'mps': there is none here that torch can use; there is cpu" in told
-    assert "device = 'auto' takes the best there is" in told
+    assert "device = 'mps': torch finds no such device here; available: cpu" in told
+    assert "device = 'auto' selects the best one" in told
 
 
 def test_a_library_that_is_missing_is_said_with_its_install_line():
@@ -225,7 +225,7 @@ def test_a_torchvision_of_another_torch_is_explained(tmp_path):
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("PluginError torchvision does not fit the torch that is installed (torch 2.")
+    assert ran.stdout.startswith("PluginError torchvision does not fit the installed torch (torch 2.")
     assert "has no attribute 'register_fake'" in ran.stdout
     assert "pip uninstall torchvision" in ran.stdout
 
@@ -241,8 +241,8 @@ def test_memory_that_runs_out_while_loading_is_said(copied):
     )
     told = refused(ServiceError, path=str(folder), trust_remote_code=True)
     assert told == (
-        f"memory ran out while {folder} was loaded: CUDA out of memory. Tried to allocate 14.00 GiB.\n"
-        "  take a smaller dtype (model.dtype=bfloat16), free the device, or spread the model (model.device_map=auto)"
+        f"out of memory while loading {folder}: CUDA out of memory. Tried to allocate 14.00 GiB.\n"
+        "  use a smaller dtype (model.dtype=bfloat16), free the device, or spread the model (model.device_map=auto)"
     )
 
 
@@ -319,10 +319,7 @@ def test_a_context_longer_than_the_window_fails_alone_or_is_cut_from_the_left_wh
     assert short.failure is None
     assert failed.failure.kind == "refused"
     assert failed.failure.message.startswith("too long: ")
-    assert (
-        "max_seq_len is 48; to leave out what comes first: --set model.truncate=left"
-        in failed.failure.message
-    )
+    assert "max_seq_len is 48; to cut the beginning: --set model.truncate=left" in failed.failure.message
     (cut,) = ask(
         HFBase(path=str(folder), max_seq_len=48, truncate="left"),
         [request(0, long, temperature=0, max_tokens=8)],
@@ -373,7 +370,9 @@ def test_logits_that_are_no_numbers_fail_the_sample_and_say_what_helps(tmp_path)
 def test_options_that_are_not_right_are_refused(folder):
     with pytest.raises(UsageError, match="batch_size = 0 is invalid: it must be at least 1"):
         HFBase(path=str(folder), batch_size=0)
-    with pytest.raises(UsageError, match="run_cfg has gpus; it takes num_gpus, the devices of a worker"):
+    with pytest.raises(
+        UsageError, match="run_cfg has gpus; the only key is num_gpus, the devices of a worker"
+    ):
         HFBase(path=str(folder), run_cfg={"gpus": 2})
 
 
@@ -447,7 +446,7 @@ def test_the_errors_of_a_load_end_the_command_with_one_line(folder, tmp_path):
     ]
     ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
-    assert "path is not set: give the model's folder, as in --set model.path=FOLDER" in ran.stderr
+    assert "path is not set: set the model's folder, as in --set model.path=FOLDER" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

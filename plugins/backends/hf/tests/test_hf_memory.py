@@ -90,7 +90,7 @@ def test_a_request_that_does_not_fit_alone_fails_and_the_others_do_not(folder):
     assert (first.failure, last.failure) == (None, None)
     assert first.text == plainly(folder, "the sky")
     assert failed.failure.kind == "refused"
-    assert "memory ran out with this request alone (" in failed.failure.message
+    assert "out of memory with this single request (" in failed.failure.message
     assert " tokens): CUDA out of memory" in failed.failure.message
     assert "shorten the prompt (model.max_seq_len, model.truncate)" in failed.failure.message
 
@@ -158,7 +158,9 @@ def test_a_model_whose_answers_change_in_a_batch_is_asked_one_row_at_a_time(fold
     backend = HFBase(path=str(folder))
     backend._engine = LocalEngine(loaded, Settings(), lambda: backend.clock())
     assert not backend._engine.abilities.batched
-    assert backend._engine.notes[1] == "this model's answers change in a batch: it is asked one row at a time"
+    assert (
+        backend._engine.notes[1] == "this model's answers change in a batch: it answers one request at a time"
+    )
     asked = prompts(4)
     made = answers(backend, [request(n, text, temperature=0) for n, text in enumerate(asked)])
     assert [one.text for one in made] == [plainly(folder, text) for text in asked]

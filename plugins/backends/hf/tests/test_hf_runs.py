@@ -167,9 +167,9 @@ def test_more_devices_than_there_are_is_an_error_at_once(folder, place):
     command = words(folder, "--datasets", "told", "chosen", "--max-num-workers", "2")
     ended = run(place, *command, "--set", "model.run_cfg.num_gpus=4")
     assert ended.returncode == 2, ended.stderr
-    assert "run_cfg.num_gpus = 4, and there are 0 devices here" in ended.stderr
+    assert "run_cfg.num_gpus = 4, and this machine has 0 devices" in ended.stderr
     assert not list(place.glob("outputs/default/*"))
-    with pytest.raises(UsageError, match=r"run_cfg.num_gpus = 2, and device is cpu: leave one of them out"):
+    with pytest.raises(UsageError, match=r"run_cfg.num_gpus = 2, and device is cpu: omit one of them"):
         HFBase(path=str(folder), device="cpu", run_cfg={"num_gpus": 2}).pin(0, 1)
 
 

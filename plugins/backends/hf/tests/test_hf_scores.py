@@ -93,10 +93,7 @@ def test_a_context_with_options_beyond_the_window_fails_as_too_long(folder):
     assert short.failure is None
     assert failed.failure.kind == "refused"
     assert "too long: " in failed.failure.message
-    assert (
-        "max_seq_len is 64; to leave out what comes first: --set model.truncate=left"
-        in failed.failure.message
-    )
+    assert "max_seq_len is 64; to cut the beginning: --set model.truncate=left" in failed.failure.message
     (cut,) = ask(HFBase(path=str(folder), max_seq_len=64, truncate="left"), asked([long], OPTIONS))
     assert cut.failure is None
     assert len(cut.logprobs) == 4

@@ -135,17 +135,17 @@ def test_what_cannot_be_asked_fails_alone_and_says_why(seeing):
     told = {one.sample_id: one.failure and one.failure.message for one in answers}
     assert told["good"] is None
     assert "audio parts" in told["sound"]
-    assert told["address"] == "https://example.org/a.png is an address, and a local model downloads nothing"
+    assert told["address"] == "https://example.org/a.png is a URL, and a local model downloads nothing"
     assert told["torn"].startswith("an image cannot be decoded")
     assert told["gone"].startswith("/nowhere/a.png cannot be read")
-    assert "a video must be a file of this machine" in told["film"]
-    assert "and the window is 256" in told["long"]
+    assert "a video must be a file on this machine" in told["film"]
+    assert "and the context length is 256" in told["long"]
 
 
 def test_a_model_of_text_alone_is_refused_with_the_one_to_take(folder):
     with pytest.raises(
         UsageError,
-        match=r"no processor of images, so it is a model of text alone\n  for such .* hf_chat_model",
+        match=r"no image processor, so it is a text model\n  for such .* hf_chat_model",
     ):
         asyncio.run(HFVision(path=str(folder)).probe())
 

@@ -74,7 +74,7 @@ class MindIE(TGI):
         entries = data.get("data") if isinstance(data, Mapping) else None
         names = [str(entry["id"]) for entry in entries or () if isinstance(entry, Mapping) and "id" in entry]
         if not names:
-            return ServiceInfo(notes=(f"the service gives no list of models ({answer.status})",))
+            return ServiceInfo(notes=(f"the service has no list of models ({answer.status})",))
         if self.model and self.check_model and self.model not in names:
             raise self.wrong_model("/v1/models", names)
         if self.model is None and len(names) == 1:
@@ -97,7 +97,7 @@ def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Offer the model file `mindie_stream_api_general`."""
+    """Declare the folder of the model file `mindie_stream_api_general`."""
     from importlib.resources import files
 
     return [files("aisb_backend_mindie")]

@@ -58,7 +58,7 @@ async def test_a_probe_compares_the_model_with_the_list(mock):
     with pytest.raises(ServiceError, match="does not list a model 'n'"):
         await MindIE(url=backend.url, model="n").probe()
     info = await MindIE(url=backend.url + "/elsewhere").probe()
-    assert info.notes == ("the service gives no list of models (404)",)
+    assert info.notes == ("the service has no list of models (404)",)
 
 
 @pytest.mark.parametrize("factory", [MindIE, MindIEStream])

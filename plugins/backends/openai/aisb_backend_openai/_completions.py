@@ -19,7 +19,7 @@ from aisb_backend_openai._service import (
 
 @dataclass(kw_only=True, eq=False)
 class OpenAICompletions(OpenAIService):
-    """OpenAI's completions API, and everything that speaks it."""
+    """OpenAI's completions API, and all services that are compatible with it."""
 
     copies_text: ClassVar[bool] = True
     prompt_form: ClassVar[Literal["chat", "text"]] = "text"
@@ -68,7 +68,7 @@ def plain_text(message: Message) -> str:
     for part in message.content:
         if part.kind != "text":
             raise UsageError(
-                f"a completions API takes text alone, and a message has a part of kind {part.kind}; "
+                f"a completions API accepts only text, and a message has a part of kind {part.kind}; "
                 f"use a chat backend"
             )
     return "".join(part.value for part in message.content)

@@ -40,7 +40,7 @@ def _choose(service: OpenAIService, path: str, names: Sequence[str], note: str) 
             raise ServiceError(
                 f"{service.address}{path} lists several models; choose one with --model-name: {listed(names)}"
             )
-        raise ServiceError(f"no model is chosen, and {note}; name the model with --model-name")
+        raise ServiceError(f"no model is chosen, and {note}; set the model with --model-name")
     if names and service.check_model and service.model not in names:
         raise service.wrong_model(path, names)
 
@@ -50,7 +50,7 @@ def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[
     if answer.status != 200:
         words = service.error_message(answer.status, answer.body)
         said = "" if words == f"HTTP {answer.status}" else f": {words}"
-        return [], f"the service gives no list of models ({answer.status}{said})"
+        return [], f"the service has no list of models ({answer.status}{said})"
     try:
         data = json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -54,7 +54,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
 
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
     max_tokens_name: Annotated[
-        Literal["max_tokens", "max_completion_tokens"], "what the service calls the longest reply"
+        Literal["max_tokens", "max_completion_tokens"], "the service's name of the maximum reply length"
     ] = "max_tokens"
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
@@ -117,7 +117,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
         del status
         if "stream_options" in message and self.stream and self._ask_usage:
             self._ask_usage = False
-            return "the service refuses stream_options: left out, so streamed replies say no token counts"
+            return "the service refuses stream_options: not sent, so streamed replies have no token counts"
         named = _LENGTH_NAME.search(message)
         if named and _REFUSAL.search(message) and named.group() not in self._refused_names:
             refused = named.group()
@@ -166,7 +166,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
         if "choices" not in event and not self.stream:
             words = str(dict(event))[:200]
             raise AttemptFailed(
-                Failure("protocol", f"the reply has no choices, so it is none of this API: {words}")
+                Failure("protocol", f"the reply has no choices, so it is not of this API: {words}")
             )
         return None
 

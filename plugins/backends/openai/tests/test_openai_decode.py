@@ -319,5 +319,5 @@ def test_a_whole_reply_of_another_api_is_a_failure():
     with pytest.raises(AttemptFailed) as raised:
         OpenAIChat(stream=False).decode({"generated_text": "Hi"})
     assert raised.value.failure == Failure(
-        "protocol", "the reply has no choices, so it is none of this API: {'generated_text': 'Hi'}"
+        "protocol", "the reply has no choices, so it is not of this API: {'generated_text': 'Hi'}"
     )

@@ -170,7 +170,7 @@ def test_an_image_in_a_completions_prompt_is_refused():
     with pytest.raises(UsageError) as raised:
         text_body(user(Part("text", "a"), Part("image", "https://x/y.jpg")))
     assert str(raised.value) == (
-        "a completions API takes text alone, and a message has a part of kind image; use a chat backend"
+        "a completions API accepts only text, and a message has a part of kind image; use a chat backend"
     )
 
 
@@ -229,7 +229,7 @@ REFUSES_MAX_TOKENS = "Unsupported parameter: 'max_tokens' is not supported with 
 def test_a_service_that_refuses_stream_options_is_asked_without_them():
     backend = OpenAIChat()
     message = '[{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]'
-    line = "the service refuses stream_options: left out, so streamed replies say no token counts"
+    line = "the service refuses stream_options: not sent, so streamed replies have no token counts"
     assert [backend.adapt(422, message) for _ in range(3)] == [line, None, None]
     assert "stream_options" not in backend.encode(Request("0", text="Hi")).body
     assert backend.encode(Request("0", text="Hi")).body["stream"] is True

@@ -72,10 +72,10 @@ async def test_a_model_that_is_not_listed_is_taken_when_told_so(answering):
 @pytest.mark.parametrize(
     ("answer", "note"),
     [
-        ((404, {"detail": "Not Found"}), "the service gives no list of models (404: Not Found)"),
-        ((403, {"error": {"message": "not yours"}}), "the service gives no list of models (403: not yours)"),
-        ((405, ""), "the service gives no list of models (405)"),
-        ((500, {"error": "broken"}), "the service gives no list of models (500: broken)"),
+        ((404, {"detail": "Not Found"}), "the service has no list of models (404: Not Found)"),
+        ((403, {"error": {"message": "not yours"}}), "the service has no list of models (403: not yours)"),
+        ((405, ""), "the service has no list of models (405)"),
+        ((500, {"error": "broken"}), "the service has no list of models (500: broken)"),
         ((200, {"object": "list", "data": []}), "the service's list of models is empty"),
         ((200, {"object": "list", "data": None}), "the service's list of models is empty"),
         (
@@ -89,7 +89,7 @@ async def test_without_a_list_a_chosen_model_goes_and_a_missing_one_is_asked_for
     info = await OpenAIChat(url=service.url, model="m").probe()
     assert (info.models, info.notes) == ((), (note,))
     assert await refusal(OpenAIChat(url=service.url)) == (
-        f"no model is chosen, and {note}; name the model with --model-name"
+        f"no model is chosen, and {note}; set the model with --model-name"
     )
 
 

@@ -28,7 +28,7 @@ NOT_STARTED = "http://127.0.0.1:0"
 class SimulatedService(OpenAIService, Behaviour):
     """The backend's own service: a child process that the first request, that of the probe, starts."""
 
-    url: Annotated[str, "address of a mock server that runs already; left out, one is started"] = ""
+    url: Annotated[str, "address of a running mock server; default: start one"] = ""
 
     default_api_key_env: ClassVar[str | None] = None
 
@@ -83,12 +83,12 @@ class SimulatedService(OpenAIService, Behaviour):
 
 @dataclass(kw_only=True, eq=False)
 class Sim(SimulatedService, OpenAIChat):
-    """A simulated chat service on this machine: seeded answers, set latency, faults on demand."""
+    """A simulated chat service on this machine: seeded answers, configurable latency and faults."""
 
 
 @dataclass(kw_only=True, eq=False)
 class SimText(SimulatedService, OpenAICompletions):
-    """A simulated completions service on this machine: seeded answers, set latency, faults on demand."""
+    """A simulated completions service on this machine: seeded answers, configurable latency and faults."""
 
 
 @hookimpl

@@ -176,7 +176,7 @@ def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Offer the model files `tgi_api_general` and `tgi_stream_api_general`."""
+    """Declare the folder of the model files `tgi_api_general` and `tgi_stream_api_general`."""
     from importlib.resources import files
 
     return [files("aisb_backend_tgi")]

@@ -32,19 +32,19 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
     """Triton's generate extension, with inputs named as TensorRT-LLM's `ensemble` names them.
 
     The endpoints are those of Triton's protocol/extension_generate.md (2.51): each key of the body becomes an
-    input tensor of that name, and one that the model has no input for is passed over in silence. The names
+    input tensor of that name, and keys without such an input are silently ignored. The names
     are those of tensorrtllm_backend's README and ensemble/config.pbtxt.
     """
 
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
-    version: Annotated[str | None, "version of the model to ask; left out, the server's choice"] = None
+    version: Annotated[str | None, "version of the model; default: the server's choice"] = None
     cumulative: Annotated[bool, "each event repeats all text before it (accumulate_tokens)"] = False
     echoes_prompt: Annotated[bool, "the reply begins with the prompt (exclude_input_in_output = false)"] = (
         False
     )
     parameters: Annotated[
         Literal["inputs", "nested"],
-        "as inputs, by TensorRT-LLM's names; or in `parameters`, by those that MindIE takes",
+        "as inputs, by TensorRT-LLM's names; or in `parameters`, by MindIE's names",
     ] = "inputs"
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
@@ -147,7 +147,7 @@ def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Offer the model files `triton_api_general` and `triton_stream_api_general`."""
+    """Declare the folder of the model files `triton_api_general` and `triton_stream_api_general`."""
     from importlib.resources import files
 
     return [files("aisb_backend_triton")]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NOT_THERE = (403, 404, 405, 501)
 """Statuses of a gateway for a path that it does not forward."""
 ENSEMBLE = "ensemble"
-"""TensorRT-LLM's name of the model that takes text; its parts, which take tokens, are models beside it."""
+"""TensorRT-LLM's name of the model that takes text; its parts, which take tokens, are separate models."""
 
 
 async def probe(service: Triton) -> ServiceInfo:
@@ -33,7 +33,7 @@ async def probe(service: Triton) -> ServiceInfo:
         notes.append(note)
     ready = await service.fetch(f"{service.model_path()}/ready")
     if ready.status in NOT_THERE and not service.check_model:
-        notes.append(f"nothing says whether the model is ready: {where} has no such path ({ready.status})")
+        notes.append(f"it is unknown whether the model is ready: {where} has no such path ({ready.status})")
     elif ready.status != 200:
         if there and service.check_model and service.model not in there:
             raise service.wrong_model("", there)
@@ -53,7 +53,7 @@ async def probe(service: Triton) -> ServiceInfo:
 def _pass_over(status: int) -> str:
     if status not in NOT_THERE:
         return ""
-    return "\n  where a gateway does not have this path: --set model.check_model=false passes over it"
+    return "\n  if a gateway does not forward this path: --set model.check_model=false"
 
 
 async def _models(service: Triton) -> Sequence[str]:
@@ -74,7 +74,7 @@ def _choose(where: str, there: Sequence[str]) -> tuple[str, str]:
     if len(there) == 1:
         return there[0], f"no model is chosen: {there[0]}, the only one"
     if not there or ENSEMBLE in there:
-        return ENSEMBLE, f"no model is chosen: {ENSEMBLE}, as TensorRT-LLM calls the one that takes text"
+        return ENSEMBLE, f"no model is chosen: {ENSEMBLE}, TensorRT-LLM's name of the model that takes text"
     raise ServiceError(f"{where} has several models; choose one with --model-name: {listed(there)}")
 
 

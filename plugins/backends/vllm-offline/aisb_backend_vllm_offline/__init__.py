@@ -1,4 +1,4 @@
-"""vLLM in the process itself: `vllm-offline` answers messages, `vllm-offline-base` goes on with texts."""
+"""vLLM within the process: `vllm-offline` answers messages, `vllm-offline-base` continues texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARAMS = frozenset(
         *("presence_penalty", "frequency_penalty", "repetition_penalty", "logprobs", "prompt_logprobs"),
         *("detokenize", "skip_special_tokens", "spaces_between_special_tokens", "truncate_prompt_tokens"),
         *("guided_decoding", "structured_outputs", "extra_args"),
-        # Names of other APIs for these, and what the chat template is given.
+        # Their names in other APIs, and the parameters of the chat template.
         *("max_completion_tokens", "max_new_tokens", "do_sample", "num_beams", "chat_template_kwargs"),
     )
 )
@@ -35,22 +35,20 @@ PARAMS = frozenset(
 
 @dataclass(kw_only=True, eq=False)
 class VLLMOffline(Backend):
-    """A local chat model with vLLM in the process itself, asked through its chat template."""
+    """A local chat model with vLLM within the process, with its chat template."""
 
     path: Annotated[str, "the model's folder"] = ""
-    dtype: Annotated[str, "kind of the weights; auto: as they were saved"] = "auto"
-    batch_size: Annotated[int, "requests that wait here at a time; vLLM makes its own batches", BatchSize] = (
-        256
+    dtype: Annotated[str, "data type of the weights; auto: as saved"] = "auto"
+    batch_size: Annotated[int, "number of concurrent requests; vLLM forms its own batches", BatchSize] = 256
+    max_seq_len: Annotated[int | None, "context length in tokens; default: the model's own"] = None
+    model_kwargs: Annotated[Mapping[str, Any], "further arguments of vLLM's engine (AsyncEngineArgs)"] = (
+        field(default_factory=dict)
     )
-    max_seq_len: Annotated[int | None, "the window in tokens; left out, the model's own"] = None
-    model_kwargs: Annotated[Mapping[str, Any], "more for vLLM's engine (AsyncEngineArgs)"] = field(
+    run_cfg: Annotated[Mapping[str, int], "num_gpus: number of devices of the model"] = field(
         default_factory=dict
     )
-    run_cfg: Annotated[Mapping[str, int], "num_gpus: how many devices the model is spread over"] = field(
-        default_factory=dict
-    )
-    trust_remote_code: Annotated[bool, "run the code that comes with a model"] = False
-    allow_download: Annotated[bool, "take the path as a name at Hugging Face"] = False
+    trust_remote_code: Annotated[bool, "run the code in the model's folder"] = False
+    allow_download: Annotated[bool, "use the path as a name at Hugging Face"] = False
 
     local: ClassVar[bool] = True
     params: ClassVar[frozenset[str] | Literal["any"]] = PARAMS
@@ -58,16 +56,16 @@ class VLLMOffline(Backend):
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise UsageError("path is not set: give the model's folder, as in --set model.path=FOLDER")
+            raise UsageError("path is not set: set the model's folder, as in --set model.path=FOLDER")
 
     @property
     def model(self) -> str:
-        """What is asked."""
+        """The identity of the model: a resumed run must use the same one."""
         return self.path
 
     @property
     def concurrency(self) -> int:  # type: ignore[override]
-        """How many requests wait here at a time."""
+        """The number of concurrent requests."""
         return self.batch_size
 
     def check_params(self, params: Mapping[str, Any]) -> None:
@@ -78,17 +76,17 @@ class VLLMOffline(Backend):
         """
         if params.get("num_beams") not in (None, 1):
             raise UsageError(
-                f"params.num_beams = {params['num_beams']!r}: beam search is not offered; leave it out"
+                f"params.num_beams = {params['num_beams']!r}: beam search is not supported; omit it"
             )
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:
-        """Return the environment of one of several workers: the devices of its own."""
+        """Return the environment variables that give one of several workers its devices."""
         from aisb_backend_vllm_offline._engine import pin
 
         return pin(worker, workers, int(self.run_cfg.get("num_gpus", 1)))
 
     async def probe(self) -> ServiceInfo:
-        """Load the model, unless it is loaded; say what it is."""
+        """Load the model unless it is loaded, and describe it."""
         engine = await self._ready()
         return ServiceInfo(models=(self.path,), notes=(engine.line,), detail=engine.line)
 
@@ -107,11 +105,11 @@ class VLLMOffline(Backend):
         return await self._engine.identity() if self._engine else {}
 
     def live(self) -> str:
-        """Return what the model does at the moment."""
+        """Return a line about the current work."""
         return self._engine.live() if self._engine else ""
 
     async def aclose(self) -> None:
-        """End vLLM's own process."""
+        """Stop vLLM's process."""
         if self._engine:
             self._engine.close()
 
@@ -129,20 +127,20 @@ class VLLMOffline(Backend):
 
 @dataclass(kw_only=True, eq=False)
 class VLLMOfflineBase(VLLMOffline):
-    """A local base model with vLLM in the process itself, which goes on with a text."""
+    """A local base model with vLLM within the process, which continues texts."""
 
     prompt_form: ClassVar[Literal["chat", "text"]] = "text"
 
 
 @hookimpl
 def aisb_backends() -> Mapping[str, Callable[..., Backend]]:
-    """Offer both ways to ask a model."""
+    """Declare both backends."""
     return {"vllm-offline": VLLMOffline, "vllm-offline-base": VLLMOfflineBase}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Offer the model files."""
+    """Declare the folder of the model files."""
     from importlib.resources import files
 
     return [files("aisb_backend_vllm_offline")]

@@ -1,4 +1,4 @@
-"""vLLM's engine, and requests as it takes them.
+"""vLLM's engine, and requests in its form.
 
 https://docs.vllm.ai/en/latest/api/vllm/v1/engine/async_llm.html
 """
@@ -34,7 +34,7 @@ NOT_FOR_SAMPLING = frozenset(("chat_template_kwargs", "do_sample", "num_beams"))
 
 
 class OfflineEngine:
-    """One model at work in vLLM's own process."""
+    """A model in vLLM's process."""
 
     def __init__(self, backend: VLLMOffline) -> None:
         began = time.monotonic()
@@ -42,7 +42,7 @@ class OfflineEngine:
         if not path.is_dir() and not backend.allow_download:
             raise UsageError(
                 f"path = {backend.path!r}: there is no such folder; looked for {path / 'config.json'}\n"
-                "  nothing is downloaded unless you say so: --allow-download takes a model's name"
+                "  nothing is downloaded by default; --allow-download allows a model's name"
             )
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         try:
@@ -72,7 +72,7 @@ class OfflineEngine:
         self.line = f"loaded in {time.monotonic() - began:.1f} s with vLLM, {backend.dtype}"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to travel: a model is loaded by each process for itself."""
+        """Refuse to be pickled: each process loads the model itself."""
         raise TypeError("a model stays in its process")
 
     async def ask(self, request: Request, *, clock: Callable[[], int]) -> AsyncIterator[Chunk]:
@@ -87,7 +87,7 @@ class OfflineEngine:
         try:
             wanted = SamplingParams(**given, output_kind=RequestOutputKind.DELTA)
         except (TypeError, ValueError) as error:
-            raise _refused(f"vLLM does not take these parameters: {error}") from error
+            raise _refused(f"vLLM refuses these parameters: {error}") from error
         prompt = await self._prompt(request)
         made = 0
         async for part in self._run(prompt, wanted):
@@ -106,7 +106,7 @@ class OfflineEngine:
             )
 
     async def score(self, request: Request) -> Sequence[TokenScores]:
-        """Score the context alone, then with each continuation, all at once."""
+        """Score the context alone and with each continuation, concurrently."""
         import asyncio
 
         text = await self._prompt(request)
@@ -119,11 +119,11 @@ class OfflineEngine:
         return [TokenScores(tuple(alone), unknown, (False,) * len(alone)), *await asyncio.gather(*calls)]
 
     def live(self) -> str:
-        """Return how fast tokens have come so far."""
+        """Return the average rate of tokens since loading."""
         return f"{self._made / max(1e-9, time.monotonic() - self._began):.0f} tokens/s since it was loaded"
 
     def close(self) -> None:
-        """End vLLM's own process."""
+        """Stop vLLM's process."""
         self._engine.shutdown()
 
     async def _scores(self, text: str, special: bool) -> TokenScores:
@@ -150,7 +150,7 @@ class OfflineEngine:
         try:
             async for part in self._engine.generate(prompt, wanted, request_id=str(next(self._numbers))):
                 yield part
-        except ValueError as error:  # a prompt beyond the window, mostly
+        except ValueError as error:  # usually a prompt beyond the context length
             raise _refused(" ".join(str(error).split())[:300]) from error
 
     async def _prompt(self, request: Request) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class OfflineEngine:
         return {"prompt_token_ids": list(ids)} if not request.continuations else {"prompt": text}
 
     async def identity(self) -> dict[str, Any]:
-        """Return what tells the model from others of its name, as far as vLLM says it."""
+        """Return what distinguishes the model from others of the same name, as far as vLLM reports it."""
         import hashlib
 
         import vllm
@@ -200,7 +200,7 @@ def pin(worker: int, workers: int, each: int) -> Mapping[str, str]:
     """Return the environment that gives a worker its own devices.
 
     Raises:
-        UsageError: the machine has not as many as all need.
+        UsageError: the machine has fewer devices than the workers need.
     """
     try:
         import torch
@@ -209,7 +209,7 @@ def pin(worker: int, workers: int, each: int) -> Mapping[str, str]:
     there = torch.cuda.device_count()
     if not there:
         if each > 1:
-            raise UsageError(f"run_cfg.num_gpus = {each}, and there is no GPU here")
+            raise UsageError(f"run_cfg.num_gpus = {each}, and this machine has no GPU")
         return {}
     if each * workers > there:
         raise UsageError(
@@ -220,7 +220,7 @@ def pin(worker: int, workers: int, each: int) -> Mapping[str, str]:
 
 
 def _turn(message: Message) -> dict[str, Any]:
-    """Return a message as chat templates read it: the arguments of its calls are objects."""
+    """Return a message in the form of chat templates: the arguments of its calls are objects."""
     turn: dict[str, Any] = {"role": message.role, "content": _text(message.content)}
     if message.tool_calls:
         turn["tool_calls"] = [

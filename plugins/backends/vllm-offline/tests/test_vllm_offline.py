@@ -18,13 +18,13 @@ def test_the_plugin_keeps_the_contract():
 
 def test_a_path_is_needed():
     with pytest.raises(
-        UsageError, match=r"path is not set: give the model's folder, as in --set model\.path=FOLDER"
+        UsageError, match=r"path is not set: set the model's folder, as in --set model\.path=FOLDER"
     ):
         VLLMOffline()
 
 
 def test_beam_search_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"params\.num_beams = 4: beam search is not offered; leave it out"):
+    with pytest.raises(UsageError, match=r"params\.num_beams = 4: beam search is not supported; omit it"):
         VLLMOffline(path=str(tmp_path)).check_params({"num_beams": 4})
 
 

@@ -34,7 +34,7 @@ class VLLMChat(OpenAIChat):
     """
 
     returns_tool_calls: Annotated[
-        bool, "the service takes tool calls out of the text; false: they are looked for in the text"
+        bool, "the service extracts tool calls; false: aisb extracts them from the text"
     ] = True
 
     default_api_key_env: ClassVar[str | None] = None
@@ -50,15 +50,15 @@ class VLLMChat(OpenAIChat):
         return replace(prediction, tool_calls=calls, text=text) if calls else prediction
 
     async def probe(self) -> ServiceInfo:
-        """Settle the model as every OpenAI service does, and ask for the server's version."""
+        """Determine the model like every OpenAI service, and read the server's version."""
         return await server.with_version(self, await super().probe())
 
     async def counters(self) -> Mapping[str, float]:
-        """Return what the server counts under `/metrics`."""
+        """Return the counters under `/metrics`."""
         return await server.counters(self)
 
     def encode_logprob(self, prompt: str | Sequence[Message]) -> HttpCall:
-        """Ask for each token's log-probability; the assistant's turn, where there is one, is not closed."""
+        """Request each token's log-probability; an assistant's turn is not closed."""
         messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
         body: dict[str, Any] = {"model": self.model, **self.prompt(Request("", messages=messages))}
         body |= {"prompt_logprobs": 1, "max_tokens": 1, "temperature": 0, "stream": False}
@@ -83,26 +83,24 @@ class VLLMCompletions(OpenAICompletions):
 
     prompt_scores: Annotated[
         Literal["prompt_logprobs", "echo"],
-        "how log-probabilities of a prompt are asked for: vLLM's parameter, or OpenAI's early echo",
+        "how to request log-probabilities of a prompt: vLLM's parameter, or OpenAI's early echo",
     ] = "prompt_logprobs"
 
     default_api_key_env: ClassVar[str | None] = None
     asks_server_pages: ClassVar[bool] = True
 
     async def probe(self) -> ServiceInfo:
-        """Settle the model as every OpenAI service does, and ask for the server's version."""
+        """Determine the model like every OpenAI service, and read the server's version."""
         return await server.with_version(self, await super().probe())
 
     async def counters(self) -> Mapping[str, float]:
-        """Return what the server counts under `/metrics`."""
+        """Return the counters under `/metrics`."""
         return await server.counters(self)
 
     def encode_logprob(self, prompt: str | Sequence[Message]) -> HttpCall:
         """Request the log-probability of each token and of the most likely token at its position."""
         if not isinstance(prompt, str):
-            raise UsageError(
-                "a completions API is asked for the log-probabilities of a text, not of messages"
-            )
+            raise UsageError("a completions API returns the log-probabilities of a text, not of messages")
         body: dict[str, Any] = {"model": self.model, "prompt": prompt, "temperature": 0, "stream": False}
         if self.prompt_scores == "echo":
             body |= {"echo": True, "logprobs": 1, "max_tokens": 0}

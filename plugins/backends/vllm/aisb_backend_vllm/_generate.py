@@ -21,15 +21,14 @@ from aisb import (
 
 @dataclass(kw_only=True, eq=False)
 class VLLMGenerate(EndpointPath, LoraAdapters):
-    """The `/generate` endpoint of vLLM's `entrypoints/api_server.py`, and of servers that took it over.
+    """The `/generate` endpoint of vLLM's `entrypoints/api_server.py`, and of servers that adopted it.
 
-    As that file has it, and examples/api_client.py beside it: the body is the prompt with sampling parameters
-    beside it, the reply is `{"text": [prompt and output]}`. A stream is such objects, each with all of the
-    text so far, ended by a NUL (by a newline in later versions). It says neither token counts nor why a
-    reply ended.
+    As in that file and examples/api_client.py: the body has the prompt and the sampling parameters, the reply
+    is `{"text": [prompt and output]}`. A stream consists of such objects, each with the whole text so far,
+    and ended by a NUL (by a newline in later versions). It has neither token counts nor finish reasons.
     """
 
-    model: Annotated[str | None, "name of the model, kept with the results; it is not sent"] = None
+    model: Annotated[str | None, "name of the model, stored with the results; it is not sent"] = None
     stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
     cumulative: Annotated[bool, "each piece of a stream repeats all text before it"] = True
 
@@ -71,7 +70,7 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
     async def probe(self) -> ServiceInfo:
         """Check that a server answers; it has no list of models."""
         answer = await self.probe_path("/health")
-        return ServiceInfo(notes=() if answer.status == 200 else (f"/health says {answer.status}",))
+        return ServiceInfo(notes=() if answer.status == 200 else (f"/health returns {answer.status}",))
 
 
 def _finish_reason(event: Mapping[str, Any]) -> str | None:
