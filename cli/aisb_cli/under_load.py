@@ -38,6 +38,11 @@ def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> R
     _check(command, alone, in_flight)
     own = user.get("models", {})
     names = split_names(asked.models) or list(user.get("run", {}).get("models", ()))
+    if asked.run.get("combinations"):
+        raise click.UsageError(
+            "--under-load compares one kind of requests, and these tasks need two APIs of the service: run "
+            "tasks that send texts or compare likelihoods separately"
+        )
     if not names:
         raise click.UsageError("--under-load asks each model twice: name them with --models")
     again = {loaded_name(name, in_flight): _table(own.get(name), name, in_flight) for name in names}

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import click
@@ -165,3 +166,41 @@ def test_no_message_writes_the_command_on_a_run_by_hand(part: str) -> None:
         if BY_HAND.search(line) and "shlex.quote" not in line
     ]
     assert not found
+
+
+def all_commands(group: click.Group = cli) -> Iterator[click.Command]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield command
+        if isinstance(command, click.Group):
+            yield from all_commands(command)
+
+
+def test_the_examples_in_help_texts_are_command_lines() -> None:
+    texts = [(command.help or "").replace("\\\n", " ") for command in (cli, *all_commands())]
+    begins = ("aisb ", "cd ", "ls ", "ssh ", "echo ")
+    lines = [line for text in texts for line in text.splitlines() if line.strip().startswith(begins)]
+    quoted = r"aisb [^|)\"]*(?:\"[^\"]*\"[^|)\"]*)*"
+    examples = [found for line in lines for found in re.findall(quoted, line)]
+    assert len(examples) > 50
+    for example in examples:
+        names_a_file = ".capsule" in example  # of the user: it is not there
+        with suppress(click.BadParameter) if names_a_file else nullcontext():
+            leaf(shlex.split(example)).close()
+
+
+def test_the_commands_in_the_pages_are_command_lines() -> None:
+    names = "|".join(cli.list_commands(click.Context(cli)))
+    count = 0
+    for page in (*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/plugins/*.md")):
+        for block in re.findall(r"```\w*\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            text = re.sub(r"\\\n\s*", "", block)
+            # Two spaces are those of a table; a comment, `&` or a pipe ends a command.
+            for line in re.findall(rf"^(?:\$ )?(aisb (?:{names})\b.*)$", text, re.MULTILINE):
+                command = re.split(r"\s+(?:#|&|\||>)", line)[0]
+                if "  " not in command and "…" not in command:
+                    leaf(shlex.split(command)).close()
+                    count += 1
+    assert count > 50

@@ -255,6 +255,9 @@ def test_the_answers_of_a_service_found_by_its_address_can_be_compared_under_loa
     code, said = aisb("run", "--url", mock.url, *TASK, "--under-load", "8")
     assert code == 0, said
     assert columns(tmp_path) == ["Qwen3-8B", "Qwen3-8B-at-8"]
+    both = ("--datasets", "demo_gsm8k", "demo_ppl")
+    code, said = aisb("run", "--url", mock.url, *both, "--under-load", "8")
+    assert (code, "these tasks need two APIs of the service" in said) == (2, True), said
 
 
 def test_a_service_that_is_not_there_yet_is_waited_for(aisb) -> None:
