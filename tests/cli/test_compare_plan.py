@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 pytest.importorskip("scipy")
 
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip

@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
+from forked import run_forked
 
 from aisb_testing import ScriptedService, Step, whole_reply
 
@@ -99,7 +99,7 @@ def aisb(tmp_path):
         rows = "".join(json.dumps({"goal": goal}) + "\n" for goal in goals)
         (package / "tasks" / "goals.jsonl").write_text(rows)
         paths = {"PYTHONPATH": str(tmp_path / "p"), "CLOSED": str(tmp_path / "closed"), "NO_COLOR": "1"}
-        return subprocess.run(
+        return run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words], env={**os.environ, **paths, **variables},
             cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip

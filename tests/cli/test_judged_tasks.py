@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from forked import run_forked
 
 from aisb_engine._record.log import read_folder
 from aisb_mock import MockOptions, start_mock
@@ -77,10 +78,12 @@ def command(*words: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def aisb(*words: str, cwd: Path) -> tuple[int, str, str]:
-    child = command(*words, cwd=cwd)
-    out, err = child.communicate(timeout=120)
-    assert "Traceback" not in err, err
-    return child.returncode, out, err
+    ended = run_forked(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd, capture_output=True, text=True, timeout=120, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, ended.stdout, ended.stderr
 
 
 def the_run(model: str, data: Path, *more: str) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_forked
 
 from aisb_engine._record.log import extents, read_file
 from aisb_mock import MockOptions, start_mock
@@ -35,22 +36,27 @@ def slow():
         yield running
 
 
-def begin(
-    work: Path, url: str, *words: str, mode: str = "perf", task: str = "demo_gsm8k"
-) -> subprocess.Popen[str]:
+def command(url: str, *words: str, mode: str = "perf", task: str = "demo_gsm8k") -> list[str]:
+    return [
+        sys.executable, "-m", "aisb_cli.main", "run", "--mode", mode, "--models", "vllm_api_stream_chat",
+        "--datasets", task, "--url", url, *words,
+    ]  # fmt: skip
+
+
+def begin(work: Path, url: str, *words: str, **more) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            sys.executable, "-m", "aisb_cli.main", "run", "--mode", mode, "--models", "vllm_api_stream_chat",
-            "--datasets", task, "--url", url, *words,
-        ],
+        command(url, *words, **more),
         cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "NO_COLOR": "1"},
     )  # fmt: skip
 
 
 def run(work: Path, url: str, *words: str, **more) -> tuple[int, str]:
-    process = begin(work, url, *words, **more)
-    output, _ = process.communicate(timeout=120)
-    return process.returncode, output
+    ended = run_forked(
+        command(url, *words, **more),
+        cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+        env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    return ended.returncode, ended.stdout
 
 
 def log_folder(work: Path) -> Path:

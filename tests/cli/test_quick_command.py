@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb import ServiceError
 from aisb_cli.quick.answer import answer, thorough_command
@@ -26,7 +27,7 @@ SERVICE = Service("http://127.0.0.1:8000", "vllm_api_stream_chat", "vLLM", "m", 
 
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "quick", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip

@@ -8,12 +8,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from forked import run_forked
 
 SIM = ("--models", "sim", "--datasets", "demo_gsm8k")
 
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip

@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
+from forked import run_forked
 
 from aisb_testing import ScriptedService, whole_reply
 
@@ -31,7 +31,7 @@ def run(tmp_path):
     def aisb(service, *words):
         base = ("run", "--models", "vllm-chat", "--url", service.url, "--datasets", "demo_gsm8k", "-w", "runs",
                 "--set", "model.stream=false", "--concurrency", "1", "--num-prompts", "10")  # fmt: skip
-        return subprocess.run(
+        return run_forked(
             [sys.executable, "-m", "aisb_cli.main", *base, *words], cwd=tmp_path, capture_output=True,
             text=True, timeout=60, check=False, env={**os.environ, "NO_COLOR": "1"},
         )  # fmt: skip
@@ -93,7 +93,7 @@ def test_results_of_an_earlier_version_have_no_tokens_and_are_verified_all_the_s
             del table["tokens"]
             file.write_text(json.dumps(table))
     for words in (("pack", "latest", "-w", "runs", "-o", "run.capsule"), ("verify", "run.capsule")):
-        done = subprocess.run(
+        done = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words], cwd=tmp_path, capture_output=True, text=True,
             timeout=60, check=False,
         )  # fmt: skip

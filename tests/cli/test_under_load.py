@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 
@@ -16,7 +17,7 @@ pytest.importorskip("scipy")
 
 
 def aisb(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "demo_gsm8k", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, **env},
     )  # fmt: skip

@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-import subprocess
 import sys
 
 import pytest
+from forked import run_forked
 from task_family import TaskFamily
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -296,7 +296,7 @@ def test_a_run_measures_images_by_what_the_service_says_it_read(tmp_path, answer
         "--mode", "perf", "--num-prompts", "6", "--set", "task.dataset.requests=6", "--set", "task.dataset.images=2",
         "--set", "task.dataset.image_size='40x30'", "-w", "out",
     ]  # fmt: skip
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=tmp_path,
         capture_output=True,

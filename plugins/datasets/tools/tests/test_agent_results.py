@@ -1,10 +1,10 @@
 """Results of harnesses for agents become runs: every state is one of the six outcomes."""
 
 import json
-import subprocess
 import sys
 
 import pytest
+from forked import run_forked
 
 from aisb_dataset_tools._agent_results import Harbor, SweBench
 from aisb_testing import check_importer
@@ -51,7 +51,7 @@ def report(tmp_path):
 
 
 def imported(path, cwd):
-    done = subprocess.run(
+    done = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "import", str(path)],
         cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -11,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb import DataError, DataFile, DataFiles, Prediction, Sample, UsageError
 from aisb_dataset_tools._conversation_rows import CATEGORIES, bfcl_multi_turn
@@ -252,7 +252,7 @@ def test_a_served_model_holds_the_conversations(package, tmp_path, variant):
             "--data-dir", str(package), "--set", "model.stream=false",
             "--set", f"task.environment.package={package}",
         )  # fmt: skip
-        done = subprocess.run(
+        done = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words], cwd=tmp_path,
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip

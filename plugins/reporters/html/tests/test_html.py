@@ -8,6 +8,7 @@ import sys
 import zlib
 
 import pytest
+from forked import run_forked
 from made_runs import Made, answer, gsm8k_like, simple, verdict
 
 from aisb import Sample
@@ -124,7 +125,7 @@ def test_a_run_of_which_nothing_was_answered_is_a_page_too(tmp_path):
 def test_a_reporter_of_a_run_writes_it(tmp_path):
     command = [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "demo_gsm8k"]
     more = ["--num-prompts", "4", "--set", 'run.reporters=["html"]']
-    ended = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ended = run_forked([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     (file,) = tmp_path.glob("outputs/default/*/summary/*.html")
     assert len(part(file.read_text(), "head")["tasks"][0]["ids"]) == 4

@@ -1,12 +1,12 @@
 """A run as JSON, held to its schema, and as JUnit XML: from real runs of the simulator, and from hostile ones."""
 
 import json
-import subprocess
 import sys
 from importlib.resources import files
 from xml.etree import ElementTree as ET
 
 import pytest
+from forked import run_forked
 from jsonschema import Draft202012Validator
 
 from aisb import Score
@@ -21,7 +21,7 @@ HOSTILE = "</failure>]]> & \x00\x0b\ud7ff\ufffe <b>\u2028\"'"
 
 def aisb(*words, cwd):
     command = [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "demo_gsm8k"]
-    ended = subprocess.run([*command, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False)
+    ended = run_forked([*command, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     (folder,) = cwd.glob("outputs/default/*")
     return open_finished_run(folder)

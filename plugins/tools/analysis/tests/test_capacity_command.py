@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_forked
 
 from aisb import UsageError
 from aisb_analysis._capacity.loads import MeasuredLoad
@@ -22,7 +23,7 @@ pytest.importorskip("scipy")
 
 
 def aisb(*words: str, cwd: Path, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "capacity", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=seconds,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb import RunError, UsageError
 from aisb_analysis._archive import INDEX, ArchiveWriter
@@ -51,7 +52,7 @@ FORMED = "sk-" + "a1B2" * 8
 
 def aisb(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AISB_", "OPENAI_"))}
-    return subprocess.run(
+    return run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=120, env=kept | environment,
     )  # fmt: skip

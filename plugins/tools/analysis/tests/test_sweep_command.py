@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb import UsageError
 from aisb_analysis._sweep.grid import parse_grids, points_of_grid
@@ -28,7 +29,7 @@ NOWHERE = ("--url", "http://127.0.0.1:1")
 
 
 def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run([*AISB, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
+    ended = run_forked([*AISB, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended
 
