@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from forked import run_forked
+from unpacked import install
 
 from aisb import _hookspecs as hookspecs
 
@@ -61,18 +62,11 @@ def followed(tmp_path_factory, parrot_port):
         elif language == "console":
             if installed is None and (project / "pyproject.toml").exists():
                 installed = tmp_path_factory.mktemp("installed")
-                install(project, installed)
+                install(installed, project)
             for part in text.removeprefix("$ ").split("\n$ "):
                 command, *expected = part.rstrip("\n").split("\n")
                 ran.append(Ran(command, expected, run(command, project, work, installed)))
     return ran
-
-
-def install(project, target):
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(project)], check=True
-    )
 
 
 def run(command, project, work, installed):
