@@ -69,7 +69,7 @@ class RunCollector:
     ) -> None:
         if value is not None and value == value:  # noqa: PLR0124 - NaN is unknown
             family = self._families.setdefault(name, GaugeMetricFamily(name, text, labels=labels))
-            family.add_metric(values, value)
+            family.add_sample(name, dict(zip(labels, values, strict=True)), value)
 
     def _scores(self, subtask: Subtask) -> None:
         result, base = subtask.result, (self._run.timestamp, subtask.model, subtask.task)
@@ -134,7 +134,7 @@ def _registry(run: FinishedRun) -> CollectorRegistry:
 
 def exposition(run: FinishedRun) -> bytes:
     """Return the metrics of a run as text."""
-    text: bytes = generate_latest(_registry(run))
+    text: bytes = generate_latest(_registry(run))  # type: ignore[no-untyped-call]
     return text
 
 
