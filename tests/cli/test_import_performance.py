@@ -257,6 +257,9 @@ def test_single_requests_are_measured_to_the_numbers_of_the_tool(tmp_path, tool)
         # guidellm's times are seconds since 1970 in floating point, which are exact to about a microsecond.
         assert total.parameters[name].median == pytest.approx(median(values), abs=0.002)
         assert total.parameters[name].percentiles[99.0] == pytest.approx(np.percentile(values, 99), abs=0.002)
+    stable = result.stages[1].totals
+    busy = stable.output_rate / total.totals.output_rate
+    assert 1 < busy < 1.2, "the stable stage leaves out the begin and the end, with fewer requests in flight"
     if tool == "guidellm":
         assert total.parameters["ITL"] is total.parameters["ICL"] is None
     else:
@@ -289,6 +292,7 @@ def test_without_single_requests_the_tools_own_numbers_are_kept_and_the_lack_is_
     assert (result.certificate.verdict, result.window) == ("SUSPECT", None)
     assert "no single requests to check them with" in result.certificate.reasons[0]
     assert any("requests" in note for note in result.notes)
+    assert not list(tmp_path.glob("outputs/default/*/performances/*/*plot.html"))
     if tool == "vllm-bench":  # it has no minimum, and of the percentiles only the 99th
         assert np.isnan(total.parameters["TTFT"].minimum)
         assert np.isnan(total.parameters["TTFT"].percentiles[95.0])
@@ -332,6 +336,22 @@ def test_imported_runs_are_compared_and_shown_together(tmp_path):
     points = json.loads((tmp_path / "together/points.json").read_text())["points"]
     assert len(points) == 3
     assert "nan" not in (tmp_path / "together/points.csv").read_text()
+
+
+def test_tokens_between_the_first_and_the_last_are_plotted_evenly_over_time(tmp_path):
+    from aisb_reporter_plots._data import _tokens, place_requests
+
+    curves = []
+    for make in (guidellm, aiperf):
+        aisb("import", make(tmp_path / make.__name__), cwd=tmp_path)
+        result = only(imported(tmp_path))
+        seconds, counts, note, unit = _tokens(result, place_requests(result)[0])
+        assert unit == "tokens"
+        assert ("only its first and last chunk are known" in note) == (make is guidellm)
+        assert counts.sum() / 1000 == pytest.approx(sum(one["output"] for one in DONE))
+        steps = np.cumsum(counts) / counts.sum()
+        curves.append(np.interp(np.linspace(0.1, 1.9, 50), np.arange(len(counts)) * seconds, steps))
+    assert np.abs(curves[0] - curves[1]).max() < 0.03
 
 
 def test_a_planned_rate_is_kept_with_the_planned_times(tmp_path):

@@ -247,7 +247,7 @@ def _stages(
         yield Stage(
             "stable",
             _parameters(requests, ok & inside, percentiles, gaps["ICL stable"], gaps["ITL stable"]),
-            window_totals(columns, requests, flight, window, load.concurrency),
+            window_totals(columns, requests, flight, window, load.concurrency, chunk_times=load.chunk_times),
         )
 
 

@@ -36,7 +36,13 @@ def whole_totals(columns: LogColumns, requests: Requests, limit: int | None) -> 
 
 
 def window_totals(
-    columns: LogColumns, requests: Requests, flight: InFlight, window: Window, limit: int | None
+    columns: LogColumns,
+    requests: Requests,
+    flight: InFlight,
+    window: Window,
+    limit: int | None,
+    *,
+    chunk_times: bool = True,
 ) -> StageTotals:
     """Sum up a window: the requests sent in it, and the share of each request's work that lies in it.
 
@@ -58,7 +64,10 @@ def window_totals(
         finished=float(share.sum()),
         concurrency=flight.mean(window.start, window.end),
         limit=limit,
-        tokens=(_total(inputs[share > 0]), credited(columns, requests, window, share)),
+        tokens=(
+            _total(inputs[share > 0]),
+            credited(columns, requests, window, share, chunk_times=chunk_times),
+        ),
     )
 
 
@@ -108,13 +117,16 @@ def _totals(
     )
 
 
-def credited(columns: LogColumns, requests: Requests, window: Window, share: Floats) -> float | None:
+def credited(
+    columns: LogColumns, requests: Requests, window: Window, share: Floats, *, chunk_times: bool = True
+) -> float | None:
     """Return the output tokens generated inside a window.
 
     The tokens of a streamed reply are distributed over its chunks: by the tokens of each chunk if known,
     evenly otherwise. Only requests that cross an edge need their chunks read. A reply that arrived in one
     piece does not tell when its tokens were generated: they are credited by `share`, that of its time in the
-    window.
+    window. Without `chunk_times`, the times between the first and the last chunk are unknown, and tokens are
+    distributed evenly over them.
     """
     import numpy as np
 
@@ -128,6 +140,9 @@ def credited(columns: LogColumns, requests: Requests, window: Window, share: Flo
     touched = known & streamed & (last >= window.start) & (first < window.end)
     whole = touched & (first >= window.start) & (last < window.end)
     total += float(requests.output_tokens[whole].sum())
+    if not chunk_times:
+        spread = shares(first, last, window)
+        return total + float((requests.output_tokens * spread)[touched & ~whole].sum())
     for row in (touched & ~whole).nonzero()[0]:
         stamps, bearing, tokens = columns.chunks(row)
         weights = held_tokens(tokens, bearing) if len(tokens) else np.zeros(0)

@@ -25,6 +25,8 @@ MOST_REQUESTS = 300_000
 MOST_CHUNKS = 50_000_000
 """How many chunks are credited at their own time; of more, those of every second, third, … request."""
 POINTS_PER_BATCH = 1_000_000
+SPREAD = 1000
+"""Over how many points the tokens of a reply are spread whose chunks have no times."""
 MOST_REASONS = 200
 LONGEST_REASON = 300
 TOKEN_PARTS = 6_000
@@ -192,8 +194,9 @@ def _reasons(result: PerformanceResult, order: Any) -> tuple[list[list[Any]], ND
 def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any], str, str]:
     """Return output tokens over equal parts of the run: (seconds a part, counts, what to know, unit).
 
-    A reply's tokens are shared evenly over its chunks, each at its own time. Where no reply's tokens are
-    known, chunks are counted.
+    A reply's tokens are shared evenly over its chunks, each at its own time; where only the first and the
+    last one are known, evenly over the time between these. Where no reply's tokens are known, chunks are
+    counted.
     """
     import numpy as np
 
@@ -217,13 +220,24 @@ def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any],
         places = np.clip((stamps - axis.origin) * scale, 0, parts - 1).astype(np.intp)
         totals[:] += np.bincount(places, weights=weights, minlength=parts) * every
 
-    credit(first[rows], weight[rows])
+    single = rows[chunks[rows] == 1]
+    credit(first[single], weight[single])
+    unseen = np.isin(np.arange(len(first)), rows) & (chunks > 1)
     for some, gaps in _batches(result.chunk_gaps(rows)):
+        unseen[some] = False
+        credit(first[some], weight[some])
         lengths = np.array([len(each) for each in gaps])
         passed = np.cumsum(np.concatenate(gaps), dtype=np.int64)
         # One sum over all of them: what had passed before each reply began is taken off again.
         before = np.concatenate([[0], passed[np.cumsum(lengths)[:-1] - 1]])
         credit(passed + np.repeat(first[some] - before, lengths), np.repeat(weight[some], lengths))
+    for row in unseen.nonzero()[0]:
+        tokens = weight[row] * chunks[row]
+        pieces = max(1, min(SPREAD, round(tokens)))
+        stamps = np.linspace(first[row], columns["last_token_ns"][row], pieces)
+        credit(stamps, np.full(pieces, tokens / pieces))
+    if (columns["last_token_ns"] > first)[unseen].any():
+        note += "; evenly over time where only its first and last chunk are known"
     return axis.span / parts / 1e9, np.rint(totals * 1000), note, unit
 
 

@@ -26,7 +26,12 @@ OTHER = {"requests": "Request rate and intervals", "rates": "Requests and latenc
 
 
 def pages(result: PerformanceResult, run: str, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the ending of each page's file, and the page; `name` is what the files' names begin with."""
+    """Yield the ending of each page's file, and the page; `name` is what the files' names begin with.
+
+    There is no page of numbers that were imported without single requests.
+    """
+    if result.stages[0].totals.requests and not len(result.requests()["id"]):
+        return
     title = f"{result.model} on {result.task}"
     for ending, body, other, packed in (
         (PLOT, "requests", RATES, pack_requests(result)),

@@ -89,16 +89,17 @@ async function speeds({ summary: { performance: found } }) {
   async function show(place) {
     const one = found[place];
     const unpacked = await kept(place);
+    const { requests, rates } = unpacked;
+    const known = requests.columns.start.length > 0 || !one.stages.total.common.requests;
     for (const drawn_ of holder.querySelectorAll(".js-plotly-plot")) Plotly.purge(drawn_);
     holder.replaceChildren(
       h("div", { class: "columns" }, h("div", {}, h("h3", {}, "Percentiles"), scrolled(percentilesTable(one))), h("div", {}, h("h3", {}, "Common"), scrolled(commonTable(one)))),
-      ...[trouble(unpacked.slow, unpacked.requests.head.span)].filter(Boolean),
-      at("charts").content.cloneNode(true),
+      ...[trouble(unpacked.slow, requests.head.span)].filter(Boolean),
+      known ? at("charts").content.cloneNode(true) : h("p", { class: "quiet" }, "The times of single requests are unknown, so there are no plots."),
       h("ul", { class: "notes quiet" }, one.notes.map((note) => h("li", {}, note))),
     );
     for (const heading of holder.querySelectorAll("section > h2")) heading.replaceWith(h("h3", { id: heading.id || undefined }, ...heading.childNodes));
-    const { requests, rates } = unpacked;
-    redraw = await drawn(requests.head, [requestCharts(requests.head, requests.columns), rateCharts(rates.head, rates.columns)]);
+    redraw = !known ? () => {} : await drawn(requests.head, [requestCharts(requests.head, requests.columns), rateCharts(rates.head, rates.columns)]);
   }
   const held = new Map();
   function kept(place) {
