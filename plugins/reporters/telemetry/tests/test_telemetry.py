@@ -347,6 +347,7 @@ def test_without_mlflow_the_error_says_how_to_install_it(runs, tmp_path):
 @pytest.fixture
 def tracking(tmp_path):
     """MLflow's own tracking server on loopback."""
+    pytest.importorskip("mlflow.server", reason="MLflow with its server is not installed: pip install mlflow")
     port = _free_port()
     words = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
@@ -387,7 +388,6 @@ def _wait(url, server, log, seconds=300):
 @pytest.mark.timeout(900)
 def test_mlflow_has_a_run_for_each_task_and_a_second_report_updates_it(runs, tracking):
     """Needs the whole of MLflow (pip install mlflow), of which the server is a part."""
-    pytest.importorskip("mlflow.server", reason="MLflow with its server is not installed: pip install mlflow")
     from mlflow import MlflowClient
 
     words = ("report", ACCURACY, "--reporters", "mlflow", "--set", f"mlflow.tracking_uri={tracking}")
