@@ -17,6 +17,9 @@ from aisb_cli.invocation import Invocation
 from aisb_cli.main import cli
 from aisb_cli.viewing.reading import RunReader
 from aisb_engine import RunFolder
+from aisb_mock import MockOptions
+from aisb_mock._author import Author
+from aisb_mock._command import hints as mock_hints
 
 ROOT = Path(__file__).parents[2]
 WORK = "my runs"
@@ -142,6 +145,37 @@ def test_messages_on_a_scored_run_name_commands_that_work(aisb: Run) -> None:
     (verify,) = check(packed)
     assert verify == "aisb verify 'my run.capsule'"
     aisb(*shlex.split(verify)[1:])
+
+
+def test_a_run_that_stopped_itself_names_the_command_that_resumes_it(aisb: Run) -> None:
+    said = aisb(*SIM, "--token-budget", "100", "--concurrency", "1", "-w", WORK, code=4)
+    (resume,) = check(said)
+    assert resume == f"aisb run --reuse {only_run().name} -w 'my runs'"
+    said = aisb(*shlex.split(resume)[1:], "--token-budget", "1000000")
+    assert "4/4 finished" in said
+
+
+def test_results_of_another_tool_name_the_command_that_imports_them(aisb: Run) -> None:
+    folder = Path(WORK, "20251120_101500", "predictions", "m")
+    folder.mkdir(parents=True)
+    (folder / "gsm8k.json").write_text('{"0": {"prediction": "7", "gold": "7", "origin_prompt": "4 + 3"}}')
+    (folder.parents[1] / "configs").mkdir()
+    said = aisb("runs", "show", "20251120_101500", "-w", WORK, code=2)
+    (command,) = check(said)
+    assert command == "aisb import 'my runs/20251120_101500'"
+    aisb(*shlex.split(command)[1:], "--no-score")
+
+
+def test_a_new_task_and_a_mock_server_name_commands_that_can_be_copied(aisb: Run) -> None:
+    Path("my questions.csv").write_text("question,answer\n1 + 1,2\n")
+    commands = check(aisb("tasks", "new", "my questions.csv"), at_least=2)
+    for command in commands:
+        aisb(*shlex.split(command)[1:])
+    known = MockOptions(models=("a", "b"), api_key="sesame")
+    told = mock_hints("http://127.0.0.1:8000", known, Author(known))
+    assert check(told) == [
+        "aisb run --url http://127.0.0.1:8000 --model-name a --api-key-env NAME --datasets demo_gsm8k"
+    ]
 
 
 def test_the_page_of_runs_names_commands_that_work(aisb: Run) -> None:

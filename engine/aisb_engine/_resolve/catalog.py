@@ -5,6 +5,7 @@ Names are file stems and aliases. A file is parsed when it is selected.
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -171,11 +172,12 @@ def _task_file(selection: Selection, own: set[str]) -> tuple[Selection, CatalogE
 def _refuse_path(name: str) -> None:
     """Refuse the name of a task that is a path of another file than a task file."""
     if "/" in name or Path(name).is_file():
+        quoted = shlex.quote(name)
         raise ConfigError(
             name,
             "is neither a task file (.toml) nor a data file that can be a task here\n"
-            f"  aisb run --datasets {name} takes a .jsonl, .json, .csv or .parquet file, and "
-            f"aisb tasks new {name} writes a task file for it",
+            f"  aisb run --datasets {quoted} takes a .jsonl, .json, .csv or .parquet file, and "
+            f"aisb tasks new {quoted} writes a task file for it",
         )
 
 

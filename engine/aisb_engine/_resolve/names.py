@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 
 def split_names(given: Iterable[str]) -> list[str]:
-    """Split names at commas and spaces."""
-    return [name for text in given for name in text.replace(",", " ").split()]
+    """Split names at commas and spaces; the path of a file stays whole."""
+    return [name for text in given for name in ([text] if _is_file(text) else text.replace(",", " ").split())]
+
+
+def _is_file(text: str) -> bool:
+    """Return whether a text with a separator is the path of a file."""
+    with suppress(OSError, RuntimeError):  # too long for a path, or `~name` of an unknown user
+        return ("," in text or " " in text) and Path(text).expanduser().is_file()
+    return False
 
 
 def unique(names: Iterable[str]) -> list[str]:
