@@ -85,7 +85,7 @@ def main() -> int:
         return 0
     os.environ |= {
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0",
     }  # fmt: skip
     from ray.cluster_utils import Cluster
 

@@ -19,6 +19,12 @@ from aisb_cli.judge_options import allow_options, judge_options, judge_table
 @shared.sets("Score by other rules, e.g. task.postprocess=[…].")
 @shared.dump_eval_details
 @shared.merge_ds
+@click.option(
+    "--launcher", metavar="NAME", help="Grade programs and formulas on workers that this launcher places."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Number of these workers [default: 1]."
+)
 @click.pass_context
 def score(
     context: click.Context,
@@ -30,6 +36,8 @@ def score(
     judge_url: str | None,
     dump_eval_details: bool,
     merge_ds: bool,
+    launcher: str | None,
+    workers: int | None,
 ) -> int:
     """Score a run again from its log: RUN is a timestamp, a path, or `latest`.
 
@@ -38,14 +46,21 @@ def score(
     \b
     Take the last number of each text as its answer:
       aisb score latest --set 'task.postprocess=[{use="last-number"}]'
+
+    \b
+    Run the programs of the answers on a Ray cluster:
+      aisb score latest --launcher ray --workers 16 --set launcher.address=auto
     """  # noqa: D301 - \b is for click
     from aisb_cli.display import choose_display
     from aisb_engine import RunCommand, RunInput, execute_run
 
-    flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds}
+    if workers is not None and launcher is None:
+        raise click.UsageError("--workers needs --launcher, which places them")
+    flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds, "launcher": launcher}
     asked = RunInput(
         sets=sets,
-        run={key: True for key, value in flags.items() if value},
+        run={key: value for key, value in flags.items() if value},
+        load={} if workers is None else {"workers": workers},
         judge=judge_table(judge, judge_url),
     )
     command = RunCommand(asked, mode="eval", reuse=which, work_dir=work_dir)

@@ -167,6 +167,9 @@ class Launcher(ABC):
     Workers must end when the process of the run ends, even if it is killed.
     """
 
+    assigns_devices: ClassVar[bool] = False
+    """Whether the launcher gives each worker its devices and cores; then `Backend.pin` is not called."""
+
     lead_ns: int = 0
     """The time that a message with the common start time needs to reach the workers; set by `start`."""
 

@@ -59,6 +59,14 @@ class RunCommand:
     data_dir: Path | None = None
     words: list[str] | None = None
 
+    @property
+    def names_launcher(self) -> bool:
+        """Whether the command itself names a launcher, and not only the configuration of the run."""
+        asked = self.asked
+        tables = (asked.run, asked.tables.get("run", {}))
+        is_set = any(Setting.parse(text).path == ("run", "launcher") for text in asked.sets)
+        return is_set or any("launcher" in table for table in tables)
+
 
 def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | None]:
     """Resolve a command, and find the run that it resumes.

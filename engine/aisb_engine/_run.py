@@ -35,7 +35,7 @@ from aisb_engine._resolve.catalog import read_user_file
 from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._resolve.secrets import secret_settings_of
 from aisb_engine._run_config import keep_late_judge, save_config
-from aisb_engine._spec import RunSpec, RunTable
+from aisb_engine._spec import LOCAL, RunSpec, RunTable
 from aisb_engine._stopper import SignalStop, Stopper, event_loop, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def execute(
         with _record_end(
             ended, faults, manifest, resumed=existing is not None, measured=spec.run.performance
         ):
-            graders = _graders(spec, folder, plugins, session) if command.mode in SCORING else None
+            graders = _graders(command, spec, folder, plugins, session) if command.mode in SCORING else None
             answers: dict[str, LoggedAnswers] = {}
             if graders is not None and command.mode == "all":
                 graders.check(faults, display)
@@ -227,13 +227,20 @@ def _record_end(
             folder.remove()
 
 
-def _graders(spec: RunSpec, folder: RunFolder, plugins: Plugins, session: int) -> RunGraders:
-    """Create the graders of the run, with its judge model."""
+def _graders(
+    command: RunCommand, spec: RunSpec, folder: RunFolder, plugins: Plugins, session: int
+) -> RunGraders:
+    """Create the graders of the run, with its judge model.
+
+    A run that is scored later is graded in this process, unless this command names a launcher: the one that
+    sent the requests may be gone.
+    """
     from aisb_engine._scoring.graders import RunGraders
     from aisb_engine._scoring.judging import judging_of
 
     judging = judging_of(folder, spec, plugins, answer_requests=answer_requests, session=session)
-    return RunGraders(spec, plugins, judging)
+    launcher = spec.run.launcher if command.mode != "eval" or command.names_launcher else LOCAL
+    return RunGraders(spec, plugins, judging, launcher)
 
 
 async def _score(

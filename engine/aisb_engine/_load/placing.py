@@ -9,6 +9,7 @@ from functools import partial
 from aisb._backend import HttpBackend
 from aisb._errors import ConfigError, UsageError
 from aisb._plugins import Plugins
+from aisb._running import Launcher
 from aisb_engine._faults import ComponentError, calling
 from aisb_engine._load.job import place_of
 from aisb_engine._load.launching import Placement
@@ -36,10 +37,12 @@ class Placing:
         Raises:
             ConfigError: the machine has fewer devices than the local models need, or other processes cannot
                 make the backend.
+            UsageError: the launcher does not take its options.
         """
+        launcher = self._launcher()
         for one in self.subtasks:
             if one.backend.local:
-                self._environments(one, 0)
+                self._environments(one, 0, launcher)
             if self.spec.run.launcher != LOCAL and not self.is_launched(one):
                 display.say(
                     f"{one.subtask.model}: asked from this process: "
@@ -70,15 +73,22 @@ class Placing:
         """
         if not self.is_launched(one):
             return None
-        run = self.spec.run
-        launcher = self.plugins.make("launcher", run.launcher, self.spec.launcher, where="launcher")
+        launcher = self._launcher()
         component = self.plugins.find("backend", one.model.backend)
-        environments = self._environments(one, slot) if self.is_apart(one) else [{}] * one.workers
-        error = partial(ComponentError.of, self.plugins, "launcher", run.launcher)
+        environments = self._environments(one, slot, launcher) if self.is_apart(one) else [{}] * one.workers
+        error = partial(ComponentError.of, self.plugins, "launcher", self.spec.run.launcher)
         return Placement(launcher, component, error, environments)
 
-    def _environments(self, one: PreparedSubtask, slot: int) -> list[Mapping[str, str]]:
+    def _launcher(self) -> Launcher:
+        made: Launcher = self.plugins.make(
+            "launcher", self.spec.run.launcher, self.spec.launcher, where="launcher"
+        )
+        return made
+
+    def _environments(self, one: PreparedSubtask, slot: int, launcher: Launcher) -> list[Mapping[str, str]]:
         """Return, for each worker of a subtask, the environment variables that select its devices."""
+        if launcher.assigns_devices:
+            return [{}] * one.workers
         widest = max(each.workers for each in self.subtasks if each.backend.local)
         total = self.at_once * widest
         try:

@@ -33,9 +33,7 @@ SCORING_KEYS = frozenset(
 )
 """Keys of a task that only scoring reads, not the requests."""
 
-ASKING_RUN_KEYS = frozenset(
-    {"models", "datasets", "launcher", "max_num_workers", "performance", "resolved", "selection"}
-)
+ASKING_RUN_KEYS = frozenset({"models", "datasets", "max_num_workers", "performance", "resolved", "selection"})
 """Keys of `[run]` that affect requests."""
 
 
@@ -105,7 +103,7 @@ def _belongs_to_scoring(path: tuple[str, ...]) -> bool:
     root, *rest = path
     if root == "run":
         return rest[0] not in ASKING_RUN_KEYS
-    if root == "judge":
+    if root in {"judge", "launcher"} or path == ("load", "workers"):  # the last two also place the graders
         return True
     below = tuple(rest if root == "task" else rest[1:] if root == "tasks" else ())
     return any(below[: len(key)] == key for key in SCORING_KEYS)
@@ -116,7 +114,7 @@ def _requests(task: Task, subtask: Subtask) -> dict[str, Any]:
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"params"})
     flat = flatten_tables("task", table)
     asked = {key: value for key, value in flat.items() if not _belongs_to_scoring(tuple(key.split(".")))}
-    load = subtask.load.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    load = subtask.load.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"workers"})
     return {**asked, **flatten_tables("params", subtask.merged), **flatten_tables("load", load)}
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._scoring.judging import Judging, is_judged
-from aisb_engine._scoring.scoring import evaluator_uses, make_evaluator
+from aisb_engine._scoring.scoring import MAX_CONCURRENT_GRADES, evaluator_uses, make_evaluator
 from aisb_engine._scoring.steps import Steps
+from aisb_engine._spec import LOCAL
 
 if TYPE_CHECKING:
     from aisb._evaluator import Ask, Evaluator
     from aisb._plugins import Plugins
     from aisb_engine._progress import Display
-    from aisb_engine._spec import RunSpec, Task
+    from aisb_engine._scoring.grading_job import EvaluatorRecipe
+    from aisb_engine._spec import RunSpec, Subtask, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +26,26 @@ class Graders:
     """The postprocessors and evaluators of a task, and the errors of those that could not be created.
 
     `steps` is None if one of the postprocessors could not be created: then no answer can be found.
+    `concurrency` is the number of answers to grade at once.
     """
 
     steps: Steps | None
     evaluators: Mapping[str, Evaluator]
     errors: Sequence[ComponentError]
+    concurrency: int = MAX_CONCURRENT_GRADES
 
 
 @dataclass(slots=True)
 class RunGraders:
-    """The graders of each task of a run: created at first use, and shared by all its models."""
+    """The graders of each task of a run: created at first use, and shared by all its models.
+
+    `launcher` places the workers that grade, if it is not the local one.
+    """
 
     spec: RunSpec
     plugins: Plugins
     judging: Judging | None = None
+    launcher: str = LOCAL
     _made: dict[str, Graders] = field(default_factory=dict)
 
     def of(self, name: str) -> Graders:
@@ -50,6 +59,36 @@ class RunGraders:
             ask = self.judging.ask if self.judging and is_judged(task, self.plugins) else None
             self._made[name] = make_graders(task, self.plugins, ask)
         return self._made[name]
+
+    @asynccontextmanager
+    async def placed(self, subtask: Subtask, display: Display) -> AsyncIterator[Graders]:
+        """Yield the graders of a subtask; a launcher that the user chose has workers for the slow ones.
+
+        Raises:
+            UsageError: a component does not exist, or does not take its options.
+            RunError: the workers cannot be started.
+        """
+        made, task = self.of(subtask.task), self.spec.tasks[subtask.task]
+        recipes: Mapping[str, EvaluatorRecipe] = {}
+        if self.launcher != LOCAL:
+            from aisb_engine._scoring.launched import AT_ONCE, launchable, launched_evaluators
+
+            recipes = launchable(evaluator_uses(task), made.evaluators, self.plugins)
+        if not recipes:
+            yield made
+            return
+        workers = subtask.load.workers or 1
+        async with launched_evaluators(
+            recipes,
+            made.evaluators,
+            self.plugins,
+            launcher=self.launcher,
+            options=self.spec.launcher,
+            workers=workers,
+            say=lambda line: display.say(f"{subtask.task} · {subtask.model}: {line}"),
+        ) as evaluators:
+            at_once = max(MAX_CONCURRENT_GRADES, AT_ONCE * workers)
+            yield replace(made, evaluators=evaluators, concurrency=at_once)
 
     def check(self, faults: PluginFaults, display: Display) -> None:
         """Create the graders of all tasks and report failures before anything is sent, not hours later.

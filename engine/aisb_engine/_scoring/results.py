@@ -89,21 +89,22 @@ async def score_run(
                 scored.notes.append(f"{name}: not run, and not scored{reason}")
                 if not (folder.log(subtask.model, subtask.task) / SAMPLES).exists():
                     continue
-            results = await score_subtask(
-                folder,
-                subtask,
-                task,
-                graders.plugins,
-                run=spec.run,
-                scoring=scoring,
-                graders=graders.of(subtask.task),
-                answers=answers.pop(subtask.key, None),
-                judging=judging,
-                display=display,
-                faults=faults,
-                marks=spec.models[subtask.model].marks,
-                trial=(trials or {}).get(subtask.task, ()),
-            )
+            async with graders.placed(subtask, display) as placed:
+                results = await score_subtask(
+                    folder,
+                    subtask,
+                    task,
+                    graders.plugins,
+                    run=spec.run,
+                    scoring=scoring,
+                    graders=placed,
+                    answers=answers.pop(subtask.key, None),
+                    judging=judging,
+                    display=display,
+                    faults=faults,
+                    marks=spec.models[subtask.model].marks,
+                    trial=(trials or {}).get(subtask.task, ()),
+                )
             scored.failed += results["failed"]
             scored.unmade += results["unmade"]
             if left := results["not_asked_yet"]:
@@ -245,7 +246,7 @@ async def grade_subtask(
             with judging.show_progress(display or Silent()):
                 scored = await grade(concurrency=judging.concurrency)
         else:
-            scored = await grade()
+            scored = await grade(concurrency=graders.concurrency)
         scored = _with_settled(scored, settled, samples)
         by_evaluator = measure(task, scored, plugins, judges=judges, faults=faults)
     except ComponentError as error:  # a step cannot be created, so no answer can be graded

@@ -421,9 +421,7 @@ async def _score_answer(
     if found is None and not judge.grades_none:
         return None
     try:
-        score = judge.score(found.text if found else None, sample)
-        score = await score if inspect.isawaitable(score) else score
-        return _checked_score(score)
+        return await score_by(judge, found.text if found else None, sample)
     except (ServiceError, RunError):  # without a judge, the other answers cannot be graded either
         raise
     except RAISED as error:  # becomes the outcome of this sample, and is counted
@@ -432,8 +430,10 @@ async def _score_answer(
         return error
 
 
-def _checked_score(score: object) -> Score:
+async def score_by(evaluator: Evaluator, answer: str | None, sample: Sample) -> Score:
     """Return the score of an evaluator, or raise if it is not a valid score."""
+    given = evaluator.score(answer, sample)
+    score: object = await given if inspect.isawaitable(given) else given
     if not isinstance(score, Score):
         raise TypeError(f"it returned {score!r:.80}; an evaluator must return a Score")
     if not isinstance(score.value, Real) or not 0 <= score.value <= 1:

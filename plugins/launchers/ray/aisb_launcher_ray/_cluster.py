@@ -35,6 +35,7 @@ def connect_cluster(address: str | None) -> bool:
     if address is None and "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else workers give way to all other processes
     import ray
 
     if ray.is_initialized():

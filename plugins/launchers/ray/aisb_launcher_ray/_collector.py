@@ -67,13 +67,14 @@ class Door(NamedTuple):
 
 @dataclass(slots=True)
 class _Worker:
-    """The state of one worker. `ended` is its failure, or an empty text."""
+    """The state of one worker. `ended` is its failure, or an empty text; `cpu` its latest CPU time."""
 
     writes: Sequence[str]
     writer: asyncio.StreamWriter | None = None
     pulse: asyncio.StreamWriter | None = None
     process: int = 0
     heard: float = field(default_factory=time.monotonic)
+    cpu: int = 0
     ended: str | None = None
     is_told: bool = False
 
@@ -246,10 +247,31 @@ class Collector:
                     continue
                 if os.getppid() != self._raylet:
                     self._kill(worker, "the raylet of its node ended")
-                elif now - worker.heard > self._lease:
+                elif not _is_busy(worker) and now - worker.heard > self._lease:
                     self._kill(worker, f"nothing was heard of it for {self._lease:g} s")
                 else:
                     worker.pulse.write(b".")
+
+
+def _is_busy(worker: _Worker) -> bool:
+    """Return whether a worker computed since the last look, which counts as a sign of life.
+
+    Importing a large library or loading a model can take seconds in which no other thread runs.
+    """
+    before, worker.cpu = worker.cpu, cpu_time(worker.process)
+    if worker.cpu <= before:
+        return False
+    worker.heard = time.monotonic()
+    return True
+
+
+def cpu_time(process: int) -> int:
+    """Return the CPU time of a process in ticks; 0 if the system does not tell."""
+    try:
+        after_name = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return int(after_name[11]) + int(after_name[12])
 
 
 def _limits() -> Limits:

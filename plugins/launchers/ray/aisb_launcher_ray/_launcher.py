@@ -24,6 +24,8 @@ LauncherEvent = tuple[int, bytes | Mapping[str, Any] | RunError | None, str]
 class RayWorkers(Launcher):
     """Workers are actors on a Ray cluster."""
 
+    assigns_devices = True
+
     def __init__(
         self,
         *,
@@ -74,6 +76,7 @@ class RayWorkers(Launcher):
         self._jobs = jobs
         self._loop = asyncio.get_running_loop()
         self._placing = placing = Placing(
+            len(jobs),
             cpus,
             self._gpus,
             self._resources,

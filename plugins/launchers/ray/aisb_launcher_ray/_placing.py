@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +25,11 @@ LOOK_EVERY = 0.5
 class Placing:
     """Places workers on a cluster. `cpus`, `gpus` and `resources` are what Ray reserves for each.
 
-    `actors` are all that were made. `why_stop` is asked while something is waited for: it
-    returns why the workers are not needed any more, or an empty text.
+    `workers` is the number of all workers of the run. `actors` are all that were made. `why_stop` is asked
+    while something is waited for: it returns why workers are not needed any more, or an empty text.
     """
 
+    workers: int
     cpus: float
     gpus: float
     resources: Mapping[str, float]
@@ -167,9 +169,13 @@ class Placing:
                 break
         return waiting
 
-    def _environment(self, job: Job) -> dict[str, str | None]:
-        """Return what to set in a worker's process; None removes what Ray set for it."""
-        chosen = dict[str, str | None](job.environment)
-        if self.gpus:  # Ray has chosen the devices
-            chosen = {name: value for name, value in chosen.items() if not name.endswith("VISIBLE_DEVICES")}
-        return chosen if self.cpus else {"OMP_NUM_THREADS": None, **chosen}
+    def _environment(self, job: Job) -> dict[str, str]:
+        """Return what to set in a worker's process, in place of what Ray set.
+
+        Ray sets the devices of a worker, and as many threads as it has CPUs. Without CPUs of their own, the
+        workers of a local model share the cores of this machine.
+        """
+        if self.cpus:
+            return dict(job.environment)
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        return {"OMP_NUM_THREADS": str(threads), **job.environment}

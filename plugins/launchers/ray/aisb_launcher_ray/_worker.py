@@ -56,14 +56,10 @@ class RayWorker:
         folder: str,
         offset_ns: int,
         lease: float,
-        environment: Mapping[str, str | None],
+        environment: Mapping[str, str],
     ) -> None:
         """Run a pickled job to its end; `environment` is set before anything of the job is imported."""
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.environ.update(environment)
         door = str(Path(folder) / "door")
         _keep_alive(door, number, lease)
         reader, writer = await asyncio.open_unix_connection(door)

@@ -172,7 +172,7 @@ def is_running(pid):
 class Run:
     """An `aisb run` that has begun. Its standard output and error are files."""
 
-    def __init__(self, machines, url, work, *words, launcher="ray", model=None):
+    def __init__(self, machines, url, work, *words, launcher="ray", model=None, task="demo_gsm8k"):
         self.work = work
         work.mkdir(exist_ok=True)
         self._files = [(work / name).open("w+") for name in ("out", "err")]
@@ -180,7 +180,7 @@ class Run:
         address = ["--set", f"launcher.address={machines.address}"] if launcher == "ray" else []
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "aisb_cli.main", "run", "--models", *asked, "--datasets", "demo_gsm8k",
+                sys.executable, "-m", "aisb_cli.main", "run", "--models", *asked, "--datasets", task,
                 "--launcher", launcher, *address, "-w", str(work), *words,
             ],
             env={**os.environ, "SERVICE_KEY": KEY, "NO_COLOR": "1", "COLUMNS": "200"},
@@ -204,7 +204,7 @@ class Run:
         return max(self.work.glob("2*"))
 
     def end(self, code=0):
-        self.process.wait(timeout=200)
+        self.process.wait(timeout=400)
         for file in self._files:
             file.close()
         assert self.process.returncode == code, self.err
@@ -228,12 +228,17 @@ class Run:
             if record is not None
         )
 
+    def records_by_worker(self):
+        """The number of attempts in the log of each worker."""
+        (folder,) = self.folder.glob("log/*/*")
+        return [len([*read_file(file)]) for file in sorted(folder.glob("worker-*"))]
+
     def load(self):
         (file,) = self.folder.glob("log/*/*/load.json")
         return json.loads(file.read_text())
 
     def scores(self):
-        (file,) = self.folder.glob("results/*/demo_gsm8k_scores.jsonl")
+        (file,) = self.folder.glob("results/*/*_scores.jsonl")
         lines = map(json.loads, file.read_text().splitlines())
         return sorted((line["id"], line["repeat"], line["value"]) for line in lines)
 
@@ -251,7 +256,7 @@ def cluster_settings():
     before = dict(os.environ)
     os.environ |= {
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0",
     }  # fmt: skip
     yield
     os.environ.clear()
@@ -318,14 +323,26 @@ def ended_after():
 
 
 @pytest.fixture
-def begin(request, mock, tmp_path):
+def processes_of():
+    """Returns the processes that another one has started, by a word of their commands."""
+    return lambda parent, word: [pid for pid in children_of(parent) if word in command_of(pid)]
+
+
+@pytest.fixture
+def begin(begin_in, tmp_path):
     """Begins a run in a folder of its own, by default on the cluster that the tests of a module share."""
+    return lambda *words, folder="ray", **more: begin_in(tmp_path / folder, *words, **more)
 
-    def begin(*words, folder="ray", url=mock.url, cluster=None, **more):
+
+@pytest.fixture(scope="module")
+def begin_in(request, mock):
+    """Begins a run in a folder."""
+
+    def begin_in(work, *words, url=mock.url, cluster=None, **more):
         cluster = cluster or request.getfixturevalue("machines")
-        return Run(cluster, url, tmp_path / folder, *words, **more)
+        return Run(cluster, url, work, *words, **more)
 
-    return begin
+    return begin_in
 
 
 @pytest.fixture
