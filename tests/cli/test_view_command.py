@@ -305,6 +305,7 @@ def test_a_run_is_followed_with_its_rates_until_it_ends(opened, view, home, name
         while len(list((home / "outputs/default").iterdir())) == len(names):
             time.sleep(0.02)
         page.go(view.url, "document.querySelectorAll('.running').length === 1")
+        page.until("/ \\d+\\/64/.test(document.querySelector('tr:has(.running)').innerText)")
         page.run("document.querySelector('tr:has(.running) a').click()")
         page.until("/\\/s/.test(document.querySelector('#progress td.rate')?.innerText)")
         row = page.run("document.querySelector('#progress tbody tr').innerText")

@@ -164,6 +164,10 @@ def test_hostile_texts_are_text_on_every_page(opened, view):
             page.run("document.querySelectorAll('main img, main script, a[href^=\"javascript\"]').length")
             == 0
         )
+    page.go(view.url, "document.querySelectorAll('#runs tbody tr').length === 2")
+    shown = "['.tag', '#runs td', '.note'].map((one) => getComputedStyle(document.querySelector(one)).unicodeBidi)"
+    assert set(page.run(shown)) == {"isolate"}
+    page.go(f"{view.url}samples.html#run={SMALL}", "document.documentElement?.dataset.state === 'drawn'")
     for number in (0, 1):
         page.run(f"document.querySelectorAll('.rows .row')[{number}].click()")
         page.until("document.getElementById('reader').open")

@@ -53,14 +53,22 @@ function fits(run) {
 
 // The results of a run in its row: a line or two for each subtask.
 function outcome(run) {
-  const scored = new Set(run.scores.map((one) => `${one.task}\n${one.model}`));
+  if (run.status === "running" && run.progress?.subtasks) return underWay(run.progress.subtasks);
   const found = [
     ...run.figures.map((one) => figure(run, one)),
     ...run.scores.map((one) => score(run, one)),
   ];
-  if (!scored.size && !run.figures.length) return run.exit_code === null ? "" : el("span", { class: "dim" }, `exit code ${run.exit_code}`);
+  if (!found.length) return run.exit_code === null ? "" : el("span", { class: "dim" }, `exit code ${run.exit_code}`);
   const left = found.length - MOST_RESULTS;
   return [found.slice(0, MOST_RESULTS), left > 0 ? el("div", { class: "dim" }, `and ${plural(left, "result")} more`) : ""];
+}
+
+// How far a running run has come.
+function underWay(subtasks) {
+  const sum = (key) => subtasks.reduce((total, one) => total + one[key], 0);
+  const [finished, total, failed] = ["finished", "total", "failed"].map(sum);
+  return [el("progress", { max: total || 1, value: finished, "aria-label": "finished" }), ` ${finished.toLocaleString("en")}/${total.toLocaleString("en")}`,
+    failed ? el("span", { class: "failed" }, `, ${failed.toLocaleString("en")} failed`) : ""];
 }
 
 // Which subtask a result is of, where the run has several.

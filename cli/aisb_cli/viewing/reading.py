@@ -49,7 +49,7 @@ class RunReader:
             "work_dir": str(self.work_dir.resolve()),
             "count": len(folders),
             "statuses": RUN_STATUSES,
-            "runs": [self._record(folder) for folder in shown],
+            "runs": [self._listed(folder) for folder in shown],
         }
 
     def run(self, name: str) -> dict[str, Any]:
@@ -184,6 +184,11 @@ class RunReader:
         if known is None or known[0] != state:
             known = self._known[folder.path] = (state, read_run(folder))
         return known[1]
+
+    def _listed(self, folder: RunFolder) -> dict[str, Any]:
+        """Return the entry of a run in the list; that of a running one with its progress."""
+        table = self._record(folder)
+        return table | ({"progress": read_progress(folder)} if table["status"] == "running" else {})
 
     def _record(self, folder: RunFolder) -> dict[str, Any]:
         return describe(self._info(folder))

@@ -13,7 +13,7 @@ function latencyOverTime(head, columns, start) {
   function points(rows) {
     return times.map(([name, column, shade]) => {
       const known = rows.filter((row) => column[row] !== NONE);
-      return { type: "scatter", mode: "markers", name, x: known.map((row) => start[row]), y: known.map((row) => ms(column[row])), marker: { size: 4, color: colour(shade), opacity: 0.7 }, hovertemplate: "%{y:,.4~g} ms" };
+      return { type: "scatter", mode: "markers", name, x: known.map((row) => start[row]), y: known.map((row) => ms(column[row])), marker: { size: 5, color: colour(shade), opacity: 0.7 }, hovertemplate: "%{y:,.4~g} ms" };
     });
   }
 
