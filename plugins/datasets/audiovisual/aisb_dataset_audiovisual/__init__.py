@@ -11,13 +11,13 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_audiovisual")]
 
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of rows that go with a video or a sound."""
+    """Declare the readers of rows that go with a video or a sound."""
     return {
         "videobench": "aisb_dataset_audiovisual._videobench:videobench",
         "videomme": "aisb_dataset_audiovisual._videomme:videomme",

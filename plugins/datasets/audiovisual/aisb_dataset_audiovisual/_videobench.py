@@ -1,4 +1,4 @@
-"""Read Video-Bench: questions of ten sets, answers in a file of their own, and where each video lies."""
+"""Read Video-Bench: questions of ten sets, a separate file of answers, and the path of each video."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _row(file: DataFile, key: str, row: Any, answers: Mapping[str, Any]) -> Row:
     if isinstance(found, Mapping):
         found = found.get("answer")
     if not path or found is None:
-        raise file.error(f"{key}: there is no answer for it under {named!r} in ANSWER.json")
+        raise file.error(f"{key}: ANSWER.json has no answer for it under {named!r}")
     options = [
         str(row["choices"][one]) for one in ascii_uppercase if row.get("choices", {}).get(one) is not None
     ]
@@ -50,7 +50,7 @@ def _row(file: DataFile, key: str, row: Any, answers: Mapping[str, Any]) -> Row:
 
 
 def _options_text(options: list[str]) -> str:
-    """Return the options as Video-Bench shows them."""
+    """Return the options in Video-Bench's format."""
     letters = ascii_uppercase[: len(options)]
     shown = "".join(f"{letter}.{option} " for letter, option in zip(letters, options, strict=True))
     count = OPTION_COUNTS.get(len(options), str(len(options)))
@@ -62,7 +62,7 @@ def _options_text(options: list[str]) -> str:
 
 
 def _video(folder: Path, path: str) -> Path:
-    """Return where a video lies below the questions' folder: paths in the data begin elsewhere."""
+    """Return the path of a video below the questions' folder; paths in the data have another beginning."""
     parts = [part for part in PurePosixPath(path).parts if part not in {"/", ".", ".."}]
     places = [folder.joinpath(*parts[at:]) for at in range(len(parts))]
     return next((place for place in places if place.is_file()), places[-1])
@@ -75,5 +75,5 @@ def _object(file: DataFile) -> Mapping[str, Any]:
         raise file.error(f"not JSON: {error}") from error
     file.line = None
     if not isinstance(found, Mapping):
-        raise file.error("an object of questions is wanted, or of answers")
+        raise file.error("expected an object with questions or answers")
     return found

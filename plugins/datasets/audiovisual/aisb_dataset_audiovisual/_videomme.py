@@ -1,4 +1,4 @@
-"""Read Video-MME: a question with four options on a video, whose subtitles may be there as a file."""
+"""Read Video-MME: questions with four options on videos, which may have files of subtitles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LETTER = re.compile(r"\s*[A-Z][.):]\s*")
 
 
 def videomme(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of Video-MME's table with `options` without their letters, and `subtitles`, empty without.
+    """Rows of Video-MME's table with `options` without letters, and `subtitles`, empty if there are none.
 
     Files that end in .srt are the subtitles, by the name of their video.
     """
@@ -49,7 +49,7 @@ def _rows(file: DataFile) -> Iterator[dict[str, Any]]:
 
 
 def _spoken(text: str) -> str:
-    """Return what is said, a line for each subtitle: without numbers, times and markup."""
+    """Return the spoken text, one line for each subtitle, without numbers, times and markup."""
     lines = []
     for block in re.split(r"\r?\n\s*\r?\n", text.strip()):
         words = [line.strip() for line in block.splitlines()]

@@ -1,4 +1,4 @@
-"""Read VocalSound: sounds whose file names say what they are."""
+"""Read VocalSound: sounds whose file names contain their label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SOUNDS = ("laughter", "sigh", "cough", "throatclearing", "sneeze", "sniff")
 
 
 def vocalsound(*, files: DataFiles) -> Iterator[Row]:
-    """A row for each sound: `audio`, where it lies, and `letter`, the kind that its name ends in."""
+    """A row for each sound: `audio` is its path, `letter` its label."""
     for file in files:
         label = file.path.stem.rpartition("_")[2].lower()
         if label not in SOUNDS:

@@ -198,7 +198,7 @@ def test_what_is_missing_is_named(make_task, tmp_path):
     videobench(tmp_path)
     (tmp_path / "videobench/answer/ANSWER.json").write_text('{"MSVD": {}}')
     with pytest.raises(
-        DataError, match=r"MSVD_QA_new.json, row 1: v_0_0: there is no answer for it under 'MSVD'"
+        DataError, match=r"MSVD_QA_new.json, row 1: v_0_0: ANSWER.json has no answer for it under 'MSVD'"
     ):
         make_task("videobench", tmp_path)
     videomme(tmp_path)

@@ -20,14 +20,13 @@ READ_CHARACTERS = 1 << 20
 def sharegpt(
     *,
     files: DataFiles,
-    most_turns: Annotated[int | None, "no more than so many turns of a conversation are asked"] = None,
+    most_turns: Annotated[int | None, "maximum number of user turns of a conversation to send"] = None,
 ) -> Iterator[Row]:
     """Conversations of ShareGPT files: a list of { id, conversations = [{ from, value }] }.
 
     A row has the human's turns in `turns`, in order: the first in `question`, those after it in `followups`.
-    `replies` has what the model said after each of them, empty if it said nothing.
-    `system` has what the system says, wherever it says it. A conversation in which no human says anything
-    gives no row.
+    `replies` has the model's reply to each of them, empty if there is none. `system` has all system messages.
+    A conversation without a human's turn gives no row.
     """
     if most_turns is not None and most_turns < 1:
         raise UsageError(f"most_turns = {most_turns} must be at least 1")
@@ -71,7 +70,7 @@ def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:
     turns = []
     for turn in said:
         if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str) or "from" not in turn:
-            raise file.error(f"a turn has 'from' and a text 'value', and this is {str(turn)[:60]}")
+            raise file.error(f"a turn has 'from' and a text 'value', and this one is {str(turn)[:60]}")
         if turn["value"].strip():
             turns.append((str(turn["from"]), turn["value"]))
     return turns
@@ -90,17 +89,17 @@ def _elements(file: DataFile) -> Iterator[Any]:
             mark = text[at : at + 1]
             if first and mark:
                 if mark != "[":
-                    raise file.error(f"a list of conversations begins with '[', and this with {mark!r}")
+                    raise file.error(f"a list of conversations must begin with '[', not {mark!r}")
                 first, at = False, at + 1
                 continue
             if mark == "]":
-                _more(lines, sys.maxsize)  # read to the end, so that the file's hash is known
+                _more(lines, sys.maxsize)  # read to the end for the file's hash
                 return
             try:
                 element, end = decoder.raw_decode(text, _blank(text, at + 1) if mark == "," else at)
             except json.JSONDecodeError as error:
                 if not more:
-                    torn = "the file ends inside a conversation: it is torn" if mark else "the file is torn"
+                    torn = "the file ends within a conversation" if mark else "the file is incomplete"
                     file.row = None
                     raise file.error(f"not JSON: {error.msg}; {torn}") from error
                 piece *= 2
@@ -134,5 +133,5 @@ def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [package_files("aisb_dataset_chat")]

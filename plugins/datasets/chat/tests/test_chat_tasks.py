@@ -148,11 +148,11 @@ def test_the_hash_is_that_of_the_whole_file(ask):
     [
         (
             json.dumps(TALK)[:200],
-            r"split.json, line 1: not JSON: .* the file ends inside a conversation: it is torn",
+            r"split.json, line 1: not JSON: .* the file ends within a conversation",
         ),
-        (json.dumps(TALK)[:-1], r"split.json, line 1: not JSON: .* the file is torn"),
-        ("", r"split.json: not JSON: .* the file is torn"),
-        ('{"id": "a"}', r"a list of conversations begins with '\[', and this with '{'"),
+        (json.dumps(TALK)[:-1], r"split.json, line 1: not JSON: .* the file is incomplete"),
+        ("", r"split.json: not JSON: .* the file is incomplete"),
+        ('{"id": "a"}', r"a list of conversations must begin with '\[', not '{'"),
         (
             '[{"id": "a", "items": []}]',
             r"row 1: a conversation has the key 'conversations' .*keys are id, items",

@@ -11,11 +11,11 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the reader of FewCLUE's files."""
+    """Declare the reader of FewCLUE's files."""
     return {"fewclue": "aisb_dataset_clue._rows:fewclue"}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_clue")]

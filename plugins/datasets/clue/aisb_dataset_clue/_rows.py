@@ -1,4 +1,4 @@
-"""Read FewCLUE's files, with what its tasks make of a row: gaps filled, keywords joined, spans named."""
+"""Read FewCLUE's files, and add the fields that its tasks need: filled gaps, joined keywords, spans."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ GAP = "#idiom#"
 def fewclue(*, files: DataFiles) -> Iterator[Row]:
     """Rows of JSON lines files, with `part`: dev or test, by the file's name.
 
-    Where the row has them, `sentences` is the text with each candidate in its gap, `keywords` the keywords
-    joined, `span1` and `span2` the texts of the spans.
+    If the row has them, `sentences` is the text with each candidate in its gap, `keywords` the joined
+    keywords, and `span1` and `span2` the texts of the spans.
     """
     for file in files:
         part = file.path.name.split("_")[0]
@@ -26,7 +26,7 @@ def fewclue(*, files: DataFiles) -> Iterator[Row]:
                 row = json.loads(line)
                 yield {**row, **_made(row), "part": part}
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise file.error("a row is an object of one line, as FewCLUE has it") from error
+                raise file.error("expected an object on one line, in FewCLUE's format") from error
 
 
 def _made(row: dict[str, Any]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def test_a_row_without_its_gap_is_named(make_task, tmp_path):
         row = {"candidates": IDIOMS, "content": "无", "answer": 0}
         (tmp_path / f"FewCLUE/chid/{part}.json").write_text(json.dumps(row))
     with pytest.raises(
-        DataError, match=r"dev_few_all\.json, line 1: a row is an object of one line, as FewCLUE"
+        DataError, match=r"dev_few_all\.json, line 1: expected an object on one line, in FewCLUE"
     ):
         make_task("fewclue_chid", tmp_path)
 

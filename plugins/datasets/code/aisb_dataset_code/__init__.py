@@ -11,13 +11,13 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_code")]
 
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of files whose rows a template cannot take apart."""
+    """Declare the readers of files whose rows need more than templates."""
     return {
         "humanevalx": "aisb_dataset_code._rows:humanevalx",
         "livecodebench": "aisb_dataset_code._contests:livecodebench",

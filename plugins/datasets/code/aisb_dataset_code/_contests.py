@@ -1,4 +1,4 @@
-"""Read LiveCodeBench: problems of contests, whose tests give a program its input or its arguments."""
+"""Read LiveCodeBench: contest problems, whose tests have the input or the arguments of a program."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class _TextOnly(pickle.Unpickler):
 def livecodebench(
     *,
     files: DataFiles,
-    since: Annotated[str | None, "leave out problems of before this day, as 2024-08-01"] = None,
-    until: Annotated[str | None, "leave out problems of after this day"] = None,
+    since: Annotated[str | None, "skip problems from before this day, as in 2024-08-01"] = None,
+    until: Annotated[str | None, "skip problems from after this day"] = None,
 ) -> Iterator[Row]:
-    """Rows of LiveCodeBench with the `format_prompt`, and `cases` or `test` by which a program is graded."""
+    """Rows of LiveCodeBench with `format_prompt`, and with `cases` or `test` to grade programs."""
     for row in read_jsonl(files=files):
         file = files.current
         missing = {"question_content", "public_test_cases", "private_test_cases"} - row.keys()
         if file and missing:
-            raise file.error(f"a row of LiveCodeBench has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"this row lacks {', '.join(sorted(missing))}, which rows of LiveCodeBench have")
         day = str(row.get("contest_date") or "")[:10]
         if (since and day < since) or (until and day > until):
             continue
@@ -69,7 +69,7 @@ def livecodebench(
 
 
 def _private(packed: str) -> list[dict[str, Any]]:
-    """Return the hidden test cases: JSON, or JSON that is pickled, compressed and in base 64."""
+    """Return the hidden test cases: JSON, or pickled, compressed and base64-encoded JSON."""
     try:
         return list(json.loads(packed))
     except ValueError:
@@ -78,7 +78,7 @@ def _private(packed: str) -> list[dict[str, Any]]:
 
 
 def _calls(name: str, cases: list[dict[str, Any]]) -> list[str]:
-    """Return a test for each case; each argument and the result are one line of JSON."""
+    """Return a test for each case; arguments and the result are one line of JSON each."""
     tests = []
     for case in cases:
         arguments = [json.loads(line) for line in str(case["input"]).splitlines() if line.strip()]

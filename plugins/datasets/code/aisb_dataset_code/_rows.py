@@ -1,4 +1,4 @@
-"""Read MBPP and HumanEval-X: the requested function, and the tests that a program must pass."""
+"""Read MBPP and HumanEval-X: the requested function and its tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mbpp(*, files: DataFiles) -> Iterator[Row]:
         file = files.current
         missing = {"task_id", "code", "test_list"} - row.keys()
         if file and missing:
-            raise file.error(f"a row of MBPP has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"this row lacks {', '.join(sorted(missing))}, which rows of MBPP have")
         number = int(row["task_id"])
         code = str(row["code"]).replace("\r\n", "\n")
         tests = [str(test).replace("\r\n", "\n") for test in row["test_list"]]
@@ -64,9 +64,7 @@ def _tested(code: str, tests: Sequence[str]) -> str:
 def humanevalx(
     *,
     files: DataFiles,
-    languages: Annotated[
-        Sequence[str] | None, "the languages asked for; left out, those whose tools are installed"
-    ] = None,
+    languages: Annotated[Sequence[str] | None, "languages; default: those whose tools are installed"] = None,
 ) -> Iterator[Row]:
     """Rows of HumanEval-X with the `language`, the `entry_point` and the `solution`, file by file."""
     wanted = languages or [one for one, tools in REQUIRED_TOOLS.items() if all(map(shutil.which, tools))]
@@ -79,7 +77,7 @@ def humanevalx(
             continue
         missing = {"prompt", "declaration", "canonical_solution", "test"} - row.keys()
         if file and missing:
-            raise file.error(f"a row of HumanEval-X has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"this row lacks {', '.join(sorted(missing))}, which rows of HumanEval-X have")
         if language not in wanted:
             continue
         names = _NAMES[language].findall(row["declaration"])
@@ -95,6 +93,6 @@ def humanevalx(
 
 
 def _is_torn(language: str, declaration: str, entry: str) -> bool:
-    """Return whether a declaration goes on behind its head, as one in C++ does; its prompt does not."""
+    """Return whether a declaration, as in C++, continues after its head, unlike its prompt."""
     behind = declaration.rpartition(f"{entry}(")[2]
     return language == "cpp" and behind.count("{") > 1

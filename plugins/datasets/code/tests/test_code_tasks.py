@@ -274,12 +274,12 @@ def test_hidden_tests_that_would_run_something_are_refused(make, data):
 @pytest.mark.parametrize(
     ("name", "file", "words"),
     [
-        ("mbpp", "mbpp/mbpp.jsonl", "a row of MBPP has code, test_list, and this one has not"),
-        ("humanevalx", "humanevalx/humanevalx_cpp.jsonl.gz", "a row of HumanEval-X has canonical_solution"),
+        ("mbpp", "mbpp/mbpp.jsonl", "this row lacks code, test_list, which rows of MBPP have"),
+        ("humanevalx", "humanevalx/humanevalx_cpp.jsonl.gz", "this row lacks canonical_solution"),
         (
             "livecodebench:v6",
             "code_generation_lite/test6.jsonl",
-            "a row of LiveCodeBench has private_test_cases",
+            "this row lacks private_test_cases",
         ),
     ],
 )

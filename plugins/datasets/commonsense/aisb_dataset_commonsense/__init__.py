@@ -11,13 +11,13 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_commonsense")]
 
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of files whose rows a template cannot put together."""
+    """Declare the readers of files whose rows need more than templates."""
     return {
         "jsonl-labels": "aisb_dataset_commonsense._rows:jsonl_labels",
         "truthfulqa-rows": "aisb_dataset_commonsense._rows:truthfulqa_rows",
@@ -26,5 +26,5 @@ def aisb_datasets() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the grader of probabilities."""
+    """Declare the evaluator of probabilities."""
     return {"probability-share": "aisb_dataset_commonsense._shares:ProbabilityShare"}

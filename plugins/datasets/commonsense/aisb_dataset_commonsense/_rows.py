@@ -1,4 +1,4 @@
-"""Read rows whose labels stand in a file of their own, and the answers of TruthfulQA with their truth."""
+"""Read rows with labels in a separate file, and the answers of TruthfulQA with their labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aisb.helpers import read_json, read_jsonl
 
 
 def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of a JSON lines file with the field `label` from a second file, which has a label a line."""
+    """Rows of a JSON lines file with the field `label` from a second file, which has one label per line."""
     if len(files.files) != 2:
         from aisb import UsageError
 
@@ -23,11 +23,11 @@ def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
     files.current = rows_file
     for row in read_jsonl(files=rows):
         if count == len(labels):
-            raise labels_file.error(f"there are {count} labels, and more rows in {rows_file.path.name}")
+            raise labels_file.error(f"it has {count} labels, and {rows_file.path.name} has more rows")
         yield {**row, "label": labels[count]}
         count += 1
     if count < len(labels):
-        raise labels_file.error(f"there are {len(labels)} labels, and {count} rows in {rows_file.path.name}")
+        raise labels_file.error(f"it has {len(labels)} labels, and {rows_file.path.name} has {count} rows")
 
 
 def truthfulqa_rows(*, files: DataFiles) -> Iterator[Row]:
@@ -44,7 +44,7 @@ def _answers(file: DataFile | None, targets: Any, name: str) -> dict[str, list[s
     wrong = not isinstance(targets, Mapping) or not targets or not set(targets.values()) <= {0, 1}
     if wrong and file:
         raise file.error(
-            f"{name} must be an object of answers, each with 1 (true) or 0, and it is {targets!r}"[:300]
+            f"{name} must be an object of answers, each with 1 (true) or 0, and is {targets!r}"[:300]
         )
     letters = [letter for letter, true in zip(string.ascii_uppercase, targets.values(), strict=False) if true]
     return {"choices": list(targets), "letters": letters}

@@ -1,4 +1,4 @@
-"""Grade by how much probability the true answers of a question have together."""
+"""Grade by the total probability of the true answers of a question."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ProbabilityShare(Evaluator):
     """
 
     def score(self, answer: str | None, sample: Sample) -> Score:
-        """Return the share of one question, whose `logprobs` scoring puts among the sample's fields."""
-        del answer  # the likeliest option alone decides nothing
+        """Return the share of one question; scoring adds `logprobs` to the sample's fields."""
+        del answer  # the likeliest option is not enough
         options = sample.fields.get("logprobs")
         if not options:
             raise ValueError("probability-share compares log-likelihoods: it needs mode = 'logprob'")
@@ -29,7 +29,7 @@ class ProbabilityShare(Evaluator):
         return Score(sum(true) / sum(chances))
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
-        """Return the mean share in percent; a question that was not answered has none of it."""
+        """Return the mean share in percent; an unanswered question counts as 0."""
         if not scores:
             return []
         values = [100 * score.value for score in scores]

@@ -1,4 +1,4 @@
-"""Exams as tasks: multiple choice in English and Chinese, with one right option or several or none at all."""
+"""Exams as tasks: English and Chinese questions with one correct option, several, or no options."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_exams")]
 
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of files whose rows a template cannot take apart."""
+    """Declare the readers of files whose rows need more than templates."""
     return {
         "agieval-rows": "aisb_dataset_exams._rows:agieval_rows",
         "race-articles": "aisb_dataset_exams._rows:race_articles",
@@ -26,11 +26,11 @@ def aisb_datasets() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
-    """Offer the step that finds one letter, several, or a value."""
+    """Declare the postprocessor that finds one letter, several, or a value."""
     return {"exam-answer": "aisb_dataset_exams._answers:exam_answer"}
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the grader of answers of one letter, several, or a value."""
+    """Declare the evaluator of answers of one letter, several, or a value."""
     return {"exam-match": "aisb_dataset_exams._answers:ExamMatch"}

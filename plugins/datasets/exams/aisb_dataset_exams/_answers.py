@@ -11,7 +11,7 @@ from aisb.helpers import finds_answer, pattern
 _FOLD = str.maketrans({0xFF21 + i: chr(65 + i) for i in range(8)} | {ord("："): ":", ord("，"): ","})
 _JOIN = r"(?:[^\S\n]?(?:[、,;/&+和与及]|\band\b)[^\S\n]?(?:and\s)?|[^\S\n])?"
 _OPEN = r"[\s(\[（【*_`\"'“「{$]{0,6}(?:\\(?:text|mathrm|mathbf|textbf)\{)?[(（]?"
-# There are eight letters: without a limit, a text of nothing but letters would take the square of its length.
+# At most eight letters: without a limit, a text of letters alone would take quadratic time.
 _RUN = rf"(?P<run>\(?[A-H]\)?(?:{_JOIN}\(?[A-H]\)?){{0,15}})(?![A-Za-z'’])"
 _ANSWERED = pattern(
     rf"""
@@ -46,10 +46,10 @@ _SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
 @finds_answer
 def exam_answer() -> Postprocessor:
-    """The letters chosen: `ACD`, `A、C`, "Answer: A and C", 故选B; without options the value given.
+    """The chosen letters: `ACD`, `A、C`, "Answer: A and C", 故选B; without options, the value.
 
-    What the text gives as its answer outranks what it concludes, and that outranks the options that it judges
-    right one by one; these are chosen together.
+    An announced answer takes precedence over a conclusion, which takes precedence over options that the text
+    calls correct one by one; these form the answer together.
     """
     from aisb_evaluator_text import answer_line, boxed, choice
 
@@ -64,7 +64,7 @@ def exam_answer() -> Postprocessor:
         chosen = {letter for span in runs[-1:] or judged for letter in _letters(folded[slice(*span)])}
         several = len(chosen) > 1
         single = None if several else one(text, sample)
-        # The finer rules for a single letter decide, unless they find several letters.
+        # The more detailed rules for a single letter decide, unless they find several letters.
         if single is not None and len(single.text) == 1:
             return single
         if runs:
@@ -78,7 +78,7 @@ def exam_answer() -> Postprocessor:
 
 
 def _runs(rule: re.Pattern[str], text: str) -> list[tuple[int, int]]:
-    """Return where a rule finds letters in capitals that are not called wrong, in order."""
+    """Return the spans of capital letters that a rule finds and the text does not call wrong, in order."""
     return [
         match.span("run")
         for match in rule.finditer(text)
@@ -87,7 +87,7 @@ def _runs(rule: re.Pattern[str], text: str) -> list[tuple[int, int]]:
 
 
 def _whole_line(text: str) -> list[tuple[int, int]]:
-    """Return the spans of letters that are the whole first line or the whole last line."""
+    """Return the spans of letters that form the whole first or last line."""
     stripped = text.strip()
     lines = {0: stripped.split("\n", 1)[0], stripped.rfind("\n") + 1: stripped.rpartition("\n")[2]}
     offset = len(text) - len(text.lstrip())
@@ -114,7 +114,7 @@ def _value(text: str) -> Extract | None:
 
 
 class ExamMatch(Evaluator):
-    """Right when just the right options are chosen; without options, when the value is the target's."""
+    """Correct if exactly the correct options are chosen; without options, if the value equals the target."""
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target."""
@@ -141,7 +141,7 @@ def _named(text: str, sample: Sample) -> frozenset[str]:
 
 
 def same_value(given: str, wanted: str) -> bool:
-    """Return whether two values are one: as numbers, or as LaTeX with its layout taken away, part by part."""
+    """Return whether two values are equal: as numbers, or as LaTeX without layout, part by part."""
     if _same(given, wanted):
         return True
     parts, targets = (_SEPARATORS.split(text.strip()) for text in (given, wanted))

@@ -1,4 +1,4 @@
-"""Read the files of AGIEval and RACE, whose rows a template cannot take apart."""
+"""Read the files of AGIEval and RACE, whose rows need more than templates."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _LETTER = re.compile(r"\s*\(?([A-H])(?:\s*[).:．、：]+\s*|\s+)")
 
 
 def agieval_rows(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of AGIEval: `option_lines` as they are printed, `choices` without their letters, and the `target`.
+    """Rows of AGIEval: `option_lines` with letters, `choices` without them, and the `target`.
 
-    The target is a letter, several (`ACD`), or for a question without options the value. A row that has
-    neither label nor answer is left out: jec-qa-kd has one.
+    The target is a letter, several (`ACD`), or the value of a question without options. A row without
+    label and answer is skipped; jec-qa-kd has one.
     """
     for row in read_jsonl(files=files):
         file = files.current
         missing = {"question", "options", "label"} - row.keys()
         if file and missing:
-            raise file.error(f"a row of AGIEval has {', '.join(sorted(missing))}, and this one has not")
+            raise file.error(f"this row lacks {', '.join(sorted(missing))}, which rows of AGIEval have")
         options = row["options"] or None
         label = row["label"] or ""
         letters = "".join(re.findall("[A-H]", "".join(label)))
@@ -40,7 +40,7 @@ def agieval_rows(*, files: DataFiles) -> Iterator[Row]:
 
 
 def _without_letters(options: list[str]) -> list[str]:
-    """Return options without "(A)" and the like, where each begins with its own letter."""
+    """Remove "(A)" and the like from options, if each begins with its own letter."""
     found = [_LETTER.match(option) for option in options]
     return [
         option[match.end() :].strip() if match and match[1] == letter else option.strip()
@@ -49,14 +49,14 @@ def _without_letters(options: list[str]) -> list[str]:
 
 
 def race_articles(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of RACE as its authors pack it: a file an article, its `questions`, `options` and `answers`."""
+    """Rows of RACE in its authors' format: a file per article with `questions`, `options` and `answers`."""
     for file in files:
         try:
             article: Any = json.loads(file.text())
             asked = list(zip(article["questions"], article["options"], article["answers"], strict=True))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise file.error(
-                "a RACE article is wanted: one JSON object with article, questions, options and answers "
+                "expected a RACE article: one JSON object with article, questions, options and answers "
                 f"({type(error).__name__}: {error})"
             ) from error
         for question, options, answer in asked:

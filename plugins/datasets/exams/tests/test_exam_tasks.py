@@ -454,9 +454,9 @@ def test_a_row_of_agieval_without_any_answer_is_left_out_and_odd_labels_are_read
 def test_a_file_that_is_not_agievals_or_races_is_named(make_task, tmp_path):
     write_jsonl(tmp_path / "agieval/lsat-ar.jsonl", [{"question": "?", "options": ["(A)x"]}])
     with pytest.raises(
-        DataError, match=r"lsat-ar.jsonl, line 1: a row of AGIEval has label, and this one has not"
+        DataError, match=r"lsat-ar.jsonl, line 1: this row lacks label, which rows of AGIEval have"
     ):
         make_task("agieval", tmp_path)
     write_text(tmp_path / "RACE/test/high/1.txt", '{"article": "Once."}')
-    with pytest.raises(DataError, match=r"1.txt.*: a RACE article is wanted: .* \(KeyError: 'questions'\)"):
+    with pytest.raises(DataError, match=r"1.txt.*: expected a RACE article: .* \(KeyError: 'questions'\)"):
         make_task("race", tmp_path)

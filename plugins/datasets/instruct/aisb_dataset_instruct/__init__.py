@@ -1,4 +1,4 @@
-"""Instruction following tasks: prompts that say how an answer is to look, so that a program can check it."""
+"""Instruction following tasks: prompts with instructions on the form of the answer, which programs check."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_instruct")]

@@ -1,4 +1,4 @@
-"""Tasks over long texts, with the readers, the hidden facts and the grading that they need."""
+"""Tasks with long texts: their readers, needle generation and evaluators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of long texts, and the maker of texts with hidden facts."""
+    """Declare the readers of long texts, and the generator of texts with hidden facts."""
     return {
         "aa-lcr": "aisb_dataset_long._documents:aa_lcr",
         "key-values": "aisb_dataset_long._rows:key_values",
@@ -23,7 +23,7 @@ def aisb_datasets() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluators that grade each set by its own measure."""
+    """Declare the evaluators, which grade each set by its own measure."""
     return {
         "leval-score": "aisb_dataset_long._grading:LEvalScore",
         "longbench-score": "aisb_dataset_long._grading:LongBenchScore",
@@ -33,5 +33,5 @@ def aisb_evaluators() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_long")]

@@ -15,7 +15,7 @@ DocumentPlace = tuple[str, ...]
 
 
 def aa_lcr(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of AA-LCR's table with `documents`: the whole of what a question is on, in the order of its table.
+    """Rows of AA-LCR's table with `documents`: the texts of a question's documents, in the table's order.
 
     The path names the table and the zip file; documents are found by category, set and file name.
     """
@@ -38,12 +38,12 @@ def _opened(file: DataFile) -> zipfile.ZipFile:
 
 
 def _place(name: str) -> DocumentPlace:
-    """Return category, set and name of a packed file, however its accents are written."""
+    """Return category, set and name of a packed file, with normalised accents."""
     return tuple(unicodedata.normalize("NFC", part).strip() for part in PurePosixPath(name).parts[-3:])
 
 
 def _documents(file: DataFile, row: Row, archive: zipfile.ZipFile, names: Mapping[DocumentPlace, str]) -> str:
-    """Return the documents of a row, each between two lines that number it.
+    """Return the documents of a row, each between two numbered lines.
 
     Raises:
         DataError: a document is missing, which would change the question.

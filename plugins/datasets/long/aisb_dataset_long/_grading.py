@@ -19,7 +19,7 @@ def _figure(value: float) -> Score:
 
 
 class LongBenchScore(Evaluator):
-    """The measure of each LongBench set: F1, ROUGE-L, the class, the number named, or the likeness of code.
+    """The measure of each LongBench set: F1, ROUGE-L, class, number, or code similarity.
 
     Source: LongBench's eval.py and metrics.py.
     """
@@ -36,7 +36,7 @@ class LongBenchScore(Evaluator):
         }
 
     def score(self, answer: str | None, sample: Sample) -> Score:
-        """Grade one answer by the measure of the set that its row is of."""
+        """Grade an answer by the measure of its row's set."""
         table = longbench_sets()[str(sample.fields["set"])]
         text = (answer or "").strip()
         if table.get("first_line"):
@@ -57,14 +57,14 @@ class LongBenchScore(Evaluator):
 
 
 def _label(text: str, gold: str, classes: Sequence[str]) -> float:
-    """Return one over the number of classes that the text names, if the right one is among them."""
+    """Return 1 ÷ the number of classes in the text if the correct one is among them, else 0."""
     named = [name for name in classes if name in text]
     named = [name for name in named if name == gold or name not in gold]
     return 1 / len(named) if gold in named else 0.0
 
 
 def _numbers(text: str, gold: str) -> float:
-    """Return the share of the numbers in a text that are the gold's ("Paragraph 7" is 7)."""
+    """Return the share of numbers in a text that equal the reference ("Paragraph 7" is 7)."""
     wanted = re.findall(r"\d+", gold)[-1:]
     found = re.findall(r"\d+", text)
     return found.count(wanted[0]) / len(found) if found and wanted else 0.0
@@ -85,7 +85,7 @@ class LEvalScore(Evaluator):
         """Grade one answer by the kind of its set."""
         text = (answer or "").strip()
         fields = sample.fields
-        # Answers of another tool come without it.
+        # Imported answers lack it.
         kind = str(fields["kind"]) if "kind" in fields else EXAMS.get(str(fields["set"]), "rouge")
         gold = str(sample.target)
         if kind == "rouge":
@@ -100,7 +100,7 @@ class LEvalScore(Evaluator):
         if kind == "label":
             words = re.findall(r"\b(?:true|false)\b", text.casefold())
             return _figure(float(words[:1] == [gold.casefold()]))
-        if str(fields["set"]) == "codeU" and not line:  # what a call returns is said last
+        if str(fields["set"]) == "codeU" and not line:  # the result of a call comes last
             text = text.splitlines()[-1] if text else ""
         return _figure(self._texts.score(text, sample).value)
 
@@ -110,18 +110,18 @@ class LEvalScore(Evaluator):
 
 
 def letters(text: str) -> str:
-    """Return the letters that an answer begins with or consists of, each once, in order."""
+    """Return the distinct letters at the start of an answer, or of an answer of letters only, in order."""
     found = _LETTERS.search(text)
     return "".join(sorted(set(re.findall(r"[A-H]", found[1])))) if found else ""
 
 
 class NeedleRecall(Evaluator):
-    """The share of the hidden facts that the answer names, each as a word of its own."""
+    """The share of hidden facts that the answer contains, each as a separate word."""
 
     reads = "text"
 
     def score(self, answer: str | None, sample: Sample) -> Score:
-        """Look for each target in one answer."""
+        """Search an answer for each target."""
         golds = target_texts(sample)
         words = {
             re.sub(r"\D", "", w) if w[0].isdigit() else w.casefold()

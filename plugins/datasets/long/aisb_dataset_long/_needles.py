@@ -1,4 +1,4 @@
-"""Hide facts in a long text, and ask for them: one, several, or a chain of them."""
+"""Needle-in-a-haystack prompts: one hidden fact, several, or a chain of facts."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SIGNS_A_TOKEN = {True: 1.5, False: 4.0}
 def needle(
     *,
     files: DataFiles,
-    lengths: Annotated[Sequence[int], "of the text, in tokens as estimated by its signs"] = (
+    lengths: Annotated[Sequence[int], "lengths of the text in tokens, estimated from its characters"] = (
         1000,
         2000,
         4000,
     ),
-    depths: Annotated[Sequence[int], "where the fact stands, in percent of the text"] = (0, 25, 50, 75, 100),
+    depths: Annotated[Sequence[int], "positions of the fact, in percent of the text"] = (0, 25, 50, 75, 100),
     kind: Annotated[NeedleKind, "one fact, several, or a chain of them"] = "single",
-    needles: Annotated[int, "how many facts where there are several, or links of the chain"] = 5,
-    repeats: Annotated[int, "how many texts there are for each length and depth"] = 1,
-    seed: Annotated[int, "draws the facts, and where in the files a text begins"] = 0,
+    needles: Annotated[int, "number of facts or of links in a chain"] = 5,
+    repeats: Annotated[int, "number of texts for each length and depth"] = 1,
+    seed: Annotated[int, "seed of the facts and of the texts' beginnings in the files"] = 0,
 ) -> Iterator[Row]:
     """Texts of the files with facts hidden in them: `text`, `asked`, `answers`, `length`, `depth`.
 
-    The files are plain text, or JSON lines with `text`. Several facts are spread from the depth on.
+    The files are plain text, or JSON lines with `text`. Several facts are spread from the depth to the end.
     """
     if kind == "single":
         needles = 1
@@ -77,18 +77,16 @@ def _haystack(files: DataFiles) -> str:
                 text = "\n".join(json.loads(line)["text"] for line in text.splitlines() if line.strip())
             except (ValueError, KeyError, TypeError) as error:
                 file.line = None
-                raise file.error(
-                    "lines of JSON with the field text are wanted, or a plain .txt file"
-                ) from error
+                raise file.error("expected JSON lines with the field text, or a plain .txt file") from error
         texts.append(text.strip())
     joined = "\n\n".join(text for text in texts if text)
     if len(joined) < 200:
-        raise files.files[0].error(f"{len(joined)} signs are too little text to hide anything in")
+        raise files.files[0].error(f"{len(joined)} characters are too short to hide facts in")
     return joined
 
 
 def _cut(source: str, start: int, signs: int) -> str:
-    """Return a piece of the text from a sentence's beginning on, going round where the text is too short."""
+    """Return a part of the text from the start of a sentence; wrap around if the text is too short."""
     begin = _SENTENCE_END.search(source, start)
     start = begin.end() if begin else 0
     times = max(0, signs) // len(source) + 2
@@ -96,7 +94,7 @@ def _cut(source: str, start: int, signs: int) -> str:
 
 
 def _hidden(body: str, facts: Sequence[str], depth: float) -> str:
-    """Put facts between sentences: the first at the depth, the others evenly from there to the end."""
+    """Insert facts between sentences: the first at the depth, the others evenly from there to the end."""
     step = (1 - depth) / len(facts)
     places = [int(len(body) * (depth + step * number)) for number in range(len(facts))]
     pieces, begin = [], 0

@@ -1,4 +1,4 @@
-"""Read the rows of LongBench, L-Eval and the key-value task, each with the whole of what is asked."""
+"""Read the rows of LongBench, L-Eval and the key-value task, with complete prompts."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ SYSTEMS = {
         "writing a required paragraph."
     ),
 }
-"""What stands before everything, by kind or by set."""
+"""The system prompts, by kind or by set."""
 
 
 @lru_cache(maxsize=1)
 def longbench_sets() -> dict[str, dict[str, Any]]:
-    """Return LongBench's sets: `prompt`, `max_tokens`, `metric`, and whether the first line counts alone."""
+    """Return LongBench's sets: `prompt`, `max_tokens`, `metric`, and whether only the first line counts."""
     text = resources("aisb_dataset_long").joinpath("longbench.toml").read_text("utf-8")
     return tomllib.loads(text)
 
@@ -69,10 +69,10 @@ def longbench(*, files: DataFiles) -> Iterator[Row]:
     for file in files:
         name = str(file.fields.get("dataset") or file.path.name.split(".")[0]).removesuffix("_e")
         if name not in longbench_sets():
-            raise file.error(f"{name!r} is no set of LongBench; they are: {', '.join(longbench_sets())}")
+            raise file.error(f"{name!r} is not a set of LongBench; known: {', '.join(longbench_sets())}")
         table = longbench_sets()[name]
         for row in _objects(file, "input", "context", "answers"):
-            # In one pass: what a document has in braces is text.
+            # In one pass, since braces in a document are text.
             parts = (
                 table["prompt"]
                 .replace("{context}", "\0{context}\0")
@@ -92,14 +92,14 @@ def longbench(*, files: DataFiles) -> Iterator[Row]:
 
 
 def leval(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of L-Eval's files, one an instruction: `system`, `asked`, `answer`, `set`, `kind`."""
+    """Rows of L-Eval's files, one for each instruction: `system`, `asked`, `answer`, `set`, `kind`."""
     for file in files:
         name = str(file.fields.get("set") or file.path.name.split(".")[0])
         kind = EXAMS.get(name, "rouge")
         system = SYSTEMS.get(name) or SYSTEMS["letters" if kind == "letter" else kind]
         for row in _objects(file, "instructions", "outputs", "input"):
             if len(row["instructions"]) != len(row["outputs"]):
-                raise file.error("a row has as many outputs as instructions")
+                raise file.error("the row must have as many outputs as instructions")
             for asked, answer in zip(row["instructions"], row["outputs"], strict=True):
                 yield {
                     "system": system,
@@ -123,7 +123,7 @@ def _leval_prompt(name: str, kind: str, document: str, asked: str, answer: str) 
 
 def _leval_gold(name: str, kind: str, answer: str) -> str:
     answer = answer.strip()
-    if kind == "label":  # "True [fact: False]": what the story says comes first
+    if kind == "label":  # "True [fact: False]": the answer by the story comes first
         return answer.split("[")[0].strip()
     if kind == "letter":  # "(B) Their subconscious …"
         return answer.lstrip("(")[:1]
@@ -136,7 +136,7 @@ def key_values(
     *,
     files: DataFiles,
     positions: Annotated[
-        Sequence[int] | None, "where the key that is asked for stands, each in turn; left out, where it is"
+        Sequence[int] | None, "positions of the requested key, each in turn; default: unchanged"
     ] = None,
 ) -> Iterator[Row]:
     """Rows of lines with `ordered_kv_records`, `key`, `value`: `data` is their JSON, `place` the key's."""
@@ -147,10 +147,10 @@ def key_values(
                 (at for at, (key, _) in enumerate(row["ordered_kv_records"]) if key == row["key"]), None
             )
             if there is None:
-                raise file.error(f"the key {row['key']!r} is none of the records'")
+                raise file.error(f"no record has the key {row['key']!r}")
             for place in positions if positions is not None else [there]:
                 if not 0 <= place <= len(pairs):
-                    raise UsageError(f"positions: there is no place {place}, 0 to {len(pairs)} are")
+                    raise UsageError(f"positions: {place} is invalid; it must be 0 to {len(pairs)}")
                 placed = [*pairs[:place], (row["key"], row["value"]), *pairs[place:]]
                 lines = ",\n ".join(f'"{key}": "{value}"' for key, value in placed)
                 yield {"data": f"{{{lines}}}", "key": row["key"], "value": row["value"], "place": place}
@@ -160,5 +160,5 @@ def _objects(file: DataFile, *names: str) -> Iterator[Row]:
     for row in read_jsonl(files=DataFiles([file])):
         missing = [name for name in names if name not in row]
         if missing:
-            raise file.error(f"the row has no {missing[0]!r}; wanted are {', '.join(names)}")
+            raise file.error(f"the row has no {missing[0]!r}; it needs {', '.join(names)}")
         yield row

@@ -297,13 +297,13 @@ def test_the_key_stands_at_each_place_in_turn(make_task):
             "longbench",
             "LongBench/data/nothing.jsonl",
             "{}\n",
-            "'nothing' is no set of LongBench; they are: narrat",
+            "'nothing' is not a set of LongBench; known: narrat",
         ),
         (
             "longbench",
             "LongBench/data/lcc.jsonl",
             "{}\n",
-            "line 1: the row has no 'input'; wanted are input, con",
+            "line 1: the row has no 'input'; it needs input, con",
         ),
         ("longbench", "LongBench/data/lcc.jsonl", "{\n", "line 1: not JSON"),
         (
@@ -312,7 +312,7 @@ def test_the_key_stands_at_each_place_in_turn(make_task):
             '{"instructions": ["a"], "outputs": [], "input": ""}',
             "as many",
         ),
-        ("needle", "needle/mill.txt", "Too short.", "10 signs are too little text to hide anything in"),
+        ("needle", "needle/mill.txt", "Too short.", "10 characters are too short to hide facts in"),
     ],
 )
 def test_a_file_of_another_shape_is_named_with_what_is_wanted(make_task, tmp_path, task, file, text, message):

@@ -11,5 +11,5 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_math")]

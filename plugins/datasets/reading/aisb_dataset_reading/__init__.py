@@ -11,7 +11,7 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of files whose answers are written in a way of their own."""
+    """Declare the readers of files with special formats of answers."""
     return {
         "drop-rows": "aisb_dataset_reading._rows:drop_rows",
         "line-pairs": "aisb_dataset_reading._rows:line_pairs",
@@ -22,7 +22,7 @@ def aisb_datasets() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
-    """Offer the steps that find a short answer, and the word that completes a text."""
+    """Declare the postprocessors that find a short answer, and the word that completes a text."""
     return {
         "next-word": "aisb_dataset_reading._answers:next_word",
         "short-answer": "aisb_dataset_reading._answers:short_answer",
@@ -31,5 +31,5 @@ def aisb_postprocessors() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_reading")]

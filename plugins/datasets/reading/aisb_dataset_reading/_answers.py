@@ -1,4 +1,4 @@
-"""Find a short answer in a reply, and the word with which a reply completes a text."""
+"""Find a short answer in a reply, and the word that completes a text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aisb import Extract, Sample
 from aisb.helpers import finds_answer
 from aisb_evaluator_text import answer_line, boxed
 
-# A full stop that ends a sentence: another of three words or more follows, and it is no abbreviation's.
+# A full stop that ends a sentence: three or more words follow, and it does not belong to an abbreviation.
 _SENTENCE = re.compile(
     r"""
       (?:(?<=[^\W\d_]{2})|(?<=\d)|(?<=[\"')”]))(?<!\b(?:Mr|Ms|Dr|St|Mt|Jr|Sr|No|vs))(?<!\bMrs)
@@ -26,7 +26,7 @@ _ARTICLES = {"a", "an", "the"}
 
 @finds_answer
 def short_answer() -> Callable[[str, Sample], Extract | None]:
-    """What stands after "The answer is" or "Answer:", up to the end of its sentence; else the first line."""
+    """The text after "The answer is" or "Answer:", up to the end of the sentence; else the first line."""
     in_line, in_box = answer_line(), boxed()
 
     def step(text: str, sample: Sample) -> Extract | None:
@@ -59,9 +59,9 @@ def _kept(text: str, start: int, end: int, rule: str, *, explicit: bool) -> Extr
 
 @finds_answer
 def next_word() -> Callable[[str, Sample], Extract | None]:
-    """The word with which a reply goes on from the field `prompt`, also where it repeats the end of it.
+    """The word with which a reply continues the field `prompt`, also if it repeats the prompt's end.
 
-    An article before the word is passed over, unless it is the target.
+    An article before the word is skipped, unless it is the target.
     """
     in_line = answer_line()
 
@@ -85,7 +85,7 @@ def next_word() -> Callable[[str, Sample], Extract | None]:
 
 
 def _behind(text: str, prompt: str) -> int:
-    """Return where the reply goes on behind the last words of the prompt, 0 where it does not repeat them."""
+    """Return the position after the prompt's last words in a reply; 0 if it does not repeat them."""
     last = prompt.split()[-3:]
     if len(last) < 3:
         return 0

@@ -1,4 +1,4 @@
-"""Read files whose answers are written in a way of their own."""
+"""Read files with special formats of answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aisb import DataFiles, Row
 
 
 def drop_rows(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of JSON lines with `context` and `ref_text`, whose answers, joined by bars, become `answers`."""
+    """Rows of JSON lines with `context` and `ref_text`; `answers` are its parts between bars."""
     for file in files:
         for line in file.lines():
             if not line.strip():
@@ -19,7 +19,7 @@ def drop_rows(*, files: DataFiles) -> Iterator[Row]:
                 row = json.loads(line)
                 given = row["ref_text"].split("|")
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise file.error("a row is an object with context and ref_text, a text") from error
+                raise file.error("expected an object with context and a text ref_text") from error
             answers = list(dict.fromkeys(one.strip() for one in given if one.strip()))
             if not answers:
                 raise file.error("ref_text has no answer")
@@ -27,7 +27,7 @@ def drop_rows(*, files: DataFiles) -> Iterator[Row]:
 
 
 def trivia_tsv(*, files: DataFiles) -> Iterator[Row]:
-    """Rows of lines with a question, a tab, and a list of answers as Python writes it."""
+    """Rows of lines with a question, a tab, and a list of answers in Python's syntax."""
     for file in files:
         for line in file.lines():
             if not line.strip():
@@ -35,14 +35,12 @@ def trivia_tsv(*, files: DataFiles) -> Iterator[Row]:
             question, _, listed = line.rstrip("\r\n").partition("\t")
             answers = _listed(listed)
             if not answers:
-                raise file.error(
-                    f"a line is a question, a tab and a list ['…', '…'], and this is {line[:80]!r}"
-                )
+                raise file.error(f"expected a question, a tab and a list ['…', '…'], found {line[:80]!r}")
             yield {"question": question, "answers": answers}
 
 
 def _listed(text: str) -> list[str]:
-    """Return a list of texts as Python writes it, also where a CSV writer has doubled its quotes."""
+    """Read a list of texts in Python's syntax, also if a CSV writer has doubled its quotes."""
     text = text.strip()
     if text.startswith('"') and text.endswith('"'):
         text = text[1:-1].replace('""', '"')
@@ -77,13 +75,13 @@ def line_pairs(*, files: DataFiles) -> Iterator[Row]:
     """Rows of two files, line by line: `source` of the first and `target` of the second."""
     if len(files.files) != 2:
         first = files.files[0] if files.files else None
-        message = f"two files are wanted, texts and their targets, and there are {len(files.files)}"
+        message = f"expected two files, texts and their targets, found {len(files.files)}"
         raise first.error(message) if first else ValueError(message)
     sources, targets = ([line.strip() for line in file.lines()] for file in files.files)
     if len(sources) != len(targets):
         names = " and ".join(file.path.name for file in files.files)
         raise files.files[1].error(
-            f"{names} have {len(sources)} and {len(targets)} lines; one a text is wanted"
+            f"{names} have {len(sources)} and {len(targets)} lines; both need one line for each text"
         )
     for source, target in zip(sources, targets, strict=True):
         yield {"source": source, "target": target}

@@ -213,7 +213,7 @@ def test_the_word_that_completes_a_text_is_found_in_every_usual_reply(text, targ
             "drop",
             "drop_simple_eval/dev.jsonl",
             '{"context": "a"}\n',
-            r"line 1: a row is an object with context",
+            r"line 1: expected an object with context",
         ),
         (
             "drop",
@@ -225,7 +225,7 @@ def test_the_word_that_completes_a_text_is_found_in_every_usual_reply(text, targ
             "triviaqa",
             "triviaqa/trivia-dev.qa.csv",
             "Who?\tnobody\n",
-            r"line 1: a line is a question, a tab and",
+            r"line 1: expected a question, a tab and",
         ),
         ("squad", "squad/dev-v1.1.json", "[]", r'not \{"data": \[\{"paragraphs"'),
         ("lcsts", "LCSTS/test.tgt.txt", "一\n", "test.src.txt and test.tgt.txt have 2 and 1 lines"),

@@ -11,23 +11,23 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the rows that come with the examples to put before them."""
+    """Declare the reader of rows with their examples."""
     return {"bbh": "aisb_dataset_reasoning._rows:bbh"}
 
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
-    """Offer the step that finds a letter or a free answer, as the question wants."""
+    """Declare the postprocessor that finds a letter or a free answer, by the kind of the question."""
     return {"bbh-answer": "aisb_dataset_reasoning._grading:bbh_answer"}
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluator for letters, numbers, lists of words and rows of brackets."""
+    """Declare the evaluator of letters, numbers, lists of words and brackets."""
     return {"bbh-match": "aisb_dataset_reasoning._grading:BbhMatch"}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_reasoning")]

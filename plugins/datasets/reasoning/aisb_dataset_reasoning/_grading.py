@@ -25,7 +25,7 @@ _KINDS = ({"yes", "no"}, {"true", "false"}, {"valid", "invalid"})
 
 @finds_answer
 def bbh_answer() -> Callable[[str, Sample], Extract | None]:
-    """The letter chosen, or for a question without options what stands after "the answer is"."""
+    """The chosen letter; for a question without options, the text after "the answer is"."""
     letters, in_box, in_line = choice(), boxed(), answer_line()
 
     def step(text: str, sample: Sample) -> Extract | None:
@@ -42,7 +42,7 @@ def bbh_answer() -> Callable[[str, Sample], Extract | None]:
 
 
 def _brackets(text: str) -> Extract | None:
-    """Return the brackets after the last "the answer is"; without one, a text of nothing else."""
+    """Return the brackets after the last "the answer is", or a text that consists of brackets."""
     starts = find_announced_answers(text)
     for start in reversed(starts or [0]):
         found = _ROW.search(text, start, start + 400)
@@ -52,7 +52,7 @@ def _brackets(text: str) -> Extract | None:
 
 
 def _bare(text: str, target: str) -> Extract | None:
-    """Return an answer that nothing announces: the whole of a short text, or the last word of its kind."""
+    """Return an unannounced answer: a whole short text, or the last word of the target's kind."""
     kind = next((words for words in _KINDS if target.casefold() in words), None)
     if kind:
         found = [match for match in _LABELS.finditer(text) if match[0].casefold() in kind]
@@ -68,7 +68,7 @@ def _bare(text: str, target: str) -> Extract | None:
 
 
 class BbhMatch(Evaluator):
-    """Right when the letter, the number, the words in their order, or the brackets are the target's."""
+    """Correct if the letter, number, sequence of words or brackets equals the target."""
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target."""
@@ -78,7 +78,7 @@ class BbhMatch(Evaluator):
 
 
 def normalize_answer(text: str, sample: Sample, target: str) -> str:
-    """Return what counts of an answer, by the kind of the target."""
+    """Normalise an answer by the kind of the target."""
     if sample.choices:
         named: str | None = choice_letter(text, sample)
         return named or text.strip().casefold()

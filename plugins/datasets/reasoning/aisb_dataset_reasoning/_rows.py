@@ -15,7 +15,7 @@ _HEAD = "-----\n"
 def bbh(*, files: DataFiles) -> Iterator[Row]:
     """Rows of `{task}.json` files, each with the text of `{task}.txt` as `examples` and its lettered options.
 
-    Where a text begins with a notice and a line of dashes, it begins behind them.
+    A notice before a line of dashes is removed.
     """
     texts = {}
     for file in files:
@@ -29,14 +29,14 @@ def bbh(*, files: DataFiles) -> Iterator[Row]:
         try:
             rows = json.loads(file.text())["examples"]
         except (ValueError, KeyError, TypeError) as error:
-            raise file.error('not {"examples": [{"input": …, "target": …}]}, as upstream has it') from error
+            raise file.error('not {"examples": [{"input": …, "target": …}]}, the published format') from error
         file.line = None
         if task not in texts:
-            raise file.error(f"its examples are missing: there is no {task}.txt beside the others")
+            raise file.error(f"its examples are missing: there is no {task}.txt among the files")
         for number, row in enumerate(rows, 1):
             file.row = number
             if not isinstance(row, dict) or not {"input", "target"} <= set(row):
-                raise file.error("a row has input and target")
+                raise file.error("the row must have input and target")
             yield {**row, "examples": texts[task], "options": _options(row["input"]), "row": number}
 
 

@@ -1,4 +1,4 @@
-"""Made prompts: as many as wanted, of the lengths wanted, and replies of the lengths wanted."""
+"""Synthetic prompts with given numbers and lengths of requests and replies."""
 
 from __future__ import annotations
 
@@ -18,44 +18,47 @@ if TYPE_CHECKING:
 __all__ = ["Filler", "LateIds", "LateText", "Made", "MadeText", "synthetic", "text_of_ids"]
 
 PROMPTS_PER_BATCH = 1024
-"""Prompts that are made and counted together: the libraries count many at once with all processors."""
+"""The number of prompts in a batch: tokenizer libraries count batches on all processors."""
 
 SMALLEST_VOCABULARY = 16
 
 IMAGE_MARK = "<image>"
-"""Where an image stands in a prompt."""
+"""The placeholder of an image in a prompt."""
 
 
 def synthetic(
     *,
     kind: Annotated[
-        Literal["string", "token-ids"], "a text, or token ids: sent as they are, to a chat API as their text"
+        Literal["string", "token-ids"], "text, or token ids, which a chat API receives as text"
     ] = "string",
-    requests: Annotated[int, "how many prompts", RowCount] = 100,
+    requests: Annotated[int, "number of prompts", RowCount] = 100,
     input: Annotated[  # noqa: A002 - the word that users know from other tools
-        int | dict[str, Any], "tokens of a prompt: a number, or a table { method, … }", InputLength
+        int | dict[str, Any], "prompt length in tokens: a number, or a table { method, … }", InputLength
     ] = 512,
     output: Annotated[
-        int | dict[str, Any], "tokens of a reply: a number, or a table { method, … }", OutputLength
+        int | dict[str, Any], "reply length in tokens: a number, or a table { method, … }", OutputLength
     ] = 128,
-    prefix: Annotated[int, "tokens at the beginning that all prompts share; they count as input"] = 0,
+    prefix: Annotated[int, "tokens of the prefix that all prompts share, part of the input"] = 0,
     tokenizer: Annotated[
         Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"
     ] = None,
-    vocabulary: Annotated[int | None, "tokens of the model, for token ids without a tokenizer"] = None,
-    images: Annotated[int, "images of each prompt; the variant synthetic:images sends them"] = 0,
+    vocabulary: Annotated[
+        int | None, "vocabulary size of the model, for token ids without a tokenizer"
+    ] = None,
+    images: Annotated[int, "number of images per prompt; the variant synthetic:images sends them"] = 0,
     image_size: Annotated[
-        str | list[str], "width and height in pixels, as in 1024x768; of several one is drawn for each image"
+        str | list[str],
+        "width and height in pixels, as in 1024x768; or a list to draw from",
     ] = "512x512",
-    seed: Annotated[int, "another seed draws other lengths and other prompts"] = 0,
+    seed: Annotated[int, "seed of the lengths and prompts"] = 0,
     nonce: Annotated[
-        str, "another nonce makes other prompts of the same lengths; a run gives its own", CacheNonce
+        str, "nonce of the prompts, which does not affect lengths; a performance run sets its own", CacheNonce
     ] = "",
 ) -> Iterator[Row]:
-    """Prompts of drawn words with exactly the asked number of tokens, and the reply's length for each.
+    """Prompts of random words with exactly the requested number of tokens, and the reply length for each.
 
-    Row i depends on the seed, the nonce and i. A performance run sets the nonce, so that no prefix cache can
-    answer with what an earlier run left there; every row has it, so that a run can be made again.
+    Row i depends on the seed, the nonce and i. A performance run sets the nonce, so that no prefix cache
+    contains prompts of earlier runs; each row includes it, so that a run can be reproduced.
     """
     from aisb_dataset_synthetic._filler import Filler
     from aisb_dataset_synthetic._lengths import lengths
@@ -71,10 +74,10 @@ def synthetic(
         raise UsageError(f"vocabulary = {vocabulary} must be at least {SMALLEST_VOCABULARY}")
     if kind == "token-ids" and tokenizer is None and vocabulary is None:
         raise UsageError(
-            "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, how many tokens the model knows"
+            "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, the vocabulary size of the model"
         )
     if images < 0 or (images and kind == "token-ids"):
-        raise UsageError(f"images = {images} must be 0 or more, and 0 for token ids, which go without images")
+        raise UsageError(f"images = {images} must be 0 or more, and 0 for token ids, which have no images")
     filler = Filler(tokenizer, f"{seed}:{nonce}")
     make = _token_ids if kind == "token-ids" else _strings
     rows = make(filler, _sizes(requests, seed, inputs, outputs), prefix, vocabulary, {"nonce": nonce})
@@ -84,7 +87,7 @@ def synthetic(
 def _with_images(
     rows: Iterator[Row], count: int, size: str | list[str], seed: int, nonce: str
 ) -> Iterator[Row]:
-    """Add images to rows. How many tokens a model makes of one, the service alone knows."""
+    """Add images to rows. Only the service knows their number of tokens."""
     from aisb_dataset_synthetic._images import make_image, read_sizes
 
     sizes = read_sizes(size)
@@ -103,7 +106,7 @@ def _with_images(
 
 
 def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Iterator[tuple[int, int, int]]:
-    """Yield the number of each request, and how long its prompt and its reply are to be."""
+    """Yield the number of each request, and the lengths of its prompt and reply."""
     if inputs.fixed and outputs.fixed:  # seeding a generator costs as much as drawing a hundred words
         yield from ((number, inputs.least, outputs.least) for number in range(requests))
         return
@@ -156,7 +159,7 @@ def _token_ids(
 
 
 def _shared(number: int, prefix: int) -> Row:
-    """Add the number of tokens that a prompt shares with earlier ones, which the server may have cached."""
+    """Add the number of tokens that a prompt shares with earlier ones, which may be cached."""
     return {"shared_tokens": prefix if number else 0} if prefix else {}
 
 
@@ -172,7 +175,7 @@ def _batches(sizes: Iterable[tuple[int, int, int]]) -> Iterator[list[tuple[int, 
 
 
 def __getattr__(name: str) -> Any:
-    """Import what other plugins build prompts with at its first use: every command loads this module."""
+    """Import names for other plugins at their first use, since every command loads this module."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from aisb_dataset_synthetic import _filler
@@ -182,11 +185,11 @@ def __getattr__(name: str) -> Any:
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
-    """Return the dataset that makes prompts."""
+    """Declare the dataset of synthetic prompts."""
     return {"synthetic": synthetic}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with the task and its other names."""
+    """Declare the folder with the task and its aliases."""
     return [files("aisb_dataset_synthetic")]

@@ -1,9 +1,8 @@
-"""Write prompts of exactly so many tokens, by a seed: plain words in a drawn order.
+"""Generate prompts of an exact number of tokens from a seed: plain words in random order.
 
-With a tokenizer the words are those that it holds as one token each. Where no token of its vocabulary spans
-two words, n of them are n tokens: neither merges nor scores can reach over a word's end. Else every text is
-counted, and one that misses is searched for until it fits. Without a tokenizer a word stands for a token, and
-nothing is called exact.
+With a tokenizer, the words are single tokens. If no token of the vocabulary spans two words, n words are n
+tokens, since merges cannot cross the end of a word. Otherwise every text is counted, and adjusted until it
+fits. Without a tokenizer, a word counts as a token, and the length is not exact.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from typing import Any, NamedTuple, Self
 from aisb import PromptPool, Tokenizer, UsageError
 
 WORDS_FILE = Path(__file__).with_name("words.txt")
-"""Common English words, for where no tokenizer gives better ones."""
+"""Common English words, for use without a tokenizer."""
 
 FEWEST, MOST = 128, 4096
-"""Fewer words of one token are too few to write with; more than so many are not needed."""
+"""The minimum and maximum number of single-token words."""
 
 SPANS = re.compile("[A-Za-z][Ġ▁ ]")
-"""What is in a token that holds a word's end and the space after it, in the ways that spaces are written."""
+"""Substrings of tokens with the end of a word and the following space, in the notations of tokenizers."""
 
 PROBES = 4
-"""Texts that are counted although their words are sure to add up."""
+"""The number of texts that are counted as a check, although their words are known to add up."""
 
 MANY = 1 << 17
-"""From so many words on they are drawn with numpy; for fewer its import takes longer than it saves."""
+"""The number of words from which numpy draws them; for fewer, its import takes longer than it saves."""
 
 WORDS_PER_DRAW = 1 << 13
-"""How many words are drawn at once: more of them leave the processor's cache."""
+"""The number of words in a block: larger blocks exceed the processor's cache."""
 
 TAILS = (".", "!", "?", ",", " a", " I", " 1", " it", " of", "..", " a b", " x1")
 
 
 class Made(NamedTuple):
-    """A text, its tokens as counted (None without a tokenizer), and whether they are as many as asked."""
+    """A text, its number of tokens (None without a tokenizer), and whether that is the requested number."""
 
     text: str
     tokens: int | None
@@ -47,7 +46,7 @@ class Made(NamedTuple):
 
 
 class MadeText(str):
-    """A made text that knows what it is made of, so that another one like it can be made."""
+    """A generated text with the pool of its words, from which a similar text can be generated."""
 
     __slots__ = ("pool",)
     pool: PromptPool
@@ -60,7 +59,7 @@ class MadeText(str):
 
 
 class LateText:
-    """A text that is made when it is needed: a field of a row that is too long to be kept with all others."""
+    """A text that is generated on demand, for fields that are too long to keep in memory."""
 
     __slots__ = ("_make", "pool")
 
@@ -79,7 +78,7 @@ class LateText:
 
 
 class LateIds(Sequence[int]):
-    """Token ids that are made when they are needed, as `LateText` is."""
+    """Token ids that are generated on demand, like `LateText`."""
 
     __slots__ = ("_count", "_make", "pool")
 
@@ -109,15 +108,15 @@ class LateIds(Sequence[int]):
 def text_of_ids(tokenizer: Tokenizer | None, make: Callable[[], list[int]]) -> dict[str, LateText]:
     """Return the text of token ids as a row's field `prompt`, for APIs that take no ids.
 
-    There is none without a tokenizer. A service may read other tokens in the text.
+    Empty without a tokenizer. A service may tokenize the text differently.
     """
     return {} if tokenizer is None else {"prompt": LateText(lambda: tokenizer.decode(make()))}
 
 
 class Filler:
-    """Writes texts and token ids; what is written under one key depends on the seed and the key alone.
+    """Generates texts and token ids, which depend only on the seed and a key.
 
-    `plain` says that the words are of one token each, `sure` that they are so wherever they stand.
+    `plain`: the words are single tokens; `sure`: they are so at any position.
     """
 
     def __init__(self, tokenizer: Tokenizer | None, seed: str) -> None:
@@ -146,19 +145,19 @@ class Filler:
         return draw_many(self.vocabulary, [(f"{self.seed}:{key}", count) for key, count in asked])
 
     def ids(self, key: object, count: int, *, size: int | None = None) -> list[int]:
-        """Return token ids of a key: ordinary ones of the tokenizer, else of a vocabulary of `size`.
+        """Return token ids of a key: ordinary ids of the tokenizer, or of a vocabulary of `size`.
 
-        The latter are from its middle: the special ids of a model stand at the ends.
+        The latter are from the middle of the vocabulary, since special ids are at its ends.
         """
         return Random(f"{self.seed}:{key}").choices(self.pool_of_ids(size).values, k=count)
 
     @property
     def pool(self) -> PromptPool:
-        """What texts are made of."""
+        """The words of texts."""
         return PromptPool(self.vocabulary, self.sure)
 
     def pool_of_ids(self, size: int | None = None) -> PromptPool:
-        """Return what token ids are drawn from.
+        """Return the pool of token ids.
 
         Raises:
             UsageError: there is no tokenizer, and no `size` of a vocabulary.
@@ -172,11 +171,11 @@ class Filler:
         return PromptPool(range(size // 8, size - size // 8), exact=True)
 
     def write(self, key: object, tokens: int, begin: str = "") -> Made:
-        """Write one text; see `write_all`."""
+        """Generate one text; see `write_all`."""
         return self.write_all([(key, tokens)], begin)[0]
 
     def write_all(self, asked: Sequence[tuple[object, int]], begin: str = "") -> list[Made]:
-        """Write a text for each (key, tokens), all of which begin with `begin`, whose tokens count."""
+        """Generate a text for each (key, tokens). All begin with `begin`, whose tokens are included."""
         counted = len(begin.split()) if self.plain or not self.tokenizer else self.tokenizer.count(begin)
         needed = [(key, self._needed(tokens - counted)) for key, tokens in asked]
         drafts = [_joined(begin, words) for words in self._words_of(needed)]
@@ -200,7 +199,7 @@ class Filler:
         return max(round(tokens / self._per_word), 0)
 
     def _search(self, tokenizer: Tokenizer, key: object, asked: int, begin: str) -> Made:
-        """Make a text longer until it has enough tokens, then cut it by halves until they fit."""
+        """Extend a text until it has enough tokens, then shorten it by bisection."""
         words = max(asked, 8)
         text = _joined(begin, self.words(key, words))
         while tokenizer.count(text) < asked and words < 64 * (asked + 8):
@@ -224,7 +223,7 @@ class Filler:
 
 
 class _Best:
-    """Keeps the text that comes nearest to the tokens asked for."""
+    """Keeps the text whose length is closest to the requested number of tokens."""
 
     def __init__(self, tokenizer: Tokenizer, asked: int) -> None:
         self._tokenizer = tokenizer
@@ -236,7 +235,7 @@ class _Best:
         return self.made.exact
 
     def try_(self, text: str) -> int:
-        """Return how many tokens a text has."""
+        """Return the number of tokens of a text."""
         count = self._tokenizer.count(text)
         nearest = abs((self.made.tokens or 0) - self._asked)
         if text and (abs(count - self._asked) < nearest or not self.made.text):
@@ -247,9 +246,9 @@ class _Best:
 def draw_many(values: Sequence[str], asked: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
     """Yield what `Random(seed).choices(values, k=count)` returns for each (seed, count), at half its cost.
 
-    `choices` takes a `random()` a value, and that is made of the upper 27 bits of one of the generator's
-    32-bit numbers and the upper 26 bits of the next. `getrandbits` returns the same numbers as one integer,
-    the first one in its lowest bits.
+    `choices` uses one `random()` per value, which consists of the upper 27 bits of one 32-bit number of the
+    generator and the upper 26 bits of the next. `getrandbits` returns the same numbers as one integer, with
+    the first in its lowest bits.
     """
     import numpy as np
 
@@ -266,7 +265,7 @@ def draw_many(values: Sequence[str], asked: Iterable[tuple[str, int]]) -> Iterat
 
 
 def _blocks(asked: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
-    """Yield the pairs in lists of about BLOCK words together."""
+    """Yield the pairs in lists with about BLOCK words in total."""
     block: list[tuple[str, int]] = []
     total = 0
     for seed, count in asked:
@@ -284,9 +283,9 @@ def _joined(begin: str, words: Iterable[str]) -> str:
 
 
 def _single_words(tokenizer: Tokenizer, vocabulary: Iterable[str]) -> tuple[str, ...]:
-    """Return the plain words that are one token each at a text's beginning and after another word.
+    """Return the plain words that are single tokens at the start of a text and after another word.
 
-    Empty where there are too few, or where their tokens do not add up.
+    Empty if there are too few, or if their tokens do not add up.
     """
     found: dict[str, None] = {}
     marked: dict[str, None] = {}

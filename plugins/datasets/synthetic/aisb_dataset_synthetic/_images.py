@@ -1,4 +1,4 @@
-"""Make images of the sizes asked for, each of its own content, so that no cache of a service knows them."""
+"""Generate images of given sizes, each with different content, so that caches do not contain them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from random import Random
 from aisb import UsageError
 
 SQUARE_PIXELS = 16
-"""An image is made of squares of one color each: quick to make, and of a size as a photograph's file has."""
+"""The side of the squares of an image: it is fast to generate, and its file is as large as a photograph's."""
 
 MAX_SIDE = 16_384
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})")
@@ -20,10 +20,10 @@ Size = tuple[int, int]
 
 
 def read_sizes(given: str | Sequence[str]) -> list[Size]:
-    """Return sizes in pixels that are written as 1024x768.
+    """Parse sizes in pixels, such as 1024x768.
 
     Raises:
-        UsageError: one is no size, or larger than an image can be.
+        UsageError: a text is not a size, or the size is too large.
     """
     texts = [given] if isinstance(given, str) else list(given)
     found = [_SIZE.fullmatch(text.strip()) for text in texts]
@@ -41,7 +41,7 @@ def read_sizes(given: str | Sequence[str]) -> list[Size]:
 
 
 def make_image(key: str, size: Size) -> bytes:
-    """Return a PNG of a size; the key alone decides about its content."""
+    """Return a PNG of a size; its content depends only on the key."""
     width, height = size
     across = -(-width // SQUARE_PIXELS)
     random, lines = Random(key), []

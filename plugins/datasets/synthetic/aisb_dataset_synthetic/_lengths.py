@@ -14,14 +14,14 @@ from aisb import UsageError
 from aisb.helpers import did_you_mean
 
 LengthOption: TypeAlias = int | dict[str, Any]
-"""What an option for lengths takes: a number, or a table with a `method` and what that needs."""
+"""The type of options for lengths: a number, or a table with a `method` and its keys."""
 
 MAX_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """A distribution of lengths, none of them below `least` (at least 1) or above `most`."""
+    """A distribution of lengths between `least` (at least 1) and `most`."""
 
     least: int
     most: int
@@ -29,7 +29,7 @@ class Lengths:
 
     @property
     def fixed(self) -> bool:
-        """Whether there is one length alone."""
+        """Whether all lengths are equal."""
         return self.least == self.most
 
 
@@ -38,15 +38,15 @@ def lengths(given: LengthOption, name: str) -> Lengths:
 
     512                                              always 512
     {method = "constant", value = 512}               the same
-    {method = "uniform", min = 100, max = 200}       each as likely
+    {method = "uniform", min = 100, max = 200}       all equally likely
     {method = "gaussian", mean = 150, var = 400, min = 1, max = 300}
-                                                     what falls outside is set to the end
+                                                     values outside are clamped
     {method = "zipf", alpha = 1.5, min = 1, max = 1000}
-                                                     the k-th length as likely as k to the power -alpha
+                                                     the k-th length has a probability ~ k^-alpha
     {method = "percentile", points = [[50, 200], [90, 900], [99, 4000]]}
-                                                     straight lines between the points
+                                                     linear between the points
     {method = "weighted", values = [[128, 0.7], [2048, 0.3]]}
-                                                     these lengths, with these shares
+                                                     these lengths with these weights
 
     Raises:
         UsageError: a key is missing, unknown or wrong.
@@ -57,7 +57,7 @@ def lengths(given: LengthOption, name: str) -> Lengths:
     method = table.pop("method", None)
     if method not in METHODS:
         near = did_you_mean(str(method), METHODS) if method is not None else ""
-        raise UsageError(f"{name}.method = {method!r} is none of {', '.join(METHODS)}{near}")
+        raise UsageError(f"{name}.method = {method!r} is not one of {', '.join(METHODS)}{near}")
     read = _Table(table, name)
     made = METHODS[method](read)
     if read.left:
@@ -67,7 +67,7 @@ def lengths(given: LengthOption, name: str) -> Lengths:
 
 
 class _Table:
-    """Takes the keys of one table out of it, and says what is wrong with them."""
+    """Reads and validates the keys of a table."""
 
     def __init__(self, table: Mapping[str, Any], name: str) -> None:
         self._table = dict(table)
@@ -82,7 +82,7 @@ class _Table:
         self.known.append(key)
         value = self._table.pop(key, default)
         if value is None:
-            raise self.error(key, "must be given")
+            raise self.error(key, "must be set")
         return value
 
     def error(self, key: str, what: str) -> UsageError:

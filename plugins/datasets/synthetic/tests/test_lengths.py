@@ -79,9 +79,9 @@ def test_weighted_lengths_have_their_shares():
     [
         (0, "input.value: 0 is not a whole number of at least 1"),
         (True, "input.value: True is not a whole number of at least 1"),
-        ({"min": 1}, "input.method = None is none of constant, uniform, gaussian"),
-        ({"method": "unifrom"}, "input.method = 'unifrom' is none of .*did you mean 'uniform'?"),
-        ({"method": "uniform", "min": 1}, "input.max: must be given"),
+        ({"min": 1}, "input.method = None is not one of constant, uniform, gaussian"),
+        ({"method": "unifrom"}, "input.method = 'unifrom' is not one of .*did you mean 'uniform'?"),
+        ({"method": "uniform", "min": 1}, "input.max: must be set"),
         ({"method": "uniform", "min": 5, "max": 4}, "input.max: 4 is less than min, 5"),
         ({"method": "uniform", "min": 1.5, "max": 4}, "input.min: 1.5 is not a whole number"),
         ({"method": "uniform", "min": 1, "max": 4, "mean": 2}, "input.mean: no such key .*: min, max"),

@@ -155,7 +155,7 @@ def test_a_run_is_made_again_with_its_nonce(plugins):
     [
         ({"requests": 0}, "requests = 0 must be at least 1"),
         ({"input": 0}, "input.value: 0 is not a whole number of at least 1"),
-        ({"output": {"method": "poisson"}}, "output.method = 'poisson' is none of constant, uniform"),
+        ({"output": {"method": "poisson"}}, "output.method = 'poisson' is not one of constant, uniform"),
         ({"prefix": 600}, "prefix = 600 must be .*no more than the shortest input, 512"),
         ({"prefix": -1}, "prefix = -1 must be at least 0"),
         ({"kind": "token-ids"}, "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N"),
@@ -268,7 +268,7 @@ def test_a_round_asks_other_words_with_the_same_images(make, folder):
         ({"image_size": "wide"}, "image_size = 'wide' must be a size such as '1024x768'"),
         ({"image_size": "99999x2"}, "sides of 1 to 16,384 pixels"),
         ({"image_size": []}, "must be a size such as"),
-        ({"kind": "token-ids", "vocabulary": 100}, "token ids, which go without images"),
+        ({"kind": "token-ids", "vocabulary": 100}, "token ids, which have no images"),
     ],
 )
 def test_images_that_cannot_be_are_refused(make, values, told):

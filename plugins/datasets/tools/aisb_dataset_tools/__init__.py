@@ -11,7 +11,7 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of the leaderboard's files."""
+    """Declare the readers of the leaderboard's files."""
     return {
         "bfcl": "aisb_dataset_tools._rows:bfcl",
         "bfcl-multi-turn": "aisb_dataset_tools._conversation_rows:bfcl_multi_turn",
@@ -20,13 +20,13 @@ def aisb_datasets() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_environments() -> Mapping[str, str]:
-    """Offer the simulated services of its conversations."""
+    """Declare the simulated services of its conversations."""
     return {"bfcl-services": "aisb_dataset_tools._conversations:bfcl_services"}
 
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluators of its conversations, and of trials of agents."""
+    """Declare the evaluators of its conversations, and of trials of agents."""
     return {
         "agent-trial": "aisb_dataset_tools._trials:AgentTrial",
         "bfcl-turns": "aisb_dataset_tools._grading:BfclTurns",
@@ -35,7 +35,7 @@ def aisb_evaluators() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_importers() -> Mapping[str, str]:
-    """Offer the readers of what harnesses for agents write."""
+    """Declare the readers of what harnesses for agents write."""
     return {
         "harbor": "aisb_dataset_tools._agent_results:Harbor",
         "swe-bench": "aisb_dataset_tools._agent_results:SweBench",
@@ -44,5 +44,5 @@ def aisb_importers() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_tools")]

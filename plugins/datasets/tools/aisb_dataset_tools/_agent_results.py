@@ -1,7 +1,7 @@
-"""Read what harnesses for agents say of their trials: Harbor's trial results, and SWE-bench's reports.
+"""Import trials of agent harnesses: Harbor's trial results, and SWE-bench's reports.
 
-A trial becomes an answer that says in JSON how it ended (`state`, `reward`); `agent-trial` grades that. What
-the harness itself failed at is a failure, and no answer.
+A trial becomes an answer with its result in JSON (`state`, `reward`), which `agent-trial` grades. A trial
+that the harness could not run or verify is a failure without an answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, 
 
 GRADED_BY = "agent_trials"
 TIMEOUTS = frozenset({"AgentTimeoutError"})
-"""What Harbor names when the agent's own time was over; the other exceptions are the harness's."""
+"""Harbor's exception for an agent's timeout; its other exceptions are failures of the harness."""
 NOTHING_SUBMITTED = "no patch was submitted"
 
 
@@ -41,7 +41,7 @@ class SweBench(Importer):
     reads = "MODEL.RUN_ID.json of run_evaluation, or a folder with such files"
 
     def read(self, path: Path) -> Iterator[ImportedTask] | None:
-        """Return what reports say; None if there are none."""
+        """Return the results in reports; None if there are no reports."""
         files = sorted(path.glob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else []
         found = [(file, table) for file in files if (table := _report(file)) is not None]
         return (_swe_bench_task(file, table) for file, table in found) if found else None
@@ -50,7 +50,7 @@ class SweBench(Importer):
 def _table(path: Path) -> Mapping[str, Any] | None:
     try:
         table = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):  # another tool's, or none of this kind
+    except (OSError, ValueError, RecursionError):  # a file of another tool or kind
         return None
     return table if isinstance(table, dict) else None
 
@@ -73,7 +73,7 @@ def _harbor_tasks(path: Path, found: list[tuple[Path, Mapping[str, Any]]]) -> It
             of = (_model(table), str(table.get("source") or path.name))
             trials.setdefault(of, {}).setdefault(str(table["task_name"]), []).append(_harbor_answer(table))
         except (TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{file} is no result of a trial: {error}") from error
+            raise DataError(f"{file} is not the result of a trial: {error}") from error
     for (model, task), by_name in trials.items():
         rows = tuple(
             ImportedRow(position, name, "passed", tuple(answers), fields={"task": name})
@@ -105,7 +105,7 @@ def _harbor_answer(table: Mapping[str, Any]) -> ImportedAnswer:
 
 
 def _swe_bench_task(path: Path, table: Mapping[str, Any]) -> ImportedTask:
-    """Return the instances of a report, those included for which nothing was submitted."""
+    """Return the instances of a report, including those without a submission."""
     answers: dict[str, ImportedAnswer] = {}
     for key, state in (
         ("unresolved_ids", "failed"),
@@ -121,7 +121,7 @@ def _swe_bench_task(path: Path, table: Mapping[str, Any]) -> ImportedTask:
         failed = ImportedAnswer(failure=Failure("protocol", message))
         answers |= dict.fromkeys(table.get(key, ()), failed)
     known = {*answers}
-    lost = ImportedAnswer(failure=Failure("protocol", "the report says nothing of it"))
+    lost = ImportedAnswer(failure=Failure("protocol", "the report does not mention it"))
     answers |= {name: lost for name in table["submitted_ids"] if name not in known}
     rows = tuple(
         ImportedRow(position, name, "passed", (answer,), fields={"task": name})

@@ -1,4 +1,4 @@
-"""Read the categories of several turns of the Berkeley Function Calling Leaderboard, with their answers."""
+"""Read the multi-turn categories of the Berkeley Function Calling Leaderboard, with their answers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ MODULES = {
 def bfcl_multi_turn(*, files: DataFiles) -> Iterator[Row]:
     """Rows of `BFCL_v*_multi_turn_{category}.json`, with `possible_answer` and `multi_turn_func_doc`.
 
-    Fields: `category`, `turns` (each a list of messages), `functions` (as the files describe them), `tools`
-    (the same in OpenAI's form), `later_functions` (those that only a later turn brings, by its number),
-    `classes` (the simulated services, each with its module), `config` (their state at the beginning),
-    `answer` (the reference calls of each turn).
+    Fields: `category`, `turns` (each a list of messages), `functions` (as in the files), `tools` (the same in
+    OpenAI's form), `later_functions` (those that a later turn adds, by its number), `classes` (the simulated
+    services with their modules), `config` (their initial state), `answer` (the reference calls of each turn).
     """
     found = {(file.path.parent.name, _name(file)): file for file in files}
     described = {module: _described(found, module) for module in MODULES.values()}
@@ -61,9 +60,7 @@ def _row(
     for name, module in classes.items():
         known = described.get(module)
         if known is None:
-            raise file.error(
-                f"{name} of {row['id']} is described nowhere: multi_turn_func_doc is not complete"
-            )
+            raise file.error(f"{name} of {row['id']} has no description: multi_turn_func_doc is incomplete")
         functions += known
     missed = {turn: frozenset(names) for turn, names in row.get("missed_function", {}).items()}
     held_back = frozenset[str]().union(*missed.values())
@@ -119,5 +116,5 @@ def _rows(file: DataFile, *names: str, key: str = "id") -> Iterator[Row]:
     for row in read_jsonl(files=DataFiles([file])):
         missing = [name for name in (key, *names) if name not in row]
         if missing:
-            raise file.error(f"the row has no {missing[0]!r}; wanted are {key}, {', '.join(names)}")
+            raise file.error(f"the row has no {missing[0]!r}; it needs {key}, {', '.join(names)}")
         yield row

@@ -1,9 +1,9 @@
 """Conversations of the Berkeley Function Calling Leaderboard: a user's turns over simulated services.
 
-In each turn of the user the model calls functions until it calls none; then the next turn begins. The
-services are those of the package bfcl-eval (Apache-2.0), in a process of their own for each conversation. At
-the end of each turn they are compared with services on which the reference calls were made, as
-multi_turn_checker.py of that package does.
+In each turn of the user, the model calls functions until a reply has no call; then the next turn begins. The
+services are those of the package bfcl-eval (Apache-2.0), in a separate process for each conversation. At the
+end of each turn they are compared with services that executed the reference calls, as in
+multi_turn_checker.py of that package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aisb_dataset_tools._literal_calls import LiteralCall, reference_calls, tool
 
 SIMULATOR = Path(__file__).with_name("_simulator.py")
 MOST_STEPS = 20
-"""How often a model may call functions in one turn of the user; a step more ends the conversation."""
+"""The maximum number of steps with function calls in one turn; a further step ends the conversation."""
 MORE_FUNCTIONS = "More functions are there now. Use them for what could not be done before."
 INSTALL = (
     "the simulated services are those of the package bfcl-eval: "
@@ -32,10 +32,10 @@ INSTALL = (
 
 def bfcl_services(
     *,
-    calls: Annotated[Literal["text", "tools"], "how the model calls: in its text, or by tool calls"] = "text",
-    package: Annotated[Path | None, "the folder with the package bfcl_eval; else as installed"] = None,
-    python: Annotated[str, "the Python interpreter that runs the services; else aisb's own"] = "",
-    seconds: Annotated[float, "the longest time that the calls of one reply may take"] = 10.0,
+    calls: Annotated[Literal["text", "tools"], "form of calls: in the text, or as tool calls"] = "text",
+    package: Annotated[Path | None, "folder with the package bfcl_eval; default: the installed one"] = None,
+    python: Annotated[str, "Python interpreter of the services; default: aisb's own"] = "",
+    seconds: Annotated[float, "timeout of the calls of one reply, in seconds"] = 10.0,
 ) -> Environment:
     """Simulated services with a user's turns: file system, trading, travel, messages, vehicle and others."""
     if package is not None and not (package / "bfcl_eval").is_dir():
@@ -62,7 +62,7 @@ class Simulator:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, classes: Mapping[str, str], config: Mapping[str, Any], *, long: bool) -> None:
-        """Start the process, and make the services.
+        """Start the process, and create the services.
 
         Raises:
             UsageError: the services cannot be imported.
@@ -79,10 +79,10 @@ class Simulator:
             raise UsageError(f"{reply['error']}; {INSTALL}")
 
     async def call(self, side: Literal["model", "reference"], calls: Sequence[LiteralCall]) -> list[str]:
-        """Call functions, and return what each says.
+        """Call functions, and return their results.
 
         Raises:
-            SlowCallError: they take too long; the process is ended.
+            SlowCallError: they take too long; the process is stopped.
         """
         reply = await self._ask({"call": side, "calls": repr([tuple(call) for call in calls])}, self._seconds)
         results: list[str] = reply["results"]
@@ -94,7 +94,7 @@ class Simulator:
         return reply["differences"]
 
     async def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         if self._process is None or self._process.returncode is not None:
             return
         with suppress(ProcessLookupError):
@@ -142,7 +142,7 @@ class Conversation(Episode):
         return self._next_turn()
 
     async def respond(self, reply: Prediction) -> Sequence[Message] | None:
-        """Call what the reply calls; where it calls nothing, end the turn."""
+        """Execute the calls of a reply; end the turn if there are none."""
         calls = self._calls(reply)
         if not calls:
             return await self._end_turn()
@@ -153,7 +153,7 @@ class Conversation(Episode):
             self._failed = str(error)
             return None
         results = [
-            "Error: the arguments are no JSON object" if call is None else next(said) for call in calls
+            "Error: the arguments are not a JSON object" if call is None else next(said) for call in calls
         ]
         turn = self._turns[-1]
         turn["calls"].append([str(call) for call in known])
@@ -166,11 +166,11 @@ class Conversation(Episode):
         return self._shown(reply, calls, results)
 
     def state(self) -> Mapping[str, Any]:
-        """Return each turn: what was called, what came of it, what was to come, and where services differ."""
+        """Return for each turn: calls, results, reference results, and differences of services."""
         return {"turns": self._turns, "failed": self._failed}
 
     async def close(self) -> None:
-        """End the services."""
+        """Stop the services."""
         await self._simulator.close()
 
     def _calls(self, reply: Prediction) -> list[LiteralCall | None]:
@@ -195,14 +195,14 @@ class Conversation(Episode):
         return self._next_turn() if len(self._turns) < len(self._row["turns"]) else None
 
     async def _finish_turn(self) -> None:
-        """Make the reference calls of this turn, and note where the services differ from then on."""
+        """Execute the reference calls of this turn, and record the differences of the services."""
         calls = self._reference[len(self._turns) - 1]
         turn = self._turns[-1]
         turn["reference_results"] = await self._simulator.call("reference", calls) if calls else []
         turn["differences"] = await self._simulator.differences()
 
     def _next_turn(self) -> list[Message]:
-        """Return the user's next turn, with the functions that it brings."""
+        """Return the user's next turn, with the functions that it adds."""
         number = len(self._turns)
         self._turns.append({"calls": [], "results": [], "reference": self._row["answer"][number]})
         self._steps = 0

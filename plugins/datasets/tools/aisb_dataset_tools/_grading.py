@@ -10,12 +10,12 @@ from aisb import Evaluator, Sample, Score
 
 
 class BfclTurns(Evaluator):
-    """Right when each turn leaves the services as the reference calls do, and shows what they show.
+    """Correct if each turn has the effects and the results of the reference calls.
 
-    After each turn that has reference calls: the model has called something, all public attributes of the
-    services are equal, and each result of a reference call is among the model's results so far. Further calls
-    do no harm. A conversation that was ended before its last turn is wrong.
-    Source: multi_turn_checker.py and eval_runner.py of bfcl-eval 2026.3.23.
+    After each turn with reference calls: the model has called a function, all public attributes of the
+    services are equal, and each result of a reference call is among the model's results so far. Additional
+    calls are allowed. A conversation that ended before its last turn is wrong. Source: multi_turn_checker.py
+    and eval_runner.py of bfcl-eval 2026.3.23.
     """
 
     grades_none = True
@@ -30,7 +30,7 @@ class BfclTurns(Evaluator):
 
 
 def problem(state: Mapping[str, Any], count: int) -> tuple[int, str]:
-    """Return the first turn, from 1, that is not right, and why; an empty text where all are right."""
+    """Return the first incorrect turn, from 1, and the reason; an empty text if all are correct."""
     results: Counter[str] = Counter()
     turns = state["turns"]
     for number, turn in enumerate(turns, start=1):

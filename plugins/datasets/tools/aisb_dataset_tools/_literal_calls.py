@@ -1,4 +1,4 @@
-"""Read function calls with literal arguments: what a model wrote is parsed, and never evaluated."""
+"""Parse function calls with literal arguments; text of a model is never evaluated."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from aisb import DataError
 
 LONGEST = 20_000
-"""No reply that calls functions is longer; a parser would take long over one that is."""
+"""The maximum length of a reply with calls: parsing longer texts takes too long."""
 
 
 class LiteralCall(NamedTuple):
-    """A function's name with its arguments: those by position, and those by name."""
+    """A function's name with its positional and named arguments."""
 
     name: str
     arguments: list[Any]
@@ -26,9 +26,9 @@ class LiteralCall(NamedTuple):
 
 
 def written_calls(text: str) -> list[LiteralCall]:
-    """Return the calls that a text consists of, as in `[cd(folder='temp'), ls()]`; none for anything else.
+    """Return the calls of a text such as `[cd(folder='temp'), ls()]`; empty for any other text.
 
-    The brackets may be left out, and backticks may stand around.
+    The brackets are optional, and backticks around the text are ignored.
     """
     text = text.strip("`\n ")
     if not text or len(text) > LONGEST:
@@ -46,7 +46,7 @@ def reference_calls(texts: Iterable[str]) -> list[LiteralCall]:
     """Return the calls of a row's answer.
 
     Raises:
-        DataError: one is no call with literal arguments.
+        DataError: a text is not a call with literal arguments.
     """
     made = []
     for text in texts:
@@ -58,7 +58,7 @@ def reference_calls(texts: Iterable[str]) -> list[LiteralCall]:
 
 
 def tool_call(call: Mapping[str, Any]) -> LiteralCall | None:
-    """Return a call of a reply's `tool_calls`; None if its arguments are no JSON object."""
+    """Return a call of a reply's `tool_calls`; None if its arguments are not a JSON object."""
     try:
         named = json.loads(call.get("arguments") or "{}")
     except (ValueError, RecursionError):

@@ -17,7 +17,7 @@ CATEGORIES = (
 )
 WITHOUT_ANSWERS = {"irrelevance": "no call", "live_irrelevance": "no call", "live_relevance": "any call"}
 FUNCTION_LANGUAGES = {"java": "java", "javascript": "javascript"}
-"""The language of the functions of a category, where it is not Python."""
+"""The language of a category's functions, if it is not Python."""
 
 _TYPES = {
     **dict.fromkeys(("dict", "HashMap", "Hashtable"), "object"),
@@ -33,9 +33,9 @@ _OTHER_NAMES = {"simple_python": "simple", "simple_java": "java", "simple_javasc
 def bfcl(*, files: DataFiles) -> Iterator[Row]:
     """Rows of `BFCL_v*_{category}.json` files, with the answers of `possible_answer`.
 
-    Fields: `category`, `question`, `system` (what the row's own system turn says), `functions`, `tools` (the
-    same in OpenAI's form), `declared` (the functions as the file has them), `language`, `answer`.
-    Categories of several turns are passed over.
+    Fields: `category`, `question`, `system` (the row's system message), `functions`, `tools` (the same in
+    OpenAI's form), `declared` (the functions as in the file), `language`, `answer`. Multi-turn categories are
+    skipped.
     """
     answers: dict[str, dict[str, Any]] = {}
     for file in files:
@@ -74,7 +74,7 @@ def bfcl(*, files: DataFiles) -> Iterator[Row]:
 def with_text_parameters(function: Mapping[str, Any], language: str) -> Mapping[str, Any]:
     """Return a function of Java or JavaScript with its parameters as texts in the language's syntax.
 
-    Source: the documentation that the leaderboard shows to models, made in utils.py of bfcl-eval.
+    Source: the documentation for models in utils.py of bfcl-eval.
     """
     if language == "python":
         return function
@@ -92,7 +92,7 @@ def with_text_parameters(function: Mapping[str, Any], language: str) -> Mapping[
 
 
 def _text(parameter: Mapping[str, Any], language: str) -> dict[str, Any]:
-    """Return a parameter as a text, whose description says what the text is to be."""
+    """Return a parameter as a text whose description explains its format."""
     kind, items, properties = parameter["type"], parameter.get("items"), parameter.get("properties")
     words = [text] if (text := str(parameter.get("description", "")).strip()) else []
     if kind == "any":
@@ -112,7 +112,7 @@ def _text(parameter: Mapping[str, Any], language: str) -> dict[str, Any]:
 def tool(function: Mapping[str, Any]) -> dict[str, Any]:
     """Return a function in OpenAI's form: JSON Schema's types, and no dots in the name.
 
-    Types are translated as type_mappings.py of the leaderboard has them.
+    Types are translated as in type_mappings.py of the leaderboard.
     """
     name = str(function["name"]).replace(".", "_")
     return {
@@ -122,7 +122,7 @@ def tool(function: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema(part: Any) -> Any:
-    """Return a piece of a schema with its types by JSON Schema's names."""
+    """Return a part of a schema with the type names of JSON Schema."""
     if not isinstance(part, Mapping):
         return part
     made = dict(part)
@@ -130,7 +130,7 @@ def _schema(part: Any) -> Any:
     if isinstance(kind, str):
         made["type"] = _TYPES.get(kind, kind)
         if made["type"] == "array" and "items" not in made:
-            made["items"] = {}  # services that check schemas want it said
+            made["items"] = {}  # services that validate schemas require it
     if isinstance(properties := made.get("properties"), Mapping):
         made["properties"] = {name: _schema(one) for name, one in properties.items()}
     if "items" in made:
@@ -147,5 +147,5 @@ def _rows(file: DataFile, *names: str) -> Iterator[Row]:
     for row in read_jsonl(files=DataFiles([file])):
         missing = [name for name in ("id", *names) if name not in row]
         if missing:
-            raise file.error(f"the row has no {missing[0]!r}; wanted are id, {', '.join(names)}")
+            raise file.error(f"the row has no {missing[0]!r}; it needs id, {', '.join(names)}")
         yield row

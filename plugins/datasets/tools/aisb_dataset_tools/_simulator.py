@@ -1,15 +1,14 @@
-"""Run the simulated services of one conversation, in a process of their own.
+"""Run the simulated services of one conversation in a separate process.
 
-It is started with a folder that holds the package bfcl_eval (or an empty text where that is installed), and
-needs the standard library and that package alone. It reads one JSON line for each command and answers with
-one:
+Its argument is a folder with the package bfcl_eval (or an empty text if it is installed); it needs only the
+standard library and that package. It reads one JSON line for each command, and answers with one line:
 
-    {"load": {"class": "module", …}, "config": {…}, "long_context": false}   makes the services, twice
+    {"load": {"class": "module", …}, "config": {…}, "long_context": false}   creates the services, twice
     {"call": "model", "calls": "[('cd', ['temp'], {}), …]"}                  calls their methods by name
-    {"compare": true}                                                        says where both differ
+    {"compare": true}                                                        returns the differences
 
-`model` are the services that the model acts on, `reference` those of the reference calls. Calls are names
-with literals: no text of a model is ever evaluated.
+`model` are the services of the model, `reference` those of the reference calls. Calls are names with
+literals: no text of a model is ever evaluated.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ MOST_SECONDS = 300
 
 
 class Services:
-    """The services that one side of a conversation acts on, by their class."""
+    """The services of one side of a conversation, by class."""
 
     def __init__(self, classes: dict[str, str], config: dict[str, Any], *, long_context: bool) -> None:
         self.instances: dict[str, Any] = {}
@@ -45,7 +44,7 @@ class Services:
                     self.methods[method] = bound
 
     def call(self, name: str, arguments: list[Any], named: dict[str, Any]) -> str:
-        """Call a method, and return what it says as a text."""
+        """Call a method, and return its result as a text."""
         method = self.methods.get(name)
         if method is None:
             return f"Error during execution: name {name!r} is not defined"
@@ -64,7 +63,7 @@ class Services:
 
 
 def differences(services: Services, reference: Services) -> dict[str, list[str]]:
-    """Return the names of the attributes in which services differ from those of the reference, by class."""
+    """Return the names of attributes that differ from the reference's services, by class."""
     found: dict[str, list[str]] = {}
     for name, expected in reference.instances.items():
         service = services.instances[name]
@@ -84,7 +83,7 @@ def main(package: str) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
     if package:
         sys.path.insert(0, package)
-    replies, sys.stdout = sys.stdout, sys.stderr  # what a service prints is no reply
+    replies, sys.stdout = sys.stdout, sys.stderr  # output of a service is not a reply
     sides: dict[str, Services] = {}
     for line in sys.stdin:
         command = json.loads(line)

@@ -1,4 +1,4 @@
-"""Grade trials that another harness has verified: by the reward that it gave."""
+"""Grade trials that another harness has verified, by its reward."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ OUTCOMES: Mapping[str, Outcome] = {
     "timed out": "truncated",
     "no patch": "unparsed",
 }
-"""The outcome of a trial by the state that its answer names."""
+"""The outcome of a trial by the state in its answer."""
 
 
 class AgentTrial(Evaluator):
-    """The reward of a trial that Harbor or SWE-bench has verified; a part of it is partial credit."""
+    """The reward of a trial that Harbor or SWE-bench has verified; it may be partial."""
 
     reads: ClassVar[Literal["answer", "text", "calls"]] = "text"
 
@@ -30,5 +30,5 @@ class AgentTrial(Evaluator):
             state, reward = said["state"], min(1.0, max(0.0, float(said["reward"])))
             outcome = OUTCOMES[state]
         except (ValueError, TypeError, KeyError, RecursionError):
-            return Score(0.0, "unparsed", details={"reason": "this is no result of a trial"})
+            return Score(0.0, "unparsed", details={"reason": "this is not the result of a trial"})
         return Score(reward, outcome, answer=state)

@@ -1,4 +1,4 @@
-"""Recorded traffic to replay: when each request came, how long it was, and what it shared with others."""
+"""Recorded traces for replay: arrival times, lengths, and shared prefixes of requests."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from aisb import CacheNonce, DataFiles, Row, Tokenizer, UsageError, hookimpl
 if TYPE_CHECKING:
     from aisb_dataset_traces._prompts import Prompts
 
-TraceKind = Annotated[
-    Literal["string", "token-ids"], "a text, or token ids: sent as they are, to a chat API as their text"
-]
+TraceKind = Annotated[Literal["string", "token-ids"], "text, or token ids, which a chat API receives as text"]
 Folder = Annotated[Tokenizer | None, "folder of the model's tokenizer; without it lengths are not exact"]
-Vocabulary = Annotated[int | None, "tokens of the model, for token ids without a tokenizer"]
-Start = Annotated[float | None, "leave out requests before this second of the trace"]
-End = Annotated[float | None, "leave out requests after this second of the trace"]
+Vocabulary = Annotated[int | None, "vocabulary size of the model, for token ids without a tokenizer"]
+Start = Annotated[float | None, "skip requests before this second of the trace"]
+End = Annotated[float | None, "skip requests after this second of the trace"]
 Origin = Annotated[
-    float | None, "the second of the trace at which the load begins; left out: that of its first request"
+    float | None, "second of the trace at which the load begins; default: that of its first request"
 ]
-Sort = Annotated[bool, "put a trace in the order of its times, where it is not"]
-Seed = Annotated[int, "another seed makes other prompts of the same lengths"]
-Nonce = Annotated[str, "another nonce makes other prompts, too; a performance run gives its own", CacheNonce]
+Sort = Annotated[bool, "sort the trace by time"]
+Seed = Annotated[int, "seed of the prompts, which does not affect lengths"]
+Nonce = Annotated[str, "nonce of the prompts; a performance run sets its own", CacheNonce]
 
 
 def mooncake_trace(
@@ -33,7 +31,7 @@ def mooncake_trace(
     kind: TraceKind = "string",
     tokenizer: Folder = None,
     vocabulary: Vocabulary = None,
-    block: Annotated[int, "tokens that one of the trace's hash_ids stands for"] = 512,
+    block: Annotated[int, "tokens per block, that is, per hash id of the trace"] = 512,
     start: Start = None,
     end: End = None,
     origin: Origin = None,
@@ -41,7 +39,7 @@ def mooncake_trace(
     seed: Seed = 0,
     nonce: Nonce = "",
 ) -> Iterator[Row]:
-    """Requests of a Mooncake trace; where two share a hash id, they share that block of their prompts."""
+    """Requests of a Mooncake trace; requests with the same hash id share that block of their prompts."""
     from aisb_dataset_traces._readers import Window, mooncake
 
     if block < 1:
@@ -78,7 +76,7 @@ def _make_prompts(
 
     if kind == "token-ids" and tokenizer is None and vocabulary is None:
         raise UsageError(
-            "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, how many tokens the model knows"
+            "kind = 'token-ids' needs tokenizer = FOLDER, or vocabulary = N, the vocabulary size of the model"
         )
     if vocabulary is not None and vocabulary < 16:
         raise UsageError(f"vocabulary = {vocabulary} must be at least 16")
@@ -88,11 +86,11 @@ def _make_prompts(
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
-    """Return the readers of traces."""
+    """Declare the readers of traces."""
     return {"mooncake-trace": mooncake_trace, "azure-trace": azure_trace}
 
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [package_files("aisb_dataset_traces")]

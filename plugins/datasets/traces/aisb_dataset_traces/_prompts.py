@@ -1,4 +1,4 @@
-"""Make the prompts that a trace only tells the length of, each when it is needed."""
+"""Generate prompts of the lengths in a trace on demand."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from aisb_dataset_synthetic import Filler, LateIds, LateText, MadeText, text_of_ids
 
 KEPT_BLOCKS = 4096
-"""Blocks that are kept, for the prompts that share them."""
+"""The number of cached blocks, which prompts share."""
 
 
 class Prompts:
-    """Makes the fields of rows that hold a prompt of so many tokens, made of blocks that may be shared.
+    """Generates the prompt fields of rows from blocks, which prompts may share.
 
-    A whole trace can be of 145 million tokens, so that a prompt is made when it is sent. With a tokenizer
-    whose words are sure to add up its length is exact by that; with any other each prompt is made and counted
-    at once. Each block begins with a word, so that it is the same tokens wherever it stands.
+    A trace can have 145 million tokens, so a prompt is generated when it is sent. If the tokenizer's words
+    are known to add up, its length is exact; otherwise each prompt is generated and counted immediately. Each
+    block begins with a word, so that its tokens do not depend on its position.
     """
 
     def __init__(self, filler: Filler, *, ids: bool, size: int | None, nonce: str) -> None:
@@ -58,6 +58,6 @@ class Prompts:
 
 
 def _parts(keys: Sequence[object], tokens: int, block: int) -> Iterator[tuple[object, int]]:
-    """Yield each block's key, and how many of its tokens the prompt has."""
+    """Yield the key of each block, and the number of its tokens in the prompt."""
     for key, begin in zip(keys, count(0, block), strict=False):
         yield key, min(block, tokens - begin)

@@ -1,4 +1,4 @@
-"""Read traces line by line, check them, and say where one is not what it should be."""
+"""Read and validate traces line by line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TraceLine(NamedTuple):
-    """A request as a trace has it: `at` in the trace's own seconds, `number` from 0 over all files."""
+    """A request of a trace: `at` in seconds of the trace, `number` from 0 over all files."""
 
     at: float
     number: int
@@ -25,10 +25,10 @@ class TraceLine(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The part of a trace that is replayed, in seconds of its own.
+    """The replayed part of a trace, in seconds of the trace.
 
     Requests between `start` and `end` are kept, both included. `origin` is the second at which the load
-    begins; None is that of the first request that is kept.
+    begins; None selects that of the first kept request.
     """
 
     start: float | None = None
@@ -39,7 +39,7 @@ class Window(NamedTuple):
         """Yield the lines of this part.
 
         Raises:
-            UsageError: it has none.
+            UsageError: there are none.
         """
         start = -inf if self.start is None else self.start
         end = inf if self.end is None else self.end
@@ -49,7 +49,7 @@ class Window(NamedTuple):
                 empty = False
                 yield line
         if empty and (self.start is not None or self.end is not None):
-            raise UsageError(f"no request of the trace is between its seconds {start:g} and {end:g}")
+            raise UsageError(f"the trace has no request between the seconds {start:g} and {end:g}")
 
 
 def mooncake(files: DataFiles, prompts: Prompts, window: Window, *, block: int, sort: bool) -> Iterator[Row]:
@@ -72,9 +72,9 @@ def _row(line: TraceLine) -> dict[str, Any]:
 def _in_order(
     lines: Iterator[TraceLine], files: DataFiles, window: Window, *, sort: bool
 ) -> Iterator[TraceLine]:
-    """Yield the lines of a window with times that count from its origin.
+    """Yield the lines of a window with times relative to its origin.
 
-    They are sorted, or refused where one goes back.
+    They are sorted; without `sort`, a line out of order raises an error.
     """
     if sort:
         lines = iter(sorted(lines))
@@ -85,8 +85,8 @@ def _in_order(
         at = round(line.at - origin, 6)
         if at < last and files.current:
             raise files.current.error(
-                f"the trace is out of order: this request came {last - at:g} s before the one above it; "
-                "set sort = true to have it sorted"
+                f"the trace is out of order: this request is {last - at:g} s earlier than the previous one; "
+                "set sort = true to sort it"
             )
         last = at
         yield line._replace(at=at)
@@ -106,7 +106,7 @@ def _mooncake_lines(files: DataFiles, block: int) -> Iterator[TraceLine]:
         if len(blocks) != needed:
             raise file.error(
                 f"{len(blocks)} hash_ids do not fit input_length {tokens}: with blocks of {block} tokens "
-                f"{needed} are wanted (block = N says how long the trace's blocks are)"
+                f"{needed} are needed (block = N sets the block size of the trace)"
             )
         yield TraceLine(
             milliseconds / 1000, number, tokens, _whole(file, row, "output_length"), tuple(blocks)

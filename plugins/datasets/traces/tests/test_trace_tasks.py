@@ -119,7 +119,7 @@ def test_a_part_of_a_trace_is_replayed_from_its_first_request_or_an_origin(repla
 
 
 def test_a_part_without_requests_is_an_error(replay):
-    with pytest.raises(UsageError, match="no request of the trace is between its seconds 10 and inf"):
+    with pytest.raises(UsageError, match="the trace has no request between the seconds 10 and inf"):
         replay("mooncake_trace", mooncake(), start=10)
 
 
@@ -172,11 +172,11 @@ def test_an_azure_trace_has_its_times_and_lengths(replay, folder):
 
 def test_a_trace_out_of_order_is_named_with_its_line(replay):
     rows = [MOONCAKE[0], MOONCAKE[2], MOONCAKE[1]]
-    message = r"mooncake_trace.jsonl, line 3: the trace is out of order: this request came 3.5 s before .*sort = true"
+    message = r"mooncake_trace.jsonl, line 3: the trace is out of order: this request is 3.5 s earlier than .*sort = true"
     with pytest.raises(DataError, match=message):
         replay("mooncake_trace", mooncake(*rows))
     head, first, second, third = AZURE.splitlines(keepends=True)
-    with pytest.raises(DataError, match=r"conv.csv, line 3: the trace is out of order: .* 4.31458 s before"):
+    with pytest.raises(DataError, match=r"conv.csv, line 3: the trace is out of order: .* 4.31458 s earlier"):
         replay("azure_trace", head + second + first + third)
 
 
@@ -196,7 +196,7 @@ def test_a_trace_out_of_order_is_sorted_where_that_is_asked(replay):
         ({"hash_ids": "0 1"}, "hash_ids is 0 1, not a list of whole numbers"),
         (
             {"hash_ids": [0]},
-            "1 hash_ids do not fit input_length 1024: with blocks of 512 tokens 2 are wanted",
+            "1 hash_ids do not fit input_length 1024: with blocks of 512 tokens 2 are needed",
         ),
     ],
 )

@@ -11,13 +11,13 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with this family's tasks and their other names."""
+    """Declare the folder with the tasks and aliases of this family."""
     return [files("aisb_dataset_vision")]
 
 
 @hookimpl
 def aisb_datasets() -> Mapping[str, str]:
-    """Offer the readers of rows with images that a template cannot put together."""
+    """Declare the readers of rows with images that need more than templates."""
     return {
         "image-questions": "aisb_dataset_vision._questions:image_questions",
         "ocrbench-v2": "aisb_dataset_vision._ocrbench:ocrbench_v2",

@@ -43,7 +43,7 @@ class Echo(asyncio.DatagramProtocol):
 
 
 def measure_clock(host: str, port: int, token: bytes, call: Callable[[], int]) -> ClockOffset:
-    """Measure the offset of a node's clock by UDP; by calls that return its time where nothing comes back."""
+    """Measure the offset of a node's clock by UDP, or by remote calls if UDP gets no answer."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as wire:
         wire.settimeout(LONGEST_WAIT)
@@ -63,7 +63,7 @@ def measure_clock(host: str, port: int, token: bytes, call: Callable[[], int]) -
 
 
 def _best(ask: Callable[[], int], way: Literal["udp", "call"]) -> ClockOffset:
-    """Ask for the time some times; of the exchange with the shortest round trip the middle is taken."""
+    """Request the time repeatedly; use the middle of the exchange with the shortest round trip."""
     shortest = 1 << 62
     offset = 0
     for _ in range(EXCHANGES):

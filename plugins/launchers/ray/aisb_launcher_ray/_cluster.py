@@ -30,7 +30,7 @@ def connect_cluster(address: str | None) -> bool:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS") or None
-    # Ray's ports are open to every network, so a token protects them.
+    # Ray listens on all network interfaces, so a token protects its ports.
     # Ray reads this at its import.
     if address is None and "ray" not in sys.modules:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -87,10 +87,10 @@ def nodes() -> Mapping[str, str]:
 
 
 def check_versions(payloads: Sequence[bytes], within: float, only: Container[str] | None = None) -> None:
-    """Refuse nodes whose code is not that of this command; with `only`, look at these nodes by their ids.
+    """Refuse nodes whose code differs from this command's; with `only`, check the nodes with these ids.
 
     Raises:
-        RunError: it names each node, and what is missing or different there.
+        RunError: a node differs; the message names each node with its missing or different packages.
     """
     from aisb_launcher_ray import _versions as versions
 
@@ -103,9 +103,9 @@ def check_versions(payloads: Sequence[bytes], within: float, only: Container[str
 def compare_versions(
     names: Sequence[str], within: float, only: Container[str] | None = None
 ) -> Mapping[str, list[str]]:
-    """Return for the address of each living node how its packages of these names differ from ours.
+    """Return the differences of these packages between each living node and this machine, by node address.
 
-    A node that does not answer `within` so many seconds is said to differ; one that died is left out.
+    A node that does not answer `within` this number of seconds is listed, too; a dead node is omitted.
     """
     import ray
     from ray import cloudpickle
@@ -140,13 +140,13 @@ def compare_versions(
         except ray.exceptions.GetTimeoutError:
             lines = [f"it did not answer within {within:g} s"]
         except Exception as error:  # noqa: BLE001 - of Ray, in many kinds
-            lines = [f"it cannot be asked: {_first_line(error)}"]
+            lines = [f"it cannot be reached: {_first_line(error)}"]
         found.setdefault(living[node], []).extend(lines)
     return found
 
 
 def _silence() -> None:
-    """Keep Ray's messages about dead nodes off standard output, which belongs to the command.
+    """Keep Ray's messages about dead nodes off standard output, which is for the command's results.
 
     Ray has no setting for that: its options cover only the output of workers.
     """

@@ -1,6 +1,6 @@
 """The collector of a node: an actor between the workers there and the run.
 
-It keeps the files of the workers' jobs in its own folder, and passes on in batches what they write. The run
+It keeps the files of the workers' jobs in its own folder, and forwards their output in batches. The run
 requests each batch by number after it stored the previous one, so at most one is in transit.
 """
 
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What limits a load on a node: open files of a process (None: no limit), local ports, processors."""
+    """The limits of a load on a node: open files of a process (None: no limit), local ports, processors."""
 
     files: int | None
     ports: int | None
@@ -58,7 +58,7 @@ class Limits(NamedTuple):
 
 
 class Door(NamedTuple):
-    """How to reach a collector: its folder, and the port and token of its echo."""
+    """The address of a collector: its folder, and the port and token of its echo."""
 
     folder: str
     port: int
@@ -98,7 +98,7 @@ class Collector:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self, host: str) -> Door:
-        """Begin to listen to workers, and to answer echoes at the address of this node."""
+        """Start to listen to workers, and to answer echoes at the address of this node."""
         loop, token = asyncio.get_running_loop(), secrets.token_bytes(16)
         await asyncio.start_unix_server(self._serve, str(self._folder / "door"))
         echo, _ = await loop.create_datagram_endpoint(lambda: Echo(token), local_addr=(host, 0))
@@ -121,7 +121,7 @@ class Collector:
         return time.perf_counter_ns()
 
     async def limits(self) -> Limits:
-        """Return what limits a load here. Processes of Ray have the limits of the raylet."""
+        """Return the limits of a load on this node. Processes of Ray have the limits of the raylet."""
         return _limits()
 
     async def deliver(self, number: int, messages: Sequence[tuple[int | None, bytes]]) -> None:
@@ -136,7 +136,7 @@ class Collector:
                         worker.writer.write(make_frame(MESSAGE, data))
 
     async def pull(self, number: int) -> Batch:
-        """Return the batch of this number; wait for news first, at most as long as a batch may."""
+        """Return the batch of this number; wait for data first, at most as long as a batch may be delayed."""
         self._heard = time.monotonic()
         if number == self._last.number:
             return self._last
@@ -154,7 +154,7 @@ class Collector:
         ]
         chunks, is_all = self._read(is_due=bool(ending))
         ended = []
-        if is_all:  # else the rest of their files comes first
+        if is_all:  # otherwise the rest of their files is sent first
             for one in ending:
                 worker = self._workers[one]
                 worker.is_told = True
@@ -170,7 +170,7 @@ class Collector:
         asyncio.get_running_loop().call_later(0.05, os._exit, 0)
 
     def _read(self, *, is_due: bool) -> tuple[list[FileChunk], bool]:
-        """Return what was written since the last time, up to a batch, and whether that is all."""
+        """Return the data written since the last call, up to a batch, and whether it is complete."""
         now = time.monotonic()
         if not is_due and now - self._read_at < BATCH_EVERY:
             return [], True
@@ -211,7 +211,7 @@ class Collector:
         await self._listen(number, worker, reader)
 
     async def _listen(self, number: int, worker: _Worker, reader: asyncio.StreamReader) -> None:
-        """Keep a worker's messages until it ends."""
+        """Collect a worker's messages until it ends."""
         while (got := await read_frame(reader)) is not None:
             if got[0] == END:
                 self._end(worker, got[1].decode("utf-8", "replace"))
@@ -229,13 +229,13 @@ class Collector:
                 writer.close()
 
     def _kill(self, worker: _Worker, why: str) -> None:
-        """End a worker's process. Ray does not where the process is stopped, or its raylet gone."""
+        """Kill a worker's process. Ray does not if the process is suspended or its raylet has ended."""
         with suppress(ProcessLookupError):
             os.kill(worker.process, signal.SIGKILL)
         self._end(worker, why)
 
     async def _watch(self) -> None:
-        """Exchange heartbeats. Without the run or the raylet, the workers end."""
+        """Exchange heartbeats. If the run or the raylet has ended, end the workers."""
         while True:
             await asyncio.sleep(PULSE)
             now = time.monotonic()

@@ -13,7 +13,7 @@ def make_frame(kind: bytes, payload: bytes = b"") -> bytes:
 
 
 async def read_frame(reader: asyncio.StreamReader) -> tuple[bytes, bytes] | None:
-    """Return the next frame as kind and payload; None when the other side is gone."""
+    """Return the next frame as kind and payload; None if the other side has disconnected."""
     try:
         head = await reader.readexactly(5)
         return head[4:], await reader.readexactly(int.from_bytes(head[:4], "big"))

@@ -1,4 +1,4 @@
-"""What `aisb doctor --launcher ray` says of a cluster: its nodes, their code, clocks and limits."""
+"""`aisb doctor --launcher ray`: inspect a cluster's nodes, their code, clocks and limits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from aisb_launcher_ray._node import RayNode
 
 FEW_FILES = 4096
 STREAMS = 1000
-"""Requests in flight that one worker drives well."""
+"""The number of requests in flight that one worker can sustain."""
 CERTAIN_MS = 1.0
 PATIENCE = 60.0
-"""Seconds that a node may take to answer."""
+"""The timeout of a node's answer, in seconds."""
 
 Finding = Mapping[str, str]
 """`name`, `state` (ok, note or problem), `text` and `remedy`."""
@@ -65,7 +65,7 @@ def look_at_cluster(lease: float) -> Iterator[Finding]:
 
 
 def _measure(node: str, address: str, lease: float) -> tuple[Limits, float]:
-    """Start a collector on a node; return its limits, and how uncertain its clock is in ms."""
+    """Start a collector on a node; return its limits, and the uncertainty of its clock in ms."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -82,7 +82,7 @@ def _measure(node: str, address: str, lease: float) -> tuple[Limits, float]:
 
 
 def _node(name: str, limits: Limits, clock_ms: float) -> tuple[Finding, int]:
-    """Return what is said of a node, and how many connections it can hold."""
+    """Return the finding on a node, and the number of connections that it can hold."""
     known: Sequence[int] = [each for each in (limits.files, limits.ports) if each is not None]
     most = min(known, default=STREAMS * limits.processors)
     files = "no limit of open files" if limits.files is None else f"{limits.files:,} open files"

@@ -1,4 +1,4 @@
-"""The launcher `ray`: each worker is an actor; one collector on each node speaks for its workers."""
+"""The launcher `ray`: each worker is an actor; a collector on each node forwards its workers' data."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class RayWorkers(Launcher):
                 if how and not self._stopped:
                     yield number, {"lost": self._lost(number, how)}
                 elif not self._watched:
-                    return  # the work is done, and nobody new is needed
+                    return  # all work is done, so no worker is replaced
 
     async def replace(self, worker: int) -> bool:
         """Begin to place a worker anew, wherever there is room; without the head nothing can be placed."""
@@ -129,7 +129,7 @@ class RayWorkers(Launcher):
             node.send(worker, orjson.dumps(message))
 
     async def stop(self, patience: float = 10.0) -> None:
-        """Wait for all workers, and kill those that are left after some seconds."""
+        """Wait for all workers, and kill those that still run after `patience` seconds."""
         self._stopped = True
         starting = [self._starting] if self._starting is not None else []
         await asyncio.gather(*starting, *self._replacing.values(), return_exceptions=True)
@@ -142,7 +142,7 @@ class RayWorkers(Launcher):
             self._kill()
 
     async def collect(self) -> None:
-        """Wait for the last batches, and end the actors. What came is in place already."""
+        """Wait for the last batches, and end the actors. Earlier batches are already stored."""
         await asyncio.to_thread(self._collect)
 
     @property
@@ -161,10 +161,10 @@ class RayWorkers(Launcher):
             self._loop.call_soon_threadsafe(self._events.put_nowait, (0, RunError(line), ""))
 
     def _follow(self, made: Sequence[RayNode]) -> None:
-        """Begin to pull what the workers of nodes send."""
+        """Start to pull the data of nodes' workers."""
 
         def tell(*event: Any) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for this any more
+            with suppress(RuntimeError):  # the loop is closed, so nothing waits for this event
                 self._loop.call_soon_threadsafe(self._take, event)
 
         for node in made:
@@ -219,7 +219,7 @@ class RayWorkers(Launcher):
 
 
 def _measure_sending(made: Sequence[RayNode], timeout: float) -> int:
-    """Measure how long a message to all takes, in ns: the common start must be twice that away."""
+    """Measure the duration of a message to all nodes in ns: the common start must be twice as far away."""
     import ray
 
     began = time.perf_counter_ns()

@@ -1,4 +1,4 @@
-"""The run's end of one node: it pulls the batches of the collector there, and keeps what they bring."""
+"""The run's side of one node: pull the batches of its collector, and store their data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from aisb_launcher_ray._clocks import ClockOffset, measure_clock
 from aisb_launcher_ray._collector import BATCH_BYTES, Batch, Door, FileChunk
 
 Tell = Callable[[int, bytes | Mapping[str, Any] | None, str], None]
-"""Gets a worker's number with a message; with None, the worker has ended, and how, where it failed."""
+"""Gets a worker's number with a message, or with None and its failure when the worker has ended."""
 
 DISK = 5
-"""The command's exit code where this machine does not let a run be written."""
+"""The command's exit code if the run cannot be written on this machine."""
 SLACK = 2.0
 """Seconds beside the lease after which the workers of a node that is out of reach have ended: the collector
 looks once in half a second, and began to count when it answered, up to half a second after it was asked."""
@@ -42,7 +42,7 @@ class RayNode:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, timeout: float) -> Door:
-        """Start the listener of the collector, and measure its clock."""
+        """Start the collector's listener, and measure the node's clock."""
         import ray
 
         self.door = door = Door(*ray.get(self.collector.open.remote(self.address), timeout=timeout))
@@ -50,7 +50,7 @@ class RayNode:
         return door
 
     def measure_clock(self) -> None:
-        """Measure how far the node's clock is from ours."""
+        """Measure the offset of the node's clock."""
         import ray
 
         assert self.door is not None  # noqa: S101 - opened first
@@ -80,7 +80,7 @@ class RayNode:
         return self.collector.deliver.remote(number, [(target, message)])
 
     def pull(self, tell: Tell) -> None:
-        """Begin to pull batches, in a thread: a busy run must not look dead to its workers."""
+        """Start to pull batches in a thread, so that a busy run does not look dead to its workers."""
         name = f"aisb-pull-{self.address}"
         self._puller = threading.Thread(target=self._pull, args=(tell,), name=name, daemon=True)
         self._puller.start()
@@ -111,7 +111,7 @@ class RayNode:
             self.is_lost = True
             reason = "no answer" if isinstance(error, TimeoutError) else type(error).__name__
             tell(min(left), {"say": f"its node {self.address} was lost ({reason})"}, "")
-            # It may be alive and out of reach: until its lease is over its workers may send.
+            # It may be alive but unreachable: its workers may send until its lease ends.
             time.sleep(max(0.0, asked + self.lease + SLACK - time.monotonic()))
             for worker in left:
                 tell(worker, None, f"its node was lost ({reason})")
@@ -125,7 +125,7 @@ class RayNode:
         return Batch(*ray.get(self.collector.pull.remote(number), timeout=self.lease))
 
     def _keep(self, chunk: FileChunk) -> None:
-        """Append a chunk to its file in the run. A file of an earlier session goes on."""
+        """Append a chunk to its file in the run, also after an earlier session."""
         target = self.targets[chunk.name]
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -138,13 +138,13 @@ class RayNode:
             os.close(descriptor)
 
     def _tell_clock(self, tell: Tell) -> None:
-        """Measure the clock at the end, and tell what is known of it."""
-        with suppress(Exception):  # the node is gone: what was measured at the start holds
+        """Measure the clock at the end, and report its measurements."""
+        with suppress(Exception):  # the node is lost: the measurement at the start stays valid
             self.measure_clock()
         tell(self.workers[0], {"clock": self.clock_facts()}, "")
 
     def clock_facts(self) -> dict[str, Any]:
-        """Return what `load.json` keeps of this node's clock; its drift adds to what is uncertain."""
+        """Return the facts about this node's clock for `load.json`; its drift adds to the uncertainty."""
         first, last = self.clocks[0], self.clocks[-1]
         widest = max(each.uncertainty_ns for each in self.clocks)
         return {

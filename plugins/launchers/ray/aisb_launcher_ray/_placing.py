@@ -1,4 +1,4 @@
-"""How workers get to their nodes: Ray chooses where, the files of the jobs follow, and the jobs begin."""
+"""Place workers: Ray selects the nodes, then the jobs' files are copied, and the jobs begin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aisb_launcher_ray._worker import RayWorker
 
 ANSWER_WITHIN = 60.0
 LOOK_EVERY = 0.5
-"""Seconds after which a wait for Ray looks whether the run was stopped."""
+"""The interval at which a wait for Ray checks whether the run was stopped, in seconds."""
 
 
 @dataclass(slots=True)
@@ -42,8 +42,8 @@ class Placing:
     def start(self, jobs: Mapping[int, Job], *, check_all: bool) -> list[RayNode]:
         """Start a worker for each job; return the nodes that they are on, once all of them are connected.
 
-        With `check_all`, each node of the cluster must have the code of this command, before any worker is
-        placed; else those that got a worker.
+        All nodes (with `check_all`, before any worker is placed), or those with a worker, must have the code
+        of this command.
 
         Raises:
             RunError: a node has other code, the cluster has no room, or workers cannot be started.
@@ -87,7 +87,7 @@ class Placing:
 
     @property
     def _patience(self) -> float:
-        """Seconds that a node may take to say what is installed: busy ones take long to start a process."""
+        """The timeout of a node's list of packages, in seconds: busy nodes are slow to start a process."""
         return max(ANSWER_WITHIN, self.start_within)
 
     def _placed(self, numbers: Sequence[int], deadline: float) -> dict[int, tuple[Any, str]]:
@@ -147,7 +147,7 @@ class Placing:
         waiting = [node.collector.connected.remote() for node in made]
         while waiting := self._wait(waiting, min(deadline, time.monotonic() + LOOK_EVERY)):
             if ended := ray.wait(list(runs), timeout=0)[0]:
-                ray.get(ended)  # raises what ended it
+                ray.get(ended)  # raises the error that ended it
             if time.monotonic() > deadline:
                 raise RunError(f"workers did not begin within {self.start_within:g} s")
 
@@ -170,7 +170,7 @@ class Placing:
         return waiting
 
     def _environment(self, job: Job) -> dict[str, str]:
-        """Return what to set in a worker's process, in place of what Ray set.
+        """Return the environment variables of a worker's process, which override those of Ray.
 
         Ray sets the devices of a worker, and as many threads as it has CPUs. Without CPUs of their own, the
         workers of a local model share the cores of this machine.

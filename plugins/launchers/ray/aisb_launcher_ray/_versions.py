@@ -1,6 +1,6 @@
-"""What of aisb is installed, as hashes; run on each node, so that a node with other code is refused by name.
+"""Hash the installed packages of aisb. This runs on each node, to detect nodes with other code.
 
-Ray sends this module's source to the nodes, for they may lack it: it imports the standard library alone.
+Ray sends this module's source to the nodes, which may lack it, so it imports only the standard library.
 """
 
 from __future__ import annotations

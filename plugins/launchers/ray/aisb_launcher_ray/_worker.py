@@ -1,4 +1,4 @@
-"""A worker on a node: an actor that runs one job, and speaks with the collector of its node."""
+"""A worker on a node: an actor that runs one job, and communicates with the collector of its node."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class NodeChannel(Channel):
         self._writer = writer
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Hand one message over."""
+        """Send one message."""
         self._writer.write(make_frame(MESSAGE, orjson.dumps(message)))
 
     async def receive(self) -> Mapping[str, Any] | None:
-        """Return the next message of the run; None when the collector is gone."""
+        """Return the next message of the run; None if the collector has ended."""
         got = await read_frame(self._reader)
         if got is None:
             return None
@@ -40,7 +40,7 @@ class NodeChannel(Channel):
 
 
 class RayWorker:
-    """The actor. Ray makes one process for each."""
+    """The actor. Ray starts a process for each."""
 
     async def place(self) -> tuple[str, int]:
         """Return the node that this worker is on, and its process."""
@@ -58,7 +58,7 @@ class RayWorker:
         lease: float,
         environment: Mapping[str, str],
     ) -> None:
-        """Run a pickled job to its end; `environment` is set before anything of the job is imported."""
+        """Run a pickled job to its end; `environment` is set before the job's modules are imported."""
         os.environ.update(environment)
         door = str(Path(folder) / "door")
         _keep_alive(door, number, lease)
@@ -77,9 +77,9 @@ class RayWorker:
 
 
 def _keep_alive(door: str, number: int, lease: float) -> None:
-    """Answer the collector's sign of life, in a thread; end this process without it, or the raylet.
+    """Answer the collector's heartbeats in a thread; end this process if they or the raylet stop.
 
-    A record is one write, so nothing that finished is lost by ending at once.
+    A record is a single write, so an immediate end loses nothing that is finished.
     """
     raylet = os.getppid()
     wire = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""Show a run, or several, as one page that opens without a network: scores, samples, plots, loads."""
+"""Show one run or several as a self-contained page: scores, samples, plots, loads."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MODULES = {
 
 @dataclass(kw_only=True)
 class Html(Reporter):
-    """One page of everything: scores, samples, plots; a file that asks no host for anything."""
+    """A self-contained page with scores, samples and plots, without network requests."""
 
     default_for = frozenset({"several"})
 
     megabytes: Annotated[
-        float, "how large the page of up to 10,000 answers may be; longer texts are cut until it fits"
+        float, "maximum size of the page for up to 10,000 answers; long texts are cut until it fits"
     ] = 6.0
     notes: Annotated[list[str], "lines at the top of the page of several runs"] = field(default_factory=list)
 

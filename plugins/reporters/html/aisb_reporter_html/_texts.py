@@ -130,9 +130,10 @@ class Shared:
 
 
 def _prefixes(texts: Iterable[str]) -> dict[str, str]:
-    """Return for each text what it begins with as others do; empty if that is nothing.
+    """Return for each text the prefix that it shares with others; empty if there is none.
 
-    In order, texts that begin alike stand together; a family ends where keeping on would halve its prefix.
+    In sorted order, texts with a common prefix are adjacent; a group ends where a longer one would halve its
+    prefix.
     """
     counts = Counter(texts)
     found: dict[str, str] = {}
@@ -170,7 +171,7 @@ def _common(one: str, other: str) -> str:
 
 
 def excerpt(prompt: Iterable[tuple[str, int, str]], most: int = 90) -> str:
-    """Return the beginning of what a prompt does not share with others: its question."""
+    """Return the beginning of the part of a prompt that it does not share: its question."""
     last = ""
     for _, _, rest in prompt:
         last = rest if rest.strip() else last
@@ -178,7 +179,7 @@ def excerpt(prompt: Iterable[tuple[str, int, str]], most: int = 90) -> str:
 
 
 def beginnings(excerpts: Sequence[str]) -> list[str]:
-    """Return excerpts without the words that all of them begin with, such as "Question:"."""
+    """Remove the words with which all excerpts begin, such as "Question:"."""
     if len(excerpts) < 2:
         return list(excerpts)
     low, high = min(excerpts), max(excerpts)

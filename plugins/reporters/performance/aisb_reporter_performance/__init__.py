@@ -23,10 +23,10 @@ class Performance(Reporter):
 
     default_for = frozenset({"performance"})
 
-    percentiles: Annotated[list[float], "which percentiles are shown", Percentiles] = field(
+    percentiles: Annotated[list[float], "percentiles to show", Percentiles] = field(
         default_factory=lambda: [75.0, 90.0, 99.0]
     )
-    dialects: Annotated[list[str], "tools whose numbers are shown beside: vllm, aiperf, …", Dialects] = field(
+    dialects: Annotated[list[str], "tools whose numbers are also shown: vllm, aiperf, …", Dialects] = field(
         default_factory=list
     )
     objectives: Annotated[
@@ -34,13 +34,13 @@ class Performance(Reporter):
     ] = field(default_factory=dict)
     tokenizer: Annotated[
         str | None,
-        "a tokenizer's folder: counts output tokens where the service does not, and for aiperf",
+        "folder of a tokenizer that counts output tokens if the service does not, and for aiperf",
         ReplyTokenizer,
     ] = None
-    tables: Annotated[bool, "all tables below the headline, too"] = False
-    spec_decode: Annotated[bool, "a table of the server's speculative decoding, too"] = False
-    width: Annotated[int, "columns it may take; 0: as wide as the terminal"] = 0
-    show: Annotated[bool, "print it, too"] = True
+    tables: Annotated[bool, "also print all tables below the headline"] = False
+    spec_decode: Annotated[bool, "also print a table of the server's speculative decoding"] = False
+    width: Annotated[int, "maximum width in columns; 0: the width of the terminal"] = 0
+    show: Annotated[bool, "also print it"] = True
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `performances/<model>/<task>…` for everything that was asked, and print the headline.

@@ -88,7 +88,7 @@ def _narrow(result: PerformanceResult, name: str, stage: Stage) -> list[str]:
 def _too_few(result: PerformanceResult) -> str:
     """Return a line that names percentiles with too few values, and their stages."""
     return "".join(
-        f"\nP{percent:g} ({stage.name}): {e2el.n} requests are too few, it is little more than the maximum"
+        f"\nP{percent:g} ({stage.name}): {e2el.n} requests are too few; it is close to the maximum"
         for stage in result.stages
         for percent in result.percentiles
         if (e2el := stage.parameters["E2EL"]) is not None and e2el.too_few_for(percent)
@@ -108,10 +108,10 @@ def _common(result: PerformanceResult) -> str:
 def _load(result: PerformanceResult) -> Iterator[str]:
     """Yield the requested load beside the achieved one, then further facts."""
     requested, achieved = result.requested, result.achieved
-    yield f"rate: asked {requested_rate(result)}, sent {short(achieved.rate)} requests/s"
+    yield f"rate: requested {requested_rate(result)}, achieved {short(achieved.rate)} requests/s"
     limit = f"at most {requested.concurrency}" if requested.concurrency else "no limit"
     had = f"{short(achieved.concurrency)} on average and {short(achieved.peak)} at the peak"
-    yield f"concurrency: asked {limit}, had {had}"
+    yield f"concurrency: requested {limit}, achieved {had}"
     if result.window is not None:
         yield (
             f"stable: {short(result.window.seconds)} s from {short(result.window.start / 1e9)} s on, "
@@ -143,11 +143,11 @@ def _counters(result: PerformanceResult) -> Iterator[str]:
             line += f", by position {shares}"
         yield line
     if counters.prefix_hit_rate is not None:
-        yield f"prefix cache: {100 * counters.prefix_hit_rate:.1f} % of the tokens looked up were there"
+        yield f"prefix cache: {100 * counters.prefix_hit_rate:.1f} % of the requested tokens were cached"
     gauges = [(name, g) for name in ("running", "waiting") if (g := getattr(counters, name)) is not None]
     if gauges:
         said = ", ".join(f"{short(g.average)} {name} on average and {g.most:g} at most" for name, g in gauges)
-        yield f"requests at the server: {said} (looked at {gauges[0][1].looks} times)"
+        yield f"requests at the server: {said} ({gauges[0][1].looks} samples)"
 
 
 def _speculation(result: PerformanceResult, width: int) -> str:
@@ -155,8 +155,8 @@ def _speculation(result: PerformanceResult, width: int) -> str:
     counters = result.counters
     if counters is None or counters.acceptance_rate is None:
         line = (
-            "Speculative decoding: the server counted none during the run (looked for "
-            "vllm:spec_decode_num_draft_tokens and its like under /metrics)"
+            "Speculative decoding: the server counted none during the run (searched for "
+            "vllm:spec_decode_num_draft_tokens and similar counters under /metrics)"
         )
         return "\n".join(_folded([line], width))
     rows = [

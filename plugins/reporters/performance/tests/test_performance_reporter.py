@@ -146,15 +146,18 @@ def test_a_whole_report_looks_like_this(name, make, capsys):
     [
         (
             {"request_rate": 30.0, "arrival": "poisson"},
-            "asked 30 requests/s (poisson), sent 31.04 requests/s",
+            "requested 30 requests/s (poisson), achieved 31.04 requests/s",
         ),
         (
             {"ramp_up": "linear:1:50", "arrival": "constant"},
-            "asked the ramp linear:1:50 (constant), sent 31.04",
+            "requested the ramp linear:1:50 (constant), achieved 31.04",
         ),
-        ({"use_timestamp": True}, "asked the trace's own times, sent 31.04"),
-        ({"pressure_time": 60.0, "concurrency": 4}, "asked clients step by step for 60 s, sent 31.04"),
-        ({"concurrency": 4}, "asked no pacing, sent 31.04"),
+        ({"use_timestamp": True}, "requested the trace's own times, achieved 31.04"),
+        (
+            {"pressure_time": 60.0, "concurrency": 4},
+            "requested clients step by step for 60 s, achieved 31.04",
+        ),
+        ({"concurrency": 4}, "requested no pacing, achieved 31.04"),
     ],
 )
 def test_what_was_asked_stands_beside_what_was_sent(make, capsys, asked, said):
@@ -166,7 +169,7 @@ def test_a_server_that_counts_no_drafts_is_said_to_count_none(make, capsys):
     Performance(width=80, spec_decode=True).report(make(steady(), LOAD | {"counters": {}}))
     printed = " ".join(capsys.readouterr().out.split())
     assert (
-        "Speculative decoding: the server counted none during the run (looked for vllm:spec_decode_num_"
+        "Speculative decoding: the server counted none during the run (searched for vllm:spec_decode_num_"
         in printed
     )
 

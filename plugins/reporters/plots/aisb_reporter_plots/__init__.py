@@ -30,7 +30,7 @@ _MODULES = {
     "_data": ("pack_rates", "pack_requests", "place_requests"),
     "_page": ("embed", "fill", "frame", "page_part", "pages", "plotly_bundle"),
 }
-"""Where the parts of pages are that other reporters build on: imported at their first use."""
+"""The places of names for other reporters, which are imported at their first use."""
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,7 @@
-"""What the pages hold: a header, and columns of whole numbers with an entry a request, in order of sending.
+"""The data of the pages: a header, and columns of integers with one entry per request, in order of sending.
 
 Times are counted in ticks (a microsecond, or more in runs of over half an hour) from the first request; NONE
-is "not known". The page's script reads this form in shared.js: the header's length, the header as JSON, the
+means "unknown". The page's script reads this form in shared.js: the header's length, the header as JSON, the
 columns one after the other.
 """
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 NONE = -(2**31)
 MOST_REQUESTS = 300_000
-"""How many requests a page holds; of more, every second, third, …"""
+"""The maximum number of requests in a page; of more, every second, third, …"""
 MOST_CHUNKS = 50_000_000
-"""How many chunks are credited at their own time; of more, those of every second, third, … request."""
+"""The maximum number of chunks with their own times; of more, those of every second, third, … request."""
 POINTS_PER_BATCH = 1_000_000
 SPREAD = 1000
-"""Over how many points the tokens of a reply are spread whose chunks have no times."""
+"""The maximum number of points for the tokens of a reply without chunk times."""
 MOST_REASONS = 200
 LONGEST_REASON = 300
 TOKEN_PARTS = 6_000
 
 
 class Axis(NamedTuple):
-    """The page's clock: where 0 lies and how long the run took, in nanoseconds, and a tick of it."""
+    """The page's clock: its origin, the duration of the run, and its tick, in nanoseconds."""
 
     origin: float
     span: float
@@ -82,7 +82,7 @@ def pack_rates(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
     """Return the data of the page with the request rate, lateness and intervals."""
     axis, order, starts = place_requests(result)
     every = max(1, math.ceil(len(order) / most))
-    # A request that was never sent has no place in the rate, unless it was planned.
+    # A request that was never sent is not part of the rate, unless it was planned.
     columns = result.requests()
     known = ~_unknown(columns["sent_ns"][order]) | ~_unknown(columns["planned_ns"][order])
     order = order[known]
@@ -98,9 +98,9 @@ def pack_rates(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
 
 
 def place_requests(result: PerformanceResult) -> tuple[Axis, Any, Any]:
-    """Return the page's clock, the rows in the order of their starts, and when each row starts.
+    """Return the page's clock, the rows in the order of their start times, and these times.
 
-    A request that was never sent starts when it was planned, or else when it failed.
+    A request that was never sent starts when it was planned, or when it failed.
     """
     import numpy as np
 
@@ -138,7 +138,7 @@ def _peak(count: int | None) -> str:
 
 
 def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
-    """Yield what is said at the top of a page."""
+    """Yield the facts at the top of a page, as (name, text)."""
     totals, requested, achieved = result.stages[0].totals, result.requested, result.achieved
     yield "requests", f"{totals.requests:,}, {totals.failed:,} failed"
     if totals.duration_ms is not None:
@@ -148,13 +148,13 @@ def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
         rate = f"{ramp}/s"
     if requested.options.get("use_timestamp"):
         rate = "the trace's own times"
-    sent = "" if achieved.rate is None else f", sent {achieved.rate:,.4g}/s"
+    sent = "" if achieved.rate is None else f", achieved {achieved.rate:,.4g}/s"
     yield "rate", f"asked {rate}{sent}"
     limit = f"at most {requested.concurrency:,}" if requested.concurrency else "no limit"
     had = (
         ""
         if achieved.concurrency is None
-        else f", had {achieved.concurrency:,.4g}, peak {_peak(achieved.peak)}"
+        else f", achieved {achieved.concurrency:,.4g}, peak {_peak(achieved.peak)}"
     )
     yield "concurrency", f"asked {limit}{had}"
     if ramp:
@@ -166,7 +166,7 @@ def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
 
 
 def _labels(result: PerformanceResult, order: Any) -> list[str]:
-    """Return what each request is called where it is pointed at."""
+    """Return the label of each request, which the page shows under the pointer."""
     columns = result.requests()
     parts = [[columns["id"][row] for row in order]]
     several = [name for name in ("repeat", "turn") if columns[name].any()]
@@ -175,7 +175,7 @@ def _labels(result: PerformanceResult, order: Any) -> list[str]:
 
 
 def _reasons(result: PerformanceResult, order: Any) -> tuple[list[list[Any]], NDArray[Any]]:
-    """Return [reason, count] of all failures, the most frequent first, and each row's place there, from 1."""
+    """Return [reason, count] of all failures by frequency, and for each row its number, from 1."""
     import numpy as np
 
     failures = result.requests()["failure"]
@@ -192,10 +192,10 @@ def _reasons(result: PerformanceResult, order: Any) -> tuple[list[list[Any]], ND
 
 
 def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any], str, str]:
-    """Return output tokens over equal parts of the run: (seconds a part, counts, what to know, unit).
+    """Return output tokens over equal parts of the run: (seconds per part, counts, note, unit).
 
-    A reply's tokens are shared evenly over its chunks, each at its own time; where only the first and the
-    last one are known, evenly over the time between these. Where no reply's tokens are known, chunks are
+    The tokens of a reply are distributed evenly over its chunks, each at its own time, or over the time
+    between the first and the last chunk if only these are known. If no token counts are known, chunks are
     counted.
     """
     import numpy as np
@@ -203,9 +203,9 @@ def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any],
     columns = result.requests()
     first, chunks = columns["first_token_ns"], columns["chunks"]
     weight = np.where(chunks > 0, columns["output_tokens"] / np.maximum(chunks, 1), np.nan)
-    unit, note = "tokens", "the tokens of a reply are shared evenly over its chunks"
+    unit, note = "tokens", "the tokens of a reply are distributed evenly over its chunks"
     if np.isnan(weight).all():
-        unit, note = "chunks", "tokens are not known: these are chunks"
+        unit, note = "chunks", "token counts are unknown: these are chunks"
         weight = np.where(chunks > 0, 1.0, np.nan)
     rows = (~np.isnan(weight) & ~np.isnan(first)).nonzero()[0]
     every = max(1, math.ceil(float(chunks[rows].sum()) / MOST_CHUNKS))
@@ -228,7 +228,7 @@ def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any],
         credit(first[some], weight[some])
         lengths = np.array([len(each) for each in gaps])
         passed = np.cumsum(np.concatenate(gaps), dtype=np.int64)
-        # One sum over all of them: what had passed before each reply began is taken off again.
+        # One cumulative sum over all gaps; the sum before each reply is subtracted.
         before = np.concatenate([[0], passed[np.cumsum(lengths)[:-1] - 1]])
         credit(passed + np.repeat(first[some] - before, lengths), np.repeat(weight[some], lengths))
     for row in unseen.nonzero()[0]:
@@ -242,7 +242,7 @@ def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any],
 
 
 def _batches(gaps: Iterable[tuple[int, Any]]) -> Iterator[tuple[list[int], list[Any]]]:
-    """Yield rows and their gaps, about a million gaps at a time."""
+    """Yield rows and their gaps in batches of about a million gaps."""
     rows: list[int] = []
     batch: list[Any] = []
     held = 0
@@ -258,7 +258,7 @@ def _batches(gaps: Iterable[tuple[int, Any]]) -> Iterator[tuple[list[int], list[
 
 
 def _planned_rate(result: PerformanceResult, axis: Axis) -> list[list[float]]:
-    """Return the planned rate as points [second, rate], a constant one to the end of the run at most."""
+    """Return the planned rate as points [second, rate]; a constant rate ends with the run."""
     points = [list(point) for point in result.requested.rates]
     if len(points) == 2:  # a constant rate
         points[-1][0] = min(points[-1][0], axis.span / 1e9)
@@ -272,7 +272,7 @@ def _late(result: PerformanceResult, axis: Axis, order: Any) -> NDArray[Any]:
 
 
 def _whole(values: Any) -> NDArray[Any]:
-    """Return values to the nearest whole number, NONE where they are not known."""
+    """Return values rounded to integers, NONE for unknown values."""
     import numpy as np
 
     return np.where(np.isnan(values), NONE, np.rint(values)).astype(np.int64)
@@ -285,7 +285,7 @@ def _apart(later: Any, earlier: Any) -> NDArray[Any]:
 
 
 def _steps(values: Any) -> NDArray[Any]:
-    """Return values in order as the steps between them, which deflate better."""
+    """Return the differences of ordered values, which compress better."""
     import numpy as np
 
     return np.diff(values, prepend=0)

@@ -1,7 +1,7 @@
-"""Put a page together: markup, style, script, plotly's bundle and the data, all in one file.
+"""Assemble a page: markup, style, script, plotly's bundle and the data in one file.
 
-What is large is deflated and stands in the page as base64, which no text of a user can break out of; the
-page's script inflates it. A content security policy in the page forbids it to ask any host for anything.
+Large data is deflated and base64-encoded, so that no text of a user can inject markup; the page's script
+inflates it. A content security policy in the page forbids all network requests.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from aisb_reporter_plots._data import pack_rates, pack_requests
 HERE = Path(__file__).parent
 PLOT, RATES = "_plot.html", "_rps_distribution_plot.html"
 OTHER = {"requests": "Request rate and intervals", "rates": "Requests and latencies"}
-"""What the link to the other page says."""
+"""The text of the link to the other page."""
 
 
 def pages(result: PerformanceResult, run: str, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the ending of each page's file, and the page; `name` is what the files' names begin with.
+    """Yield the suffix of each page's file name, and the page; `name` is the common prefix of the names.
 
-    There is no page of numbers that were imported without single requests.
+    Imported numbers without single requests have no page.
     """
     if result.stages[0].totals.requests and not len(result.requests()["id"]):
         return
@@ -64,7 +64,7 @@ def _page(body: str, *, title: str, run: str, link: str, packed: bytes) -> bytes
 
 
 def frame(*, title: str, style: str, body: str, data: Mapping[str, str], script: str) -> bytes:
-    """Return a whole page: its body, what stands deflated in it by name, and what draws it."""
+    """Return a complete page from its body, its compressed data by name, and its script."""
     blocks = (
         f'<script type="application/octet-stream" id="{name}">{text}</script>' for name, text in data.items()
     )
@@ -80,15 +80,15 @@ def frame(*, title: str, style: str, body: str, data: Mapping[str, str], script:
 
 
 def fill(form: str, **parts: str) -> str:
-    """Return markup from its form, in which `{{name}}` stands for each part.
+    """Fill a template of markup, in which `{{name}}` stands for each part.
 
-    All are put in at once: what stands in one part is never taken for the name of another.
+    All parts are inserted at once, so that text in one part is never taken for the name of another.
     """
     return re.sub(r"\{\{(\w+)\}\}", lambda name: parts[name[1]], form)
 
 
 def embed(data: bytes, level: int = 6) -> str:
-    """Return bytes as the page's script takes them: deflated, in base64."""
+    """Return bytes in the form for the page's script: deflated and base64-encoded."""
     return base64.b64encode(zlib.compress(data, level)).decode()
 
 
@@ -103,7 +103,7 @@ def plotly_bundle() -> str:
     for folder in spec.submodule_search_locations or () if spec else ():
         file = Path(folder, "package_data", "plotly.min.js")
         if file.is_file():
-            # The first level takes a third of the time, which every run has to spend, for a sixth more bytes.
+            # Level 1 takes a third of the time, which every run spends, for a sixth more bytes.
             return embed(file.read_bytes(), level=1)
     raise AisbError(
         "plotly has no package_data/plotly.min.js, which the plots are drawn with\n"

@@ -31,11 +31,11 @@ function rateChart(head, planned, sent) {
         traces.push({ type: "scatter", mode: "lines", name: "planned", x, y: rate(planned), line: { shape: "hvh", width: 1.5, color: colour("first") }, hovertemplate: "%{y:,.4~g}/s" });
       }
       if (head.asked.length) {
-        traces.push({ type: "scatter", mode: "lines", name: "asked", x: head.asked.map((point) => point[0]), y: head.asked.map((point) => point[1]), line: { width: 1.8, dash: "dash", color: colour("text") }, hovertemplate: "%{y:,.4~g}/s" });
+        traces.push({ type: "scatter", mode: "lines", name: "requested", x: head.asked.map((point) => point[0]), y: head.asked.map((point) => point[1]), line: { width: 1.8, dash: "dash", color: colour("text") }, hovertemplate: "%{y:,.4~g}/s" });
       }
-      let note = `In parts of ${span(width)}.`;
+      let note = `Bins of ${span(width)}.`;
       if (head.window) note += " Shaded: the stable stage.";
-      if (!planned.length) note += " No rate was asked: each client sent its next request when its last was answered.";
+      if (!planned.length) note += " No rate was requested: each client sent its next request when its last one was answered.";
       return { traces, note, layout: { y: { title: { text: "requests/s" }, tickformat: ",~s" }, x: { hoverformat: ".6~g" } } };
     },
   };

@@ -200,7 +200,7 @@ function inFlight(head, columns, start) {
         { ...thin, name: "most", y: Array.from(most), fill: "tonexty", fillcolor: colour("band"), showlegend: false },
         { type: "scatter", mode: "lines", name: "in flight (mean, least to most)", x, y: Array.from(mean), line: { width: 1.5, color: colour("second") }, hovertemplate: "%{y:,.4~g}" },
       ],
-      `In parts of ${span(width)}: the mean, and from least to most.`,
+      `Bins of ${span(width)}: mean, minimum and maximum.`,
     ];
   }
 
@@ -214,7 +214,7 @@ function inFlight(head, columns, start) {
       if (head.window) note += " Shaded: the stable stage.";
       // A line far above would leave no room for what it limits.
       const most = Math.max(...traces.flatMap((trace) => trace.y));
-      if (head.limit > 2 * most) note += ` At most ${counted(head.limit)} were asked for.`;
+      if (head.limit > 2 * most) note += ` At most ${counted(head.limit)} were allowed.`;
       else if (head.limit) {
         traces.push({ type: "scatter", mode: "lines", name: "at most", x: [low, high], y: [head.limit, head.limit], line: { width: 1, dash: "dash", color: colour("quiet") }, hoverinfo: "skip" });
       }
@@ -245,7 +245,7 @@ function tokenRates(head, columns) {
       const traces = [{ type: "scatter", mode: "lines", name: `${head.token_unit}/s`, x, y, line: { width: 1.5, shape: "hvh", color: colour("fourth") }, fill: "tozeroy", fillcolor: colour("band"), hovertemplate: "%{y:,.4~g}" }];
       return {
         traces,
-        note: `In parts of ${span(together * part)}; ${head.token_note}.`,
+        note: `Bins of ${span(together * part)}; ${head.token_note}.`,
         layout: { y: { title: { text: `${head.token_unit}/s` }, tickformat: ",~s" }, x: { hoverformat: ".6~g" }, showlegend: false },
       };
     },

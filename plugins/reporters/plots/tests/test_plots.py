@@ -110,7 +110,10 @@ def test_tokens_lie_where_their_chunks_came(make):
 
 def test_chunks_are_shown_where_tokens_are_not_known(make):
     head, _ = read(data.pack_requests(measured(make([reply(n, 1 + 9 * n, usage=None) for n in range(4)]))))
-    assert (head["token_unit"], head["token_note"]) == ("chunks", "tokens are not known: these are chunks")
+    assert (head["token_unit"], head["token_note"]) == (
+        "chunks",
+        "token counts are unknown: these are chunks",
+    )
 
 
 def test_a_run_of_a_day_is_counted_in_longer_ticks(make):

@@ -182,7 +182,7 @@ def test_the_rates_page_has_what_was_asked_planned_and_sent(pages, browser):
     page = browser()
     load = {"asked": {"request_rate": 100, "arrival": "constant"}, "planned": 200}
     page.open(pages([reply(n, 1 + 10 * n) for n in range(200)], load=load)[1])
-    assert set(traces(page, "rate")) == {"sent", "planned", "asked"}
+    assert set(traces(page, "rate")) == {"sent", "planned", "requested"}
     assert page.run("Math.max(...document.getElementById('late').data[0].y)") == pytest.approx(1.0)
     sent = page.run("(({x, y}) => [x, y])(document.getElementById('intervals').data[0])")
     assert max(sent[1]) == pytest.approx(100)
@@ -199,7 +199,7 @@ def test_a_closed_loop_says_that_no_rate_was_asked(pages, browser):
     replies = [reply(n, 1 + 10 * n, planned=None) for n in range(20)]
     page.open(pages(replies)[1])
     assert set(traces(page, "rate")) == {"sent"}
-    assert "No rate was asked" in text(page, "#rate-note")
+    assert "No rate was requested" in text(page, "#rate-note")
     assert page.run("document.getElementById('late')") is None
 
 
@@ -217,7 +217,7 @@ def test_many_requests_are_drawn_in_part_and_the_page_says_which(pages, browser)
     assert "6,000 in view; drawn are 2,000 of them, evenly spread, and the slowest" in text(
         page, "#requests-note"
     )
-    assert "In parts of" in text(page, "#flight-note")
+    assert "Bins of" in text(page, "#flight-note")
     page.run("for (let n = 0; n < 4; n++) document.getElementById('closer').click()")
     page.until("document.getElementById('requests-note').textContent.includes('all drawn')")
     page.until("document.getElementById('flight-note').textContent.includes('Every start and end')")

@@ -84,6 +84,6 @@ function lengthChart({ one, task, model }) {
   });
   const median = (list) => list.sort((a, b) => a - b)[Math.floor((list.length - 1) / 2)];
   const table = h("table", { class: "small" }, h("thead", {}, row(["outcome", "answers", `median ${unit}`, "shortest", "longest"], "th")), h("tbody", {}, used.filter((kind) => kind.lengths.length).map(({ name, lengths: list }) => row([name, whole(list.length), whole(median(list)), whole(list[0]), whole(list[list.length - 1])]))));
-  const note = [width > 1 && `In parts of ${measure(width)} ${unit}.`, beyond && `Longer than what is shown: ${whole(beyond)}, up to ${whole(longest)}.`, tokens && unknown > 0 && `Of ${plural(unknown, "answer")} the tokens are not known.`].filter(Boolean).join(" ");
+  const note = [width > 1 && `Bins of ${measure(width)} ${unit}.`, beyond && `Longer than what is shown: ${whole(beyond)}, up to ${whole(longest)}.`, tokens && unknown > 0 && `Of ${plural(unknown, "answer")} the tokens are not known.`].filter(Boolean).join(" ");
   return h("div", {}, legend(used), drawing, h("p", { class: "quiet" }, note), scrolled(table));
 }
