@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import tarfile
 import threading
 import zipfile
 from io import BytesIO
@@ -232,6 +233,51 @@ def test_a_zip_from_a_hub_is_unpacked(work, serve):
     assert (work / "datasets/toy/test.jsonl").read_text() == ROWS
     said = aisb("pull", "toy", "--data-dir", "x", cwd=work, code=2, HF_ENDPOINT=serve({"a.zip": b"PK"}))
     assert "a.zip: cannot be unpacked: File is not a zip file; remove it and pull again" in said
+
+
+def zipped(*members: tuple[str, int]) -> bytes:
+    """A zip of files that hold so many zero bytes each."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, size in members:
+            archive.writestr(name, bytes(size))
+    return packed.getvalue()
+
+
+@hub
+@pytest.mark.parametrize(
+    ("members", "takes"),
+    [
+        ([("test.jsonl", 150_000_000)], "its 1 files would take 150 MB"),
+        ([(f"test-{n}.jsonl", 30_000_000) for n in range(5)], "its 5 files would take 150 MB"),
+    ],
+    ids=["one large file", "several files"],
+)
+def test_a_zip_that_would_fill_the_disk_is_not_unpacked(work, serve, members, takes):
+    said = aisb("pull", "toy", cwd=work, code=2, HF_ENDPOINT=serve({"all.zip": zipped(*members)}))
+    assert f"datasets/toy/all.zip: {takes}, more than 100 times its own size: it is not unpacked; " in said
+    assert [file.name for file in (work / "datasets/toy").iterdir() if file.name != ".cache"] == ["all.zip"]
+
+
+@hub
+def test_a_zip_that_states_less_than_it_holds_fills_no_disk(work, serve):
+    packed = zipped(("test.jsonl", 150_000_000))
+    lying = packed.replace((150_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    said = aisb("pull", "toy", cwd=work, code=2, HF_ENDPOINT=serve({"all.zip": lying}))
+    assert "all.zip: cannot be unpacked: Bad CRC-32 for file 'test.jsonl'; remove it and pull again" in said
+    assert (work / "datasets/toy/test.jsonl").stat().st_size <= 1000
+
+
+@hub
+def test_a_tar_is_never_unpacked(work, serve):
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("test.jsonl")
+        member.size = 150_000_000
+        archive.addfile(member, BytesIO(bytes(member.size)))
+    said = aisb("pull", "toy", cwd=work, code=2, HF_ENDPOINT=serve({"all.zip": packed.getvalue()}))
+    assert "all.zip: cannot be unpacked: File is not a zip file; remove it and pull again" in said
+    assert not (work / "datasets/toy/test.jsonl").exists()
 
 
 @hub

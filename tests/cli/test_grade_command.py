@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from forked import run_forked
 
+from aisb_evaluator_code._sandbox import containment
+
 LINES = [
     {"output": "The answer is 18.", "reference": "18"},
     {"output": "The answer is 17.", "reference": "18"},
@@ -96,3 +98,30 @@ def test_what_cannot_be_done_is_said(file: Path, words: tuple[str, ...], error: 
     assert ended.returncode == 2
     assert ended.stderr.startswith(error)
     assert file.read_bytes() == before
+
+
+PROGRAMS = {
+    "def half(n):\n    return n / 2\n": None,
+    "def half(n):\n    return n\n": "AssertionError: assert candidate(4) == 2",
+    "def half(n):\n    return n /\n": "the program does not run: SyntaxError: invalid syntax (<program>, line 2)",
+    "def half(n):\n    return bytearray(3 << 30)\n": (
+        "MemoryError: (line 2 of the program): assert candidate(4) == 2"
+    ),
+    "import os\nos._exit(0)\n": "the program ended before the tests did",
+}
+
+
+@pytest.mark.skipif(not containment().namespaces, reason="no namespaces can be made here")
+def test_each_line_of_a_program_that_failed_has_the_reason(tmp_path: Path) -> None:
+    row = {
+        "prompt": "",
+        "entry_point": "half",
+        "test": "def check(candidate):\n    assert candidate(4) == 2\n",
+    }
+    rows = [{**row, "canonical_solution": "", "reference": "", "output": program} for program in PROGRAMS]
+    (tmp_path / "programs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    allowed = 'task.evaluate=[{use="code-run", allow=true}]'
+    ended = aisb("grade", "humaneval", "programs.jsonl", "--set", allowed, cwd=tmp_path)
+    graded = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [one["outcome"] for one in graded] == ["correct", *["wrong"] * 4]
+    assert [one.get("problem") for one in graded] == list(PROGRAMS.values())

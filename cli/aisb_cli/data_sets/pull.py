@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
 Hub = Literal["huggingface", "modelscope"]
 HUBS: tuple[Hub, ...] = ("huggingface", "modelscope")
+SMALL_BYTES = 100_000_000
+"""An archive may unpack to so much, whatever its own size."""
+MAX_RATIO = 100
+"""The largest ratio of unpacked to packed size. Texts reach about 10, and an archive made to harm 1,000."""
+FILE_OVERHEAD_BYTES = 4096
+"""What a file takes on disk beside its content, about."""
 Fetch = Callable[["PullTable", str, Path], None]
 
 
@@ -98,11 +106,35 @@ def _library(name: str, extra: str) -> Any:
 
 
 def _unpack(packed: Path) -> None:
+    """Unpack an archive in its folder, unless it would fill the disk.
+
+    Raises:
+        DataError: it is damaged, much larger unpacked than packed, or larger than the free space.
+    """
     try:
         with zipfile.ZipFile(packed) as archive:
+            # `zipfile` reads no more of a member than the size that the archive states for it.
+            unpacked, files = sum(one.file_size for one in archive.infolist()), len(archive.infolist())
+            _check_size(packed, unpacked, files)
             archive.extractall(packed.parent)
-    except (zipfile.BadZipFile, OSError) as error:
+    # A RuntimeError is a password or an unknown compression.
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError) as error:
         raise DataError(f"{packed}: cannot be unpacked: {error}; remove it and pull again") from error
+
+
+def _check_size(packed: Path, unpacked: int, files: int) -> None:
+    size, free = packed.stat().st_size, shutil.disk_usage(packed.parent).free
+    needed = unpacked + files * FILE_OVERHEAD_BYTES
+    takes = f"{packed}: its {files:,} files would take {needed / 1e6:,.0f} MB"
+    if needed > SMALL_BYTES and needed > MAX_RATIO * size:
+        raise DataError(
+            f"{takes}, more than {MAX_RATIO} times its own size: it is not unpacked; "
+            "unpack it by hand if you trust it, or remove it"
+        )
+    if needed > free:
+        raise DataError(
+            f"{takes}, and {free / 1e6:,.0f} MB are free: it is not unpacked; make room and pull again"
+        )
 
 
 def _words(error: BaseException) -> str:
