@@ -58,9 +58,11 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "personality": (135, 92), "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None),
     "uselib": (134, None), "ustat": (136, None), "sysfs": (139, None),
 }  # fmt: skip
-_CLONE, _CLONE3, _IOCTL, _FCNTL = (56, 220), (435, 435), (16, 29), (72, 25)
+_CLONE, _CLONE3, _IOCTL, _FCNTL, _SETSOCKOPT = (56, 220), (435, 435), (16, 29), (72, 25), (54, 208)
 _TYPE_INTO_A_TERMINAL = (0x5412, 0x541C)
 _PIPE_SIZE = 1031
+_BUFFER_SIZES = (7, 8, 32, 33)
+"""SO_SNDBUF, SO_RCVBUF and their forced forms: what waits in a socket is memory of no process."""
 
 
 def system_call_filter(machine: str) -> bytes | None:
@@ -78,6 +80,7 @@ def system_call_filter(machine: str) -> bytes | None:
     code += _refuse_argument(_CLONE[column], 0, _ANY_BIT, (NEW_NAMESPACES,))
     code += _refuse_argument(_IOCTL[column], 1, _EQUAL, _TYPE_INTO_A_TERMINAL)
     code += _refuse_argument(_FCNTL[column], 1, _EQUAL, (_PIPE_SIZE,))
+    code += _refuse_argument(_SETSOCKOPT[column], 2, _EQUAL, _BUFFER_SIZES)
     return b"".join([*code, _return(_ALLOW)])
 
 

@@ -329,6 +329,25 @@ def plus_one(n):
     assert ran(program, wanted, limits) == {"passed": True}
 
 
+def test_what_waits_in_sockets_cannot_be_made_large():
+    program = """
+import socket
+
+def plus_one(n):
+    left, right = socket.socketpair()
+    left.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    refused = []
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF, 32, 33):
+        try:
+            left.setsockopt(socket.SOL_SOCKET, option, 1 << 22)
+        except PermissionError:
+            refused.append(option)
+    return refused
+"""
+    wanted = "def check(candidate):\n    assert candidate(1) == [7, 8, 32, 33], candidate(1)\n"
+    assert ran(program, wanted) == {"passed": True}
+
+
 def test_namespaces_within_the_box_and_much_of_the_kernel_are_refused():
     program = """
 import ctypes, errno, os, platform, socket
