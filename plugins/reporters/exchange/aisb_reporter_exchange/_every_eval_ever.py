@@ -94,7 +94,7 @@ class EveryEvalEver(Reporter):
         return {
             "schema_version": SCHEMA_VERSION,
             "evaluation_id": f"{subtask.result.task}/{model_id}/{created}",
-            "evaluation_timestamp": subtask.started.isoformat(),
+            **_time(subtask),
             "retrieved_timestamp": created,
             "source_metadata": {
                 "source_name": "aisb",
@@ -187,11 +187,16 @@ def _result(subtask: ScoredSubtask, name: str, metric: Metric) -> dict[str, Any]
         "evaluation_result_id": result_id(name, metric),
         "evaluation_name": name,
         "source_data": _source(subtask),
-        "evaluation_timestamp": subtask.started.isoformat(),
+        **_time(subtask),
         "metric_config": _metric(subtask, metric),
         "score_details": _score(subtask, metric),
         "generation_config": _generation(subtask),
     }
+
+
+def _time(subtask: ScoredSubtask) -> dict[str, str]:
+    """Return when the run started, if that is known."""
+    return {} if subtask.is_imported else {"evaluation_timestamp": subtask.started.isoformat()}
 
 
 def _source(subtask: ScoredSubtask) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class HuggingFace(Reporter):
                 **({"revision": str(revision)} if revision else {}),
             },
             "value": round(headline.value or 0.0, 4),
-            "date": subtask.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            **({} if subtask.is_imported else {"date": subtask.started.strftime("%Y-%m-%dT%H:%M:%SZ")}),
             **({"source": _known(source)} if self.source_url else {}),
             "notes": self.notes or _notes(subtask),
         }

@@ -178,6 +178,11 @@ class ScoredSubtask:
         return URL.findall(str(self.task.get("source", "")))
 
     @property
+    def is_imported(self) -> bool:
+        """Whether another tool sent the requests, so that their time is not known."""
+        return "imported" in self.run.manifest
+
+    @property
     def started(self) -> datetime:
         """When the run started, in UTC."""
         return self._times()[0]
@@ -195,7 +200,7 @@ class ScoredSubtask:
     @property
     def command(self) -> str | None:
         """The first command that sent requests, without the folders of this machine; None if unknown."""
-        if "imported" in self.run.manifest:
+        if self.is_imported:
             return None
         words = next((one["command"] for one in self._asking() if one.get("command")), None)
         return FOLDERS.sub("", " ".join(words)) if words else None

@@ -242,5 +242,11 @@ def test_a_run_that_was_imported_is_written_without_the_places_of_its_files(publ
         if file.parts[-5] == "data" and file.suffix == ".json"
     ]
     assert [one["imported_from"] for one in details] == ["lm-eval"] * 3
+    record = json.loads(
+        next(file for file in files if "every-eval-ever" in file.parts and file.suffix == ".json").read_text()
+    )
+    assert "evaluation_timestamp" not in record  # when the other tool asked is not known
+    (page, *_) = HuggingFace(datasets={"mmlu": "cais/mmlu"}).report(open_finished_run(back))
+    assert "date" not in yaml.safe_load(page.read_text())[0]
     for file in files:
         assert str(run.parent) not in file.read_text()
