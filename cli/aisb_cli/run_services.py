@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -140,7 +141,16 @@ def _known(resolver: Resolver) -> set[str]:
 
 
 def _paired(asked: RunInput, models: Sequence[NamedModel], tasks: tuple[str, ...]) -> RunInput:
-    """Return the input with these models, each on its own tasks."""
+    """Return the input with these models, each on its own tasks.
+
+    Raises:
+        UsageError: a name that was made for the completions API of a service is the name of another model.
+    """
+    twice = [name for name, count in Counter(model.name for model in models).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"--models: {twice[0]} is the name of two models: choose another name for one of them"
+        )
     made = _with_models(asked, models)
     if all(model.tasks == tasks for model in models):
         return replace(made, models=[model.name for model in models])

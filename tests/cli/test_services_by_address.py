@@ -189,6 +189,21 @@ def test_services_side_by_side_are_named_by_the_user(aisb, mock, tmp_path) -> No
     assert columns(tmp_path) == ["new.2", "old"]
 
 
+def test_a_name_for_the_completions_api_does_not_replace_another_model(aisb, mock) -> None:
+    models = (f"a={mock.url}", f"a-completions={mock.url}")
+    code, said = aisb("run", "--models", *models, "--datasets", "demo_gsm8k", "demo_ppl", "--dry-run")
+    assert (code, "a-completions is the name of two models" in said) == (2, True), said
+
+
+def test_a_performance_run_on_an_address_is_shown_again_as_printed(aisb, mock, tmp_path) -> None:
+    code, said = aisb("run", "--url", mock.url, *TASK, "--mode", "perf", "-w", "speed tests")
+    assert code == 0, said
+    assert "Qwen3-8B on demo_gsm8k" in said
+    (again,) = re.findall(r"show it again with: aisb (.*)", said)
+    code, said = aisb(*shlex.split(again))
+    assert (code, "Qwen3-8B on demo_gsm8k" in said, "asking it with" in said) == (0, True, False), said
+
+
 def test_a_known_name_with_an_address_is_that_model_file(aisb, mock, tmp_path) -> None:
     code, said = aisb("run", "--models", f"vllm_api_general_chat={mock.url}", *TASK)
     assert code == 0, said
