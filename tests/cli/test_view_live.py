@@ -56,6 +56,23 @@ def test_answers_that_arrive_later_are_added_and_a_new_attempt_replaces_the_old_
     assert full["tokens_per_second"] > 0
 
 
+def test_a_load_without_an_evaluator_has_its_tokens(tmp_path, plugins):
+    made(
+        tmp_path,
+        "--mode",
+        "perf",
+        "--datasets",
+        "demo_gsm8k",
+        "--num-prompts",
+        "4",
+        "--set",
+        "task.evaluate=[]",
+    )
+    (live,) = LiveResults(open_run(tmp_path, "latest", plugins), plugins).read()
+    assert live["output_tokens"] > 0
+    assert (live["n"], live["value"], live["not_graded"]) == (0, None, "the task has no evaluator")
+
+
 def test_a_task_that_needs_a_judge_says_why_it_is_not_graded(tmp_path, plugins):
     judged = ["--judge", "sim", "--set", 'task.evaluate=[{use="judge"}]', "--num-prompts", "4"]
     made(tmp_path, "--datasets", "demo_gsm8k", *judged)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REST = 8.0
 """Reading the log may take one part in so many of the time, so that a long run is not slowed down."""
+PERFORMANCE_REST = 50.0
+"""The same for a performance run, whose measurements must not be disturbed."""
 SHORTEST_REST = 1.0
 RECENT = 10.0
 """The seconds over which the current rate of tokens is taken."""
@@ -48,6 +50,7 @@ class LiveResults:
         self._run = run
         self._plugins = plugins
         self._subtasks: dict[tuple[str, str], _Subtask] = {}
+        self._rest = PERFORMANCE_REST if run.spec.run.performance else REST
         self._next = 0.0
         self._latest: list[dict[str, Any]] = []
 
@@ -58,7 +61,9 @@ class LiveResults:
             self._latest = [found for one in self._run.spec.subtasks if (found := self._read(one))]
             now = time.monotonic()
             # The first time includes loading the graders, which is done once.
-            self._next = now + (max(SHORTEST_REST, REST * (now - began)) if self._next else SHORTEST_REST)
+            self._next = now + (
+                max(SHORTEST_REST, self._rest * (now - began)) if self._next else SHORTEST_REST
+            )
         return self._latest
 
     def _read(self, subtask: Subtask) -> dict[str, Any] | None:
@@ -68,10 +73,12 @@ class LiveResults:
         known = self._subtasks.setdefault((subtask.model, subtask.task), _Subtask())
         try:
             answers = read_answers(self._run.folder, subtask, task, self._plugins)
-        except AisbError:  # it has not begun
-            return None
+        except (
+            AisbError
+        ):  # it has not begun, or it is a load without an evaluator, whose samples are not kept
+            return self._read_counts(known, subtask)
         latest = {(one.sample_id, one.repeat): one for one in answers.predictions}
-        self._count_tokens(known, answers.predictions)
+        _count_tokens(known, [one.usage.output_tokens if one.usage else None for one in answers.predictions])
         if not known.not_graded:
             new = [one for key, one in latest.items() if known.seen.get(key) != one.attempts]
             try:
@@ -118,12 +125,26 @@ class LiveResults:
             known.scores[score.sample_id, score.repeat] = score
         known.seen |= {(one.sample_id, one.repeat): one.attempts for one in new}
 
-    def _count_tokens(self, known: _Subtask, predictions: Iterable[Prediction]) -> None:
-        counts = [one.usage.output_tokens for one in predictions if one.usage is not None]
-        some = [count for count in counts if count is not None]
-        known.tokens = sum(some) if some else None
-        now = time.monotonic()
-        known.history = [*(one for one in known.history if one[0] > now - RECENT), (now, known.tokens or 0)]
+    def _read_counts(self, known: _Subtask, subtask: Subtask) -> dict[str, Any] | None:
+        """Return what is known of a subtask without its samples; None if it has no answers yet."""
+        from aisb_engine import open_finished_run
+
+        source = open_finished_run(self._run.folder.path, plugins=self._plugins).source
+        rows = source.rows("requests", subtask.model, subtask.task) if source else ()
+        counts = [(row["usage"] or {}).get("output_tokens") for row in rows]
+        if not counts:
+            return None
+        known.not_graded = "the task has no evaluator"
+        _count_tokens(known, counts)
+        return {"model": subtask.model, "task": subtask.task, **_summary(known)}
+
+
+def _count_tokens(known: _Subtask, counts: Iterable[int | None]) -> None:
+    """Add up output tokens, and keep the sums of the last seconds."""
+    some = [count for count in counts if count is not None]
+    known.tokens = sum(some) if some else None
+    now = time.monotonic()
+    known.history = [*(one for one in known.history if one[0] > now - RECENT), (now, known.tokens or 0)]
 
 
 def _headline(known: _Subtask) -> Metric | None:

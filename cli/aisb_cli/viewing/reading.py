@@ -38,7 +38,7 @@ class RunReader:
         self._loading, self._reading = Lock(), Lock()
         self._known: dict[Path, tuple[object, RunInfo]] = {}
         self._answers: tuple[object, float, Answers] | None = None
-        self._live: tuple[Path, LiveResults] | None = None
+        self._live: tuple[object, LiveResults] | None = None
         self._plots = PlotPages()
 
     def runs(self, limit: int) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class RunReader:
             "first_plot": FIRST,
             "install": INSTALL,
             "make_page": folder.command("aisb report --reporters html"),
-            "has_reporter": _installed("aisb-reporter-html"),
+            "has_reporter": _has_reporter(),
         }
 
     def compare(
@@ -211,10 +211,11 @@ class RunReader:
         from aisb_engine import open_run
 
         with self._reading, suppress(AisbError):
-            if self._live is None or self._live[0] != folder.path:
+            key = (folder.path, _changed(folder.config))  # a resumed run may have further tasks
+            if self._live is None or self._live[0] != key:
                 plugins = self._plugins()
                 run = open_run(self.work_dir, folder.timestamp, plugins)
-                self._live = (folder.path, LiveResults(run, plugins))
+                self._live = (key, LiveResults(run, plugins))
             return self._live[1].read()
         return []
 
@@ -223,7 +224,7 @@ class RunReader:
         from aisb import AisbError
         from aisb_cli.viewing.answers import Answers
 
-        if not _installed("aisb-reporter-html"):
+        if not _has_reporter():
             raise AisbError(f"samples are shown by aisb-reporter-html, which is not installed: {INSTALL}")
         state = (folder.path, run_state(folder), is_being_written(folder))
         now = time.monotonic()
@@ -299,11 +300,10 @@ def _last_lines(path: Path) -> list[str]:
     return lines[-LOG_LINES:]
 
 
-def _installed(distribution: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
+def _has_reporter() -> bool:
+    """Return whether the reporter is installed whose parts show samples and plots."""
     try:
-        version(distribution)
-    except PackageNotFoundError:
+        import aisb_reporter_html  # noqa: F401 - whether it is there
+    except ImportError:
         return False
     return True
