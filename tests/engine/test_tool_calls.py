@@ -107,4 +107,4 @@ async def test_another_call_is_wrong_and_so_is_one_that_cannot_be_read(plugins, 
 
 async def test_two_calls_in_place_of_one_are_wrong(plugins):
     one = await graded(plugins, ("add", '{"a": 1}'), ("add", '{"a": 1}'))
-    assert (one.value, one.details) == (0, {"problem": "2 calls in place of 1"})
+    assert (one.value, one.details) == (0, {"problem": "2 calls instead of 1"})

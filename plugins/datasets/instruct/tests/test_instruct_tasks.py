@@ -140,7 +140,7 @@ async def test_every_instruction_of_a_row_that_cannot_be_checked_counts(plugins,
     counts = {m.name: m.count for m in measure(task, scores, plugins)["instructions"]}
     assert counts["Inst-level-strict-accuracy"] == 4
     assert scores["instructions"][1].outcome == "error"
-    assert "wants 'num_words' among its arguments" in scores["instructions"][1].details["raised"]
+    assert "needs the argument 'num_words'" in scores["instructions"][1].details["raised"]
 
 
 @pytest.mark.data

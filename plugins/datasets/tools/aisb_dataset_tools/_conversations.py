@@ -153,7 +153,7 @@ class Conversation(Episode):
             self._failed = str(error)
             return None
         results = [
-            "Error: the arguments are not a JSON object" if call is None else next(said) for call in calls
+            "Error: the arguments are no JSON object" if call is None else next(said) for call in calls
         ]
         turn = self._turns[-1]
         turn["calls"].append([str(call) for call in known])

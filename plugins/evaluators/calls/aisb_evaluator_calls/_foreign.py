@@ -1,7 +1,7 @@
 """Parse function calls and values in the syntax of Java or JavaScript.
 
 Sources: java_parser.py, js_parser.py, java_type_converter.py and js_type_converter.py of bfcl-eval. A value
-that is not written as its type asks for (`5` for a `long`, which is `5L`) stays a text.
+that is not in the syntax of its type (`5` for a `long`, which is `5L`) stays a text.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _JS_OBJECT = re.compile(r"\{(.*)\}", re.DOTALL)
 def source_calls(text: str) -> list[tuple[str, dict[str | int, Any]]]:
     """Return calls with named arguments, `[f(a=1, b="x"), g()]`, with each value as it is written.
 
-    Empty where the text is something else. Quotation marks around a whole value are taken off.
+    Empty for any other text. Quotation marks around a whole value are removed.
     """
     inner = text.strip().strip("`").strip().rstrip(";")
     if inner.startswith("[") and inner.endswith("]"):

@@ -15,12 +15,12 @@ NO_CALL, ANY_CALL = "no call", "any call"
 
 
 class CallMatch(Evaluator):
-    """Right when the reply makes exactly the calls of the target, in any order, with arguments that fit.
+    """Correct if the reply makes exactly the calls of the target, in any order, with accepted arguments.
 
-    A target is a list of `{name: {parameter: [values that fit]}}`, where `""` among the values says that the
-    parameter may be left out; or it is "no call", or "any call". Parameters and their types are those of the
-    field `declared`, else `functions`; the field `language` says how calls are written (python, java,
-    javascript). Strictly graded as by ast_checker.py of the Berkeley Function Calling Leaderboard.
+    A target is a list of `{name: {parameter: [accepted values]}}`, where `""` among the values makes the
+    parameter optional; or it is "no call", or "any call". Parameters and their types are those of the field
+    `declared`, else `functions`; the field `language` is the syntax of calls (python, java, javascript).
+    Strict grading follows ast_checker.py of the Berkeley Function Calling Leaderboard.
     """
 
     reads = "calls"
@@ -32,7 +32,7 @@ class CallMatch(Evaluator):
         *,
         strict: Annotated[
             bool,
-            "the leaderboard's rules; false forgives text around the calls, arguments without names, `true` "
+            "the leaderboard's rules; false also accepts text around the calls, positional arguments, `true` "
             "for `True`, and `_` for the dots of names",
         ] = True,
     ) -> None:
@@ -55,19 +55,19 @@ class CallMatch(Evaluator):
 
 
 Problems: TypeAlias = Callable[[Call, str, Mapping[str, Sequence[Any]]], str | None]
-"""Says why a call is not the one of a name and parameters with what fits; None when it is."""
+"""Returns why a call differs from a name and parameters with accepted values; None if it matches."""
 
 
 def _compared(given: Sequence[Call], wanted: Sequence[Mapping[str, Any]], problem_of: Problems) -> str | None:
     """Return why the calls differ from the expected ones; None if they match."""
     if len(given) != len(wanted):
-        return f"{len(given)} calls in place of {len(wanted)}"
+        return f"{len(given)} calls instead of {len(wanted)}"
     left = list(given)
     for one in wanted:
         ((name, parameters),) = one.items()
         problems = [problem_of(call, name, parameters) for call in left]
         if None not in problems:
-            return problems[0] if len(problems) == 1 else f"no call fits {name}"
+            return problems[0] if len(problems) == 1 else f"no call matches {name}"
         left.pop(problems.index(None))
     return None
 
@@ -94,7 +94,7 @@ def _call_problem(
     call: Call, name: str, parameters: Mapping[str, Sequence[Any]], types: Mapping[str, str]
 ) -> str | None:
     if call.name.replace(".", "_") != name.replace(".", "_"):
-        return f"{call.name} in place of {name}"
+        return f"{call.name} instead of {name}"
     names = list(types) or list(parameters)
     arguments: dict[str, Any] = {}
     for key, value in call.arguments.items():
@@ -140,7 +140,7 @@ _FOREIGN = {"long", "double", "any", "Integer", "Long"}
 
 
 def _dict_fits(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Compare a table, whose values are lists of what fits."""
+    """Compare a dict with a dict of accepted values."""
     if set(value) - set(wanted):
         return False
     for key, fitting in wanted.items():

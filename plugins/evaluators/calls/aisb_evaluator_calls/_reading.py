@@ -29,7 +29,7 @@ _LITERALS = {"true": True, "false": False, "null": None, "none": None, "undefine
 
 
 class Call(NamedTuple):
-    """A function's name, dots and all, and its arguments by name; those without a name by position.
+    """A function's full name, and its arguments by name, or by position without a name.
 
     `is_json` says that the call is written as JSON, in which services replace the dots of names.
     """
@@ -40,9 +40,9 @@ class Call(NamedTuple):
 
 
 def calls(text: str) -> list[Call]:
-    """Return the calls that a reply has; none for prose, whatever it mentions.
+    """Return the calls in a reply; empty for prose, whatever it mentions.
 
-    They may stand alone, in a list, in a fence, or between `<tool_call>` tags, or on the last lines.
+    Calls may be bare, in a list, in a fence, between `<tool_call>` tags, or on the last lines.
     `true` and `null` are Python's values.
     """
     text = text.strip()
@@ -131,7 +131,7 @@ def _from_python(text: str, names: Mapping[str, Any]) -> list[Call]:
 
 
 def _parsed(text: str) -> ast.Module:
-    """Parse Python; where words that Python keeps for itself are parameters (`from=1`), give them a tail."""
+    """Parse Python; keywords used as parameters (`from=1`) get a suffix."""
     try:
         return ast.parse(text)
     except SyntaxError:
@@ -158,7 +158,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
-    """Return a literal's value; a bare name is its own text, as other languages' variables are."""
+    """Return a literal's value; a bare name becomes its text, like variables of other languages."""
     if isinstance(node, ast.Name):
         return names.get(node.id.lower(), node.id)
     if isinstance(node, ast.List | ast.Set | ast.Tuple):

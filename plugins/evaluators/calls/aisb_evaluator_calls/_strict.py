@@ -1,8 +1,8 @@
-"""Compare a call with what would be right as the Berkeley Function Calling Leaderboard does: types first.
+"""Compare a call with the expected one by the rules of the Berkeley Function Calling Leaderboard.
 
-Source: ast_checker.py of bfcl-eval. A value must have the declared type, or the type of the values that fit
-(a variable's name in place of a number). Only strings are compared without case, white space and punctuation;
-of lists and tables, those that stand one level deep.
+Source: ast_checker.py of bfcl-eval. A value must have the declared type, or that of the accepted values (such
+as a variable's name instead of a number). Only strings are compared without case, white space and
+punctuation; in lists and dicts, those on the first level.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def call_problem(
     """Return why a call differs from the expected one; None if it matches."""
     names = (name, name.replace(".", "_")) if call.is_json else (name,)
     if call.name not in names:
-        return f"{call.name} in place of {name}"
+        return f"{call.name} instead of {name}"
     declared = function.get("parameters", {})
     properties = declared.get("properties", {})
     arguments = {key: value for key, value in call.arguments.items() if isinstance(key, str)}
@@ -110,7 +110,7 @@ def _is_like(value: Any, wanted: Any, nested: type | None) -> bool:
 
 
 def _has_type(value: Any, fitting: Any, wanted: type | None, nested: type | None) -> tuple[bool, bool]:
-    """Return whether a value has the declared type, and whether it stands for a value of another type."""
+    """Return whether a value has the declared type, and whether it represents a value of another type."""
     of_fitting = next((type(one) for one in fitting if one != ""), None)
     is_variable = of_fitting is not None and of_fitting is not wanted
     kind = type(value)
@@ -126,7 +126,7 @@ def _has_type(value: Any, fitting: Any, wanted: type | None, nested: type | None
 
 
 def _table_fits(value: Any, wanted: Any) -> bool:
-    """Compare a table with one whose values are lists of what fits, or a single value."""
+    """Compare a dict with a dict of accepted values, each a list or a single value."""
     if not isinstance(wanted, Mapping) or not isinstance(value, Mapping):
         return False
     fitting = {key: one if isinstance(one, list) else [one] for key, one in wanted.items()}

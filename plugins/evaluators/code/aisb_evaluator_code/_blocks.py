@@ -40,16 +40,16 @@ class Block(NamedTuple):
 
 def code(
     *,
-    entry_point: Annotated[str, "the field that names the function asked for"] = "entry_point",
-    language: Annotated[str, "the language, or the field that names it"] = "python",
-    markers: Annotated[bool, "the program may also stand between [BEGIN] and [DONE]"] = True,
+    entry_point: Annotated[str, "the field with the name of the requested function"] = "entry_point",
+    language: Annotated[str, "the language, or the field with its name"] = "python",
+    markers: Annotated[bool, "also accept a program between [BEGIN] and [DONE]"] = True,
 ) -> Postprocessor:
-    """Find the program: the last complete block that defines the function asked for, or else that parses.
+    """Find the program: the last complete block that defines the requested function, or else that parses.
 
     A block may be fenced with backquotes or tildes, with or without a language, with Windows line ends, and
-    without an end where the reply was cut off. It may hold the function's body alone. Functions and imports
-    that it needs and that stand in other blocks are taken along. Without a fence, the whole text is taken if
-    it is a program, or else its longest part that is one.
+    without an end if the reply was truncated. It may be only the function's body. Functions and imports that
+    it needs from other blocks are added. Without a fence, the program is the whole text, or its longest part
+    that is a program.
     """
 
     def step(text: str, sample: Sample) -> Extract | None:
@@ -171,7 +171,7 @@ def _chosen(text: str, found: Sequence[Block], name: str | None, kind: str) -> E
 
 
 def _extract(source: str, block: Block, rule: str, *, complete: bool) -> Extract:
-    # A truncated block is no explicit answer, so that the outcome is `truncated`.
+    # A truncated block is not explicit, so that the outcome is `truncated`.
     return Extract(source, rule, (block.start, block.end), explicit=complete)
 
 

@@ -20,7 +20,7 @@ def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[st
     for number, case in enumerate(cases, start=1):
         status, output = run_program(answer, str(case["input"]), limits)
         if status is None:
-            return {"passed": False, "problem": f"case {number}: no end within {limits.deadline:g} s"}
+            return {"passed": False, "problem": f"case {number}: timeout after {limits.deadline:g} s"}
         if status != 0:
             return {
                 "passed": False,
@@ -29,7 +29,7 @@ def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[st
         if not same_output(output, str(case["output"])):
             return {
                 "passed": False,
-                "problem": f"case {number}: wrote {output[:100]!r}, wanted {str(case['output'])[:100]!r}",
+                "problem": f"case {number}: wrote {output[:100]!r}, expected {str(case['output'])[:100]!r}",
             }
     return {"passed": True}
 

@@ -1,4 +1,4 @@
-"""Run tests against a program in another box, and report the verdict: the end that knows the answers."""
+"""Run tests against a program in another box, and report the verdict."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class CheckedProgram:
         if isinstance(value, Remote):
             return ["object", object.__getattribute__(value, "_number")]
         if not callable(value):
-            raise TypeError(f"{type(value).__name__} cannot be handed to the program")
+            raise TypeError(f"{type(value).__name__} cannot be passed to the program")
         self.functions.append(value)
         return ["function", len(self.functions) - 1]
 
@@ -160,7 +160,7 @@ def _is_from_program(error: BaseException) -> bool:
 
 
 def main(given: dict[str, Any]) -> None:
-    """Send the verdict through the pipe that the program does not have."""
+    """Send the verdict through the pipe, to which the program has no access."""
     program = CheckedProgram(SandboxChannel(given["channel"]))
     try:
         found = verdict(given, program)

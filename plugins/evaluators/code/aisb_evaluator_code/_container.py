@@ -41,7 +41,7 @@ def engine() -> str:
             return found
     raise UsageError(
         "container: neither docker nor podman is installed here\n"
-        "  install one, or leave the option out: programs then run in boxes of Linux namespaces"
+        "  install one, or omit the option: programs then run in boxes of Linux namespaces"
     )
 
 
@@ -65,7 +65,7 @@ def check_image(image: str) -> None:
     raise UsageError(
         f"container = {image!r}: {name} cannot run Python in it: {words[-400:]}\n"
         f"  start the {name} service, fetch the image with `{name} pull {image}`, "
-        "or name one that has python3"
+        "or use one that has python3"
     )
 
 

@@ -159,7 +159,7 @@ def _own_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _goes_on(program: str, prompt: str, entry: str) -> bool:
-    """Return whether the function asked for has statements in a program beyond its prompt's last line."""
+    """Return whether the requested function has statements in a program after its prompt's last line."""
     tree = parsed(program)
     last = len(prompt.rstrip().split("\n"))
     return any(

@@ -55,11 +55,9 @@ def reason(
         told["problem"] += f" (line {found['line'] - lines_before} of the program)"
     told["problem"] = with_absence(told["problem"])
     if ended.out_of_memory:
-        told["problem"] = f"out of memory: the program may take {limits.tree} MB with all that it starts"
+        told["problem"] = f"out of memory: the limit of the program and its processes is {limits.tree} MB"
     elif ended.status in SPENT:
-        told["problem"] = (
-            f"killed: it took {limits.seconds:g} s of processor time, all that it may take (time out)"
-        )
+        told["problem"] = f"killed: it reached the limit of {limits.seconds:g} s of CPU time (timeout)"
     elif ended.status == NOT_COMPILED:
         told["problem"] = f"the program does not compile: {first_error(ended.words)}"
     elif found.get("closed") and ended.status not in (None, 0, 1):
@@ -82,7 +80,7 @@ def raised_words(traceback: str) -> str:
 
 
 def with_absence(words: str) -> str:
-    """Add to a message that a package which programs may import is not installed."""
+    """Add to a message that a supported package is not installed."""
     absent = _ABSENT.search(words)
     is_known = absent is not None and absent[1] in THIRD_PARTY
     return f"{words} ({absent[1]} is not installed where aisb runs)" if absent and is_known else words

@@ -25,11 +25,11 @@ _warned: set[str] = set()
 
 
 class CodeRun(Evaluator):
-    """Right when the program passes its tests. Programs run in boxes without a network, files or rights.
+    """Correct if the program passes its tests. Programs run in boxes without network, files or privileges.
 
-    A row has the tests in `test` (a text, or a list of texts), and may have `entry_point` (the function that
-    a `check` in the tests is given), `prelude` (the program that the answer completes), `setup` (lines before
-    the tests), `language` (python, cpp, java, js) and, for programs that read their input, `cases`.
+    A row has the tests in `test` (a text, or a list of texts), and may have `entry_point` (the function
+    for a `check` in the tests), `prelude` (the program that the answer completes), `setup` (lines before the
+    tests), `language` (python, cpp, java, js) and, for programs that read their input, `cases`.
     """
 
     reads = "text"
@@ -39,14 +39,16 @@ class CodeRun(Evaluator):
         *,
         allow: Annotated[bool, "run programs that a model wrote (also: AISB_ALLOW_CODE_EXECUTION=1)"] = False,
         allow_uncontained: Annotated[
-            bool, "also where nothing keeps them from your files and the network (AISB_ALLOW_UNCONTAINED=1)"
+            bool, "also run them without protection of your files and network (AISB_ALLOW_UNCONTAINED=1)"
         ] = False,
         container: Annotated[
-            str, "image whose containers programs run in, with docker or podman (AISB_CODE_CONTAINER=IMAGE)"
+            str, "run programs in containers of this image, with docker or podman (AISB_CODE_CONTAINER=IMAGE)"
         ] = "",
-        seconds: Annotated[float, "how long one program may run"] = 10.0,
-        memory: Annotated[int, "MB that one process may take; with all it starts, 64 MB more"] = 1024,
-        workers: Annotated[int, "programs that run at a time; 0: one for each core"] = 0,
+        seconds: Annotated[float, "CPU time limit of one program, in seconds"] = 10.0,
+        memory: Annotated[
+            int, "memory limit of one process in MB; the limit with child processes is 64 MB higher"
+        ] = 1024,
+        workers: Annotated[int, "number of concurrent programs; 0: one for each core"] = 0,
     ) -> None:
         if not 0 < seconds <= 3600:
             raise UsageError(f"seconds = {seconds}: it must be more than 0 and at most 3600")
@@ -56,7 +58,7 @@ class CodeRun(Evaluator):
             raise UsageError(f"workers = {workers}: it must be 0 (one for each core) or more")
         if not (allow or _is_set(ALLOW)):
             raise UsageError(
-                "grading this task runs programs that a model wrote, which is off unless asked for\n"
+                "grading this task runs programs of the model, which is off by default\n"
                 f"  to run them in a sandbox, set {ALLOW}=1 in the environment, or allow = true here"
             )
         self.seconds = seconds
@@ -137,10 +139,10 @@ def warn(found: Containment, *, allowed: bool) -> None:
     why = f" ({found.reason})" if found.reason else ""
     if not found.unprivileged and not allowed:
         raise UsageError(
-            f"this machine lets no namespaces be made{why}, so programs would reach {found.open}\n"
-            "  run as a user who may make namespaces (kernel.unprivileged_userns_clone = 1), or set\n"
-            f"  {ALLOW_UNCONTAINED}=1 (allow_uncontained = true) for limits on time and memory alone,\n"
-            f'  or name an image whose containers hold them: {CONTAINER}=IMAGE (container = "IMAGE")'
+            f"this machine does not allow namespaces{why}, so programs could access {found.open}\n"
+            "  run as a user who may create namespaces (kernel.unprivileged_userns_clone = 1), or set\n"
+            f"  {ALLOW_UNCONTAINED}=1 (allow_uncontained = true) to limit only time and memory,\n"
+            f'  or set an image to run them in containers: {CONTAINER}=IMAGE (container = "IMAGE")'
         )
     if found.open not in _warned:
         _warned.add(found.open)

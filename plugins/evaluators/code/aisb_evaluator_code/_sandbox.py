@@ -117,7 +117,7 @@ def judged(
     if found:
         return reason(found, ended, limits, lines_before)
     if late:
-        return {"passed": False, "problem": f"no end within {limits.deadline:g} s"}
+        return {"passed": False, "problem": f"timeout after {limits.deadline:g} s"}
     if text:
         return {"passed": False, "error": text.decode(errors="replace").strip()[-400:]}
     if no_box:

@@ -20,7 +20,7 @@ _TYPES = (int, float, str, bool, list, dict, tuple, set, bytes, complex)
 _BUILTIN_TYPES = {one.__name__: one for one in _TYPES}
 
 
-class Closed(Exception):  # noqa: N818 - it is what happened
+class Closed(Exception):  # noqa: N818 - it is an event, not an error
     """The other end has closed."""
 
 
@@ -171,7 +171,7 @@ def told(error: BaseException) -> list[str | int]:
 def _line_of(error: BaseException) -> int | None:
     """Return the line of the program that raised an exception."""
     if isinstance(error, SyntaxError) and error.filename == "<program>":
-        return None  # its words have it
+        return None  # the message already has it
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<program>":

@@ -95,7 +95,7 @@ def test_a_program_that_does_not_end_is_removed_with_its_container(docker):
     limits = Limits(seconds=0.5, image="image:1")
     found = run_tests("def f():\n    while True: pass\n", ["f()"], entry=None, prelude="", limits=limits)
     assert found["passed"] is False
-    assert found["problem"] == "no end within 1.5 s"
+    assert found["problem"] == "timeout after 1.5 s"
     assert any(command[:2] == ["rm", "--force"] for command in docker())
 
 
@@ -120,7 +120,7 @@ def test_an_image_that_is_not_there_is_said_with_how_to_fetch_it(docker):
     assert str(error.value) == (
         "container = 'absent:1': docker cannot run Python in it: docker: Error response from daemon: "
         "No such image: absent:1\n"
-        "  start the docker service, fetch the image with `docker pull absent:1`, or name one that has python3"
+        "  start the docker service, fetch the image with `docker pull absent:1`, or use one that has python3"
     )
 
 
@@ -131,7 +131,7 @@ def test_where_there_is_neither_docker_nor_podman_that_is_said(tmp_path, monkeyp
         CodeRun(allow=True, container="python:3.12-slim")
     assert str(error.value) == (
         "container: neither docker nor podman is installed here\n"
-        "  install one, or leave the option out: programs then run in boxes of Linux namespaces"
+        "  install one, or omit the option: programs then run in boxes of Linux namespaces"
     )
 
 

@@ -31,7 +31,7 @@ def test_nothing_runs_unless_it_is_allowed(monkeypatch):
     with pytest.raises(UsageError) as error:
         CodeRun()
     assert str(error.value) == (
-        "grading this task runs programs that a model wrote, which is off unless asked for\n"
+        "grading this task runs programs of the model, which is off by default\n"
         "  to run them in a sandbox, set AISB_ALLOW_CODE_EXECUTION=1 in the environment, or allow = true here"
     )
 
@@ -40,11 +40,11 @@ def test_where_nothing_contains_a_program_it_is_refused_with_three_ways_out():
     with pytest.raises(UsageError) as error:
         warn(Containment(False, False, "box: unshare: Operation not permitted"), allowed=False)
     assert str(error.value) == (
-        "this machine lets no namespaces be made (box: unshare: Operation not permitted), so programs would reach "
+        "this machine does not allow namespaces (box: unshare: Operation not permitted), so programs could access "
         "the network, your files, to read and to write, and processes that leave their session\n"
-        "  run as a user who may make namespaces (kernel.unprivileged_userns_clone = 1), or set\n"
-        "  AISB_ALLOW_UNCONTAINED=1 (allow_uncontained = true) for limits on time and memory alone,\n"
-        '  or name an image whose containers hold them: AISB_CODE_CONTAINER=IMAGE (container = "IMAGE")'
+        "  run as a user who may create namespaces (kernel.unprivileged_userns_clone = 1), or set\n"
+        "  AISB_ALLOW_UNCONTAINED=1 (allow_uncontained = true) to limit only time and memory,\n"
+        '  or set an image to run them in containers: AISB_CODE_CONTAINER=IMAGE (container = "IMAGE")'
     )
 
 

@@ -1,4 +1,4 @@
-"""Grade an answer by the instructions that it follows: strictly, and forgiving what stands around it."""
+"""Grade an answer by the instructions that it follows: strictly, and loosely, without surrounding lines."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LIBRARIES = ("langdetect", "syllapy", "textblob")
 
 
 class Instructions(Evaluator):
-    """Right when the answer follows all instructions of its row, strictly.
+    """Correct if the answer strictly follows all instructions of its row.
 
-    A row has `instruction_id_list`, and `kwargs` with the arguments of each. A loose verdict is also for the
-    answer without its first line, its last line, or its asterisks. All instructions of a row count, also
-    if there is no answer.
+    A row has `instruction_id_list`, and `kwargs` with the arguments of each. The loose verdict also accepts
+    the answer without its first line, its last line, or its asterisks. All instructions of a row count, also
+    without an answer.
     """
 
     grades_none = True
@@ -31,8 +31,8 @@ class Instructions(Evaluator):
     def __init__(
         self,
         *,
-        ids: Annotated[str, "the field with the names of the instructions"] = "instruction_id_list",
-        arguments: Annotated[str, "the field with the arguments of each"] = "kwargs",
+        ids: Annotated[str, "field with the names of the instructions"] = "instruction_id_list",
+        arguments: Annotated[str, "field with the arguments of each instruction"] = "kwargs",
     ) -> None:
         missing = [name for name in _LIBRARIES if find_spec(name) is None]
         if missing:
@@ -55,7 +55,7 @@ class Instructions(Evaluator):
                 f"the field {self.arguments!r} is a list with the arguments of each instruction", sample
             )
         if unknown := [name for name in names if name not in CHECKS]:
-            return self._error(f"the instruction {unknown[0]!r} is not known", sample)
+            return self._error(f"the instruction {unknown[0]!r} is unknown", sample)
         text = answer or ""
         if not text.strip():
             return Score(0.0, "unparsed", details=self.ungraded_details(sample))
@@ -79,7 +79,7 @@ class Instructions(Evaluator):
         return Score(0.0, "error", details={"raised": what, **self.ungraded_details(sample)})
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
-        """Return the share of prompts and of instructions that were followed; with repeats pass@n too."""
+        """Return the share of followed prompts and instructions; with repeats, also pass@n."""
         if not scores:
             return []
         found: list[Metric] = []
@@ -105,7 +105,7 @@ def _follows(name: str, text: str, given: Mapping[str, Any]) -> bool:
     try:
         return bool(text.strip()) and bool(CHECKS[name](text, given))
     except KeyError as error:
-        raise ValueError(f"the instruction {name!r} wants {error.args[0]!r} among its arguments") from error
+        raise ValueError(f"the instruction {name!r} needs the argument {error.args[0]!r}") from error
 
 
 def _pass_rates(scores: Sequence[Score]) -> Iterator[Metric]:
@@ -127,7 +127,7 @@ def _pass_rates(scores: Sequence[Score]) -> Iterator[Metric]:
 
 
 def _by_sample(scores: Sequence[Score], values: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return the values of each sample, those of its repeats in one list."""
+    """Group values by sample; repeats of a sample are in one list."""
     found: dict[str, list[float]] = {}
     for score, own in zip(scores, values, strict=True):
         found.setdefault(score.sample_id, []).extend(own)

@@ -1,7 +1,7 @@
 """The 58 instructions of IFBench (arXiv 2507.02833): those about words, sentences and repetition.
 
-Where the words of a prompt are clear they decide; what they leave open, the published program decides.
-A word is what stands between white space, without the punctuation around it, in lower case.
+The prompt's wording decides where it is clear, the published program where it is not. A word is a text
+between white space, without surrounding punctuation, in lower case.
 """
 
 from __future__ import annotations

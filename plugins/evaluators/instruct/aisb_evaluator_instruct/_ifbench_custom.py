@@ -1,4 +1,4 @@
-"""The instructions of IFBench that are a whole prompt each: a list, a table, a sentence backwards."""
+"""The instructions of IFBench that are complete prompts: a list, a table, a reversed sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ London Brussels Prague Luxembourg Paris Vienna Bratislava Budapest Vaduz Chisina
 
 _BEFORE_KYIV = _CAPITALS.index("brussels") + 1
 _AFRICAN_COUNTRIES = 52
-"""How many lines the published program wants; the African Union has 55 members, the United Nations 54."""
+"""The number of lines by the published program; the African Union has 55 members, the United Nations 54."""
 
 _QUESTION = re.compile(r"^[\s#*_]*Question\b\s*\d*\s*[.:)|;\-–]*", re.MULTILINE)
 _CHOICE = re.compile(r"^\s*(?:[-*]\s+)?\(?[A-Ea-e][.):|]\s*\S")
@@ -59,7 +59,7 @@ def mcq_count_length(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def reverse_newline(text: str, given: Mapping[str, Any]) -> bool:
-    """The countries of Africa are listed from Zimbabwe backwards, each on a line of its own."""
+    """The countries of Africa are listed from Zimbabwe backwards, each on a separate line."""
     lines = [re.sub(r"^[\W\d_]+|\W+$", "", line) for line in _ascii(text).lower().split("\n")]
     names = [line for line in lines if line]
     start = next((place for place, name in enumerate(names) if "zimbabwe" in name), len(names))
@@ -71,7 +71,7 @@ def reverse_newline(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def word_reverse(text: str, given: Mapping[str, Any]) -> bool:
-    """The sentence on the bald eagle stands in reverse order of its words."""
+    """The words of the sentence on the bald eagle are in reverse order."""
     words = spoken(text)
     pairs = list(itertools.pairwise(words))
     forward = sum(pair in _ARTICLE_PAIRS for pair in pairs)
@@ -80,7 +80,7 @@ def word_reverse(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def character_reverse(text: str, given: Mapping[str, Any]) -> bool:
-    """The sentence on the bald eagle stands in reverse order of its letters."""
+    """The letters of the sentence on the bald eagle are in reverse order."""
     forward, backward = (sum(word in STOP_WORDS for word in spoken(one)) for one in (text, text[::-1]))
     return "elgae dlab" in text.lower() and forward <= backward
 
@@ -101,7 +101,7 @@ def european_capitals_sort(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def csv_city(text: str, given: Mapping[str, Any]) -> bool:
-    """Seven rows of five comma-separated fields stand below the names of the columns."""
+    """There are seven rows of five comma-separated fields below the column names."""
     return _is_table(_csv_rows(text), ("ID", "Country", "City", "Year", "Count"), 7)
 
 
@@ -116,7 +116,7 @@ def csv_special_character(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def csv_quotes(text: str, given: Mapping[str, Any]) -> bool:
-    """Three rows of five tab-separated fields stand below the names of the columns, every field in quotes."""
+    """There are three rows of five tab-separated fields below the column names, every field in quotes."""
     fields = [[field.strip() for field in line.split("\t")] for line in text.strip().split("\n")]
     quoted = all(re.fullmatch(r'"[^"]*"', field) for row in fields for field in row)
     bare = [[field.strip('"') for field in row] for row in fields]
@@ -170,4 +170,4 @@ CUSTOM_CHECKS: dict[str, InstructionCheck] = {
     "custom:csv_quotes": csv_quotes,
     "custom:date_format_list": date_format_list,
 }
-"""The instructions that are a whole prompt by name."""
+"""The instructions that are complete prompts, by name."""

@@ -1,4 +1,4 @@
-"""The instructions of IFBench about form: lists, lines, brackets, quotation marks, italics, capitals."""
+"""The instructions of IFBench about format: lists, lines, brackets, quotation marks, italics, capitals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST_TITLE = 80
 
 
 def emoji(text: str, given: Mapping[str, Any]) -> bool:
-    """Each sentence ends with an emoji, before or behind its last punctuation mark."""
+    """Each sentence ends with an emoji, before or after its last punctuation mark."""
     sentences = texts.sentences(text)
     return bool(sentences) and all(
         _ENDS_IN_EMOJI.search(sentence) or _BEGINS_WITH_EMOJI.match(following)
@@ -43,13 +43,13 @@ def line_indent(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def separated_list(text: str, given: Mapping[str, Any]) -> bool:
-    """At least two items are marked; a hyphen within a word marks none."""
+    """At least two items are marked; a hyphen within a word is not a mark."""
     marker = given["sep"].strip()
     return len(re.findall(r"(?<!\S)-" if marker == "-" else re.escape(marker), text)) >= 2
 
 
 def newline(text: str, given: Mapping[str, Any]) -> bool:
-    """Each word is on a line of its own."""
+    """Each word is on a separate line."""
     lines = [words for line in text.split("\n") if (words := spoken(line))]
     return bool(lines) and all(len(words) == 1 for words in lines)
 
@@ -101,7 +101,7 @@ def quotes(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def _quotation_marks(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield each quotation mark, and whether it can open a quotation. Apostrophes within words are none."""
+    """Yield each quotation mark, and whether it can open a quotation. Apostrophes in words are skipped."""
     for found in re.finditer("[\"'“”‘’]", text):
         before, after = text[: found.start()][-1:], text[found.end() :][:1]
         mark = '"' if found[0] in '"“”' else "'"
@@ -117,13 +117,13 @@ def quote_unquote(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def thesis(text: str, given: Mapping[str, Any]) -> bool:
-    """Each section begins with a sentence in italics of HTML, and goes on. Titles may stand before it."""
+    """Each section begins with a sentence in HTML italics, and continues. A title may precede it."""
     sections = [body for part in _HEADING.split(text) if (body := _without_title(part))]
     return bool(sections) and all(_begins_with_thesis(section) for section in sections)
 
 
 def _without_title(section: str) -> str:
-    """Return a section without what wraps it, and without a line at its beginning that is a title."""
+    """Return a section without enclosing tags, and without a title in its first line."""
     body = section[found.end() :] if (found := _WRAPPING.match(section)) else section
     first, _, rest = body.partition("\n")
     is_title = len(first) <= _LONGEST_TITLE and not re.search(r"[.!?]\W*$|</?(?:i|em)\b", first)
@@ -142,7 +142,7 @@ def sub_bullets(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def title_case(text: str, given: Mapping[str, Any]) -> bool:
-    """Each word begins with a capital; articles, conjunctions and prepositions need none within a line."""
+    """Each word is capitalised; articles, conjunctions and prepositions within a line may be lower case."""
     if text.isupper():
         return False
     return all(
@@ -153,12 +153,12 @@ def title_case(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def output_template(text: str, given: Mapping[str, Any]) -> bool:
-    """The three parts of the template are there."""
+    """The three parts of the template occur."""
     return all(part in text for part in ("My Answer:", "My Conclusion:", "Future Outlook:"))
 
 
 def no_whitespace(text: str, given: Mapping[str, Any]) -> bool:
-    """There is no white space but at the ends."""
+    """There is no white space except at the ends."""
     return not re.search(r"\s", text.strip())
 
 
@@ -178,4 +178,4 @@ FORMAT_CHECKS: dict[str, InstructionCheck] = {
     "format:output_template": output_template,
     "format:no_whitespace": no_whitespace,
 }
-"""The instructions about form by name."""
+"""The instructions about format, by name."""

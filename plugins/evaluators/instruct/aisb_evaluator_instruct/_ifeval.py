@@ -1,7 +1,7 @@
 """The 25 instructions of IFEval, after their published definitions (arXiv 2311.07911, Table 1).
 
-Each check takes the answer and the row's arguments. Where the benchmark's own program and its words part, the
-program's verdict is given, because published numbers were made with it.
+Each check takes the answer and the row's arguments. If the benchmark's program and its wording differ, the
+program decides, because published numbers come from it.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ def compared(count: int, relation: str | None, number: Any) -> bool:
 
 
 def has_keywords(text: str, given: Mapping[str, Any]) -> bool:
-    """All keywords are there."""
+    """All keywords occur."""
     return all(re.search(word, text, re.IGNORECASE) for word in given["keywords"])
 
 
 def keyword_frequency(text: str, given: Mapping[str, Any]) -> bool:
-    """A keyword is there so often."""
+    """A keyword occurs `frequency` times."""
     found = re.findall(given["keyword"].strip(), text, re.IGNORECASE)
     return compared(len(found), given.get("relation"), given["frequency"])
 
 
 def no_forbidden_words(text: str, given: Mapping[str, Any]) -> bool:
-    """None of some words is there."""
+    """No forbidden word occurs."""
     return not any(re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in given["forbidden_words"])
 
 
 def letter_frequency(text: str, given: Mapping[str, Any]) -> bool:
-    """A letter, or whatever character is given, is there so often; capitals count too."""
+    """A letter or another character occurs `let_frequency` times; capitals are included."""
     found = text.lower().count(given["letter"].strip().lower())
     return compared(found, given.get("let_relation"), given["let_frequency"])
 
 
 def response_language(text: str, given: Mapping[str, Any]) -> bool:
-    """The answer is in a language; what has none to tell is not held against it."""
+    """The answer is in a language, or too short to tell."""
     return texts.language(text) in (given["language"], None)
 
 
 def number_sentences(text: str, given: Mapping[str, Any]) -> bool:
-    """There are so many sentences."""
+    """The number of sentences matches."""
     return compared(len(texts.sentences(text)), given.get("relation"), given["num_sentences"])
 
 
 def number_paragraphs(text: str, given: Mapping[str, Any]) -> bool:
-    """There are exactly so many paragraphs, with `***` between them."""
+    """The number of paragraphs, separated by `***`, matches exactly."""
     parts = re.split(r"\s?\*\*\*\s?", text)
     if not all(part.strip() for part in parts[1:-1]):
         return False
@@ -65,12 +65,12 @@ def number_paragraphs(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def number_words(text: str, given: Mapping[str, Any]) -> bool:
-    """There are so many words."""
+    """The number of words matches."""
     return compared(len(texts.words(text)), given.get("relation"), given["num_words"])
 
 
 def nth_paragraph_first_word(text: str, given: Mapping[str, Any]) -> bool:
-    """There are so many paragraphs, with an empty line between them, and the nth begins with a word."""
+    """The number of paragraphs, separated by empty lines, matches, and the nth begins with a word."""
     parts = text.split("\n\n")
     nth = int(given["nth_paragraph"])
     count = sum(bool(part.strip()) for part in parts)
@@ -81,7 +81,7 @@ def nth_paragraph_first_word(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def number_placeholders(text: str, given: Mapping[str, Any]) -> bool:
-    """There are at least so many placeholders in square brackets."""
+    """There are at least `num_placeholders` placeholders in square brackets."""
     return len(re.findall(r"\[.*?\]", text)) >= int(given["num_placeholders"])
 
 
@@ -93,7 +93,7 @@ def postscript(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def number_bullet_lists(text: str, given: Mapping[str, Any]) -> bool:
-    """There are exactly so many bullet points."""
+    """The number of bullet points matches exactly."""
     stars = re.findall(r"^\s*\*[^*].*$", text, re.MULTILINE)
     dashes = re.findall(r"^\s*-.*$", text, re.MULTILINE)
     return len(stars) + len(dashes) == int(given["num_bullets"])
@@ -105,7 +105,7 @@ def constrained_response(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def number_highlighted_sections(text: str, given: Mapping[str, Any]) -> bool:
-    """There are at least so many parts between asterisks."""
+    """There are at least `num_highlights` parts between asterisks."""
     single = re.findall(r"\*[^\n*]*\*", text)
     double = re.findall(r"\*\*[^\n*]*\*\*", text)
     found = sum(bool(part.strip("*").strip()) for part in single)
@@ -114,7 +114,7 @@ def number_highlighted_sections(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def multiple_sections(text: str, given: Mapping[str, Any]) -> bool:
-    """There are at least so many sections, each announced by a word and a number."""
+    """There are at least `num_sections` sections, each with a heading of a word and a number."""
     marks = re.findall(rf"\s?{given['section_spliter'].strip()}\s?\d+\s?", text)
     return len(marks) >= int(given["num_sections"])
 
@@ -156,19 +156,19 @@ def end_checker(text: str, given: Mapping[str, Any]) -> bool:
 
 
 def quotation(text: str, given: Mapping[str, Any]) -> bool:
-    """The answer stands in double quotes."""
+    """The answer is in double quotes."""
     inner = text.strip()
     return len(inner) > 1 and inner[0] == '"' and inner[-1] == '"'
 
 
 def capital_word_frequency(text: str, given: Mapping[str, Any]) -> bool:
-    """There are so many words in capitals."""
+    """The number of words in capitals matches."""
     found = sum(word.isupper() for word in texts.tokens(text))
     return compared(found, given.get("capital_relation"), given["capital_frequency"])
 
 
 def english_capital(text: str, given: Mapping[str, Any]) -> bool:
-    """The answer is English, in capitals alone."""
+    """The answer is English, in capital letters only."""
     return text.isupper() and texts.language(text) in ("en", None)
 
 
@@ -209,4 +209,4 @@ IFEVAL_CHECKS: dict[str, InstructionCheck] = {
     "change_case:english_lowercase": english_lowercase,
     "punctuation:no_comma": no_comma,
 }
-"""What IFEval's rows ask for, by name."""
+"""The instructions of IFEval by name."""

@@ -1,4 +1,4 @@
-"""Take a text apart as instructions count it: sentences, words, and the language it is in."""
+"""Split a text for instructions: into sentences and words; and detect its language."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def spoken(text: str) -> list[str]:
 
 
 def bare_words(text: str) -> list[str]:
-    """Return the words between white space without the punctuation around them."""
+    """Return the words between white space, without surrounding punctuation."""
     return [word for one in text.split() if (word := one.strip(_EDGE))]
 
 
@@ -39,7 +39,7 @@ def without_tags(text: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """Return the words as one reads them: `well-known`, `U.S`, `it's` are one each."""
+    """Return the words of a text; `well-known`, `U.S`, `it's` are one word each."""
     return _TOKEN.findall(text)
 
 
@@ -79,12 +79,12 @@ def _ends(text: str, start: int, end: re.Match[str]) -> bool:
 def _detector() -> object:
     from langdetect import DetectorFactory, detect  # type: ignore[import-untyped]
 
-    DetectorFactory.seed = 0  # without it, a verdict changes from run to run
+    DetectorFactory.seed = 0  # without it, results are not reproducible
     return detect
 
 
 def language(text: str) -> str | None:
-    """Return the code of the language a text is in; None when it has nothing to tell one by."""
+    """Return the language code of a text; None if it has no detectable language."""
     from langdetect import LangDetectException
 
     detect = _detector()

@@ -1,8 +1,8 @@
 """Decide whether a text begins with a verb.
 
 The lexicon of textblob has the most frequent part of speech of a word form. Many English verbs are nouns more
-often (`design`, `focus`, `play`), and its tagger takes most of them for nouns at the beginning of a sentence.
-For those the next words decide: "Design a system" begins with a verb, "Design is about people" does not.
+often (`design`, `focus`, `play`), and its tagger classifies most of them as nouns at the start of a sentence.
+For these the next words decide: "Design a system" begins with a verb, "Design is about people" does not.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _is_subject(text: str, rest: Sequence[str]) -> bool:
 
 
 def _has_object(rest: Sequence[str]) -> bool:
-    """Return whether a gerund has an object, which a noun in -ing has not."""
+    """Return whether a gerund has an object, unlike a noun in -ing."""
     return bool(rest) and rest[0] not in (*_PREPOSITIONS, "of", "and", "or") and _tag(rest[0]) not in _FINITE
 
 
@@ -116,7 +116,7 @@ def _forms(word: str) -> Iterator[str]:
 
 
 def _tag(word: str) -> str:
-    """Return the Penn Treebank tag that a word form has most often; an empty one where it is not known."""
+    """Return the Penn Treebank tag that a word form has most often; empty if unknown."""
     return _lexicon().get(word, "")
 
 

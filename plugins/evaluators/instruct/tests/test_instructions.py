@@ -129,13 +129,13 @@ def test_an_unknown_instruction_is_an_error_that_names_it():
     found = Instructions().score("text", sample)
     assert (found.outcome, found.details["raised"]) == (
         "error",
-        "the instruction 'odd:one' is not known",
+        "the instruction 'odd:one' is unknown",
     )
 
 
 def test_a_missing_argument_is_named():
     sample = Sample("0", {"instruction_id_list": ["startend:end_checker"], "kwargs": [{}]})
-    with pytest.raises(ValueError, match="'startend:end_checker' wants 'end_phrase' among its arguments"):
+    with pytest.raises(ValueError, match="'startend:end_checker' needs the argument 'end_phrase'"):
         Instructions().score("text", sample)
 
 

@@ -1,4 +1,4 @@
-"""Ask a judge model whether an answer is right, and count its verdicts."""
+"""Ask a judge model whether an answer is correct, and count its verdicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aisb_evaluator_judge._verdicts import read_verdict
 
 
 class ModelJudge(Evaluator):
-    """A model's verdict on the answer; the majority, where it is asked more than once."""
+    """The verdict of a judge model on the answer; the majority if it is asked repeatedly."""
 
     reads = "text"
 
@@ -26,22 +26,22 @@ class ModelJudge(Evaluator):
         *,
         prompt: Annotated[
             str | None,
-            "what is asked: the row's fields, {sent_prompt}, {prediction}, {target} and {verdicts}; if left "
-            "out, whether the answer is right, by the reference answer if there is one",
+            "question: a template with fields of the row, {sent_prompt}, {prediction}, {target}, {verdicts}; "
+            "default: whether the answer is correct, by the reference answer if there is one",
         ] = None,
         verdicts: Annotated[
             dict[str, float] | None,
-            "the verdicts in the order shown, with the value of each; left out, CORRECT 1 and INCORRECT 0",
+            "verdicts in the order shown, with their values; default: CORRECT 1 and INCORRECT 0",
         ] = None,
-        system: Annotated[str | None, "a system text before it"] = None,
+        system: Annotated[str | None, "system message"] = None,
         swap: Annotated[bool, "ask again with the verdicts in the opposite order"] = False,
-        repeats: Annotated[int, "how often each of these is asked"] = 1,
+        repeats: Annotated[int, "number of times that each question is asked"] = 1,
         params: Annotated[
-            dict[str, Any] | None, "generation parameters, below those of [judge]; left out, temperature 0"
+            dict[str, Any] | None, "generation parameters, which [judge] overrides; default: temperature 0"
         ] = None,
         confidence: Annotated[
             str | None,
-            "a pattern whose group is the percent that an answer says it is sure: adds calibration_error",
+            "pattern whose group is the stated confidence in percent: adds calibration_error",
         ] = None,
         ask: Ask | None = None,
     ) -> None:
@@ -49,12 +49,14 @@ class ModelJudge(Evaluator):
         if not 2 <= len(verdicts) <= len(ascii_uppercase):
             raise UsageError(
                 f"verdicts must be 2 to {len(ascii_uppercase)}, each with its value "
-                f"(they are {len(verdicts)})"
+                f"(there are {len(verdicts)})"
             )
         if len({verdict.upper() for verdict in verdicts}) < len(verdicts):
             raise UsageError(f"verdicts must differ in more than case: {', '.join(verdicts)}")
         if wrong := [f"{name} = {value}" for name, value in verdicts.items() if not 0 <= value <= 1]:
-            raise UsageError(f"the value of a verdict is 0 (wrong) to 1 (right), which {wrong[0]} is not")
+            raise UsageError(
+                f"the value of a verdict is 0 (wrong) to 1 (right), and that of {wrong[0]} is not"
+            )
         if repeats < 1:
             raise UsageError(f"repeats = {repeats}: a question is asked once or more")
         self.prompt = optional(prompt, "prompt")
@@ -66,7 +68,7 @@ class ModelJudge(Evaluator):
                 *(self.system.names if self.system else ()),
             }
         ):
-            raise UsageError(f"prompt does not hold {{{min(missing)}}}, so the judge would not be told")
+            raise UsageError(f"prompt lacks {{{min(missing)}}}, which the judge needs")
         self.verdicts = dict(verdicts)
         self.orders = [list(verdicts), list(verdicts)[::-1]] if swap else [list(verdicts)]
         self.repeats = repeats
@@ -78,7 +80,7 @@ class ModelJudge(Evaluator):
     async def score(self, answer: str | None, sample: Sample) -> Score:
         """Ask the judge, and return the majority verdict of its valid replies."""
         if self._ask is None:
-            raise UsageError("no model is named that judges: --judge NAME")
+            raise UsageError("no judge model is set: --judge NAME")
         questions = [(order, repeat) for repeat in range(self.repeats) for order in self.orders]
         import asyncio
 

@@ -210,13 +210,13 @@ async def test_metrics_say_how_often_it_gave_none_and_agreed_with_itself():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"prompt": "{question} {verdicts}"}, "prompt does not hold {prediction}"),
-        ({"prompt": "{prediction}"}, "prompt does not hold {verdicts}"),
-        ({"verdicts": {"YES": 1}}, "verdicts must be 2 to 26, each with its value (they are 1)"),
+        ({"prompt": "{question} {verdicts}"}, "prompt lacks {prediction}"),
+        ({"prompt": "{prediction}"}, "prompt lacks {verdicts}"),
+        ({"verdicts": {"YES": 1}}, "verdicts must be 2 to 26, each with its value (there are 1)"),
         ({"verdicts": {"Yes": 1, "YES": 0}}, "verdicts must differ in more than case: Yes, YES"),
         (
             {"verdicts": {"GOOD": 10, "BAD": 0}},
-            "the value of a verdict is 0 (wrong) to 1 (right), which GOOD = 10",
+            "the value of a verdict is 0 (wrong) to 1 (right), and that of GOOD = 10",
         ),
         ({"repeats": 0}, "repeats = 0: a question is asked once or more"),
     ],

@@ -32,14 +32,12 @@ _LIMIT = 1000
 @finds_answer
 def math_answer(
     *,
-    fallback: Annotated[
-        bool, "where nothing marks the answer, take the last formula, or else the last number"
-    ] = True,
+    fallback: Annotated[bool, "if no answer is marked, use the last formula, or else the last number"] = True,
 ) -> Callable[[str, Sample], Extract | None]:
-    r"""The final answer of a solution: the last `\boxed{…}`, else what stands after "the final answer is".
+    r"""The final answer of a solution: the last `\boxed{…}`, else the text after "the final answer is".
 
-    Boxes side by side are one answer. What the text takes back gives way to what it says instead. A text that
-    breaks off in a box has marked no answer.
+    Adjacent boxes form one answer. A retracted answer is replaced by its correction. A text that is truncated
+    within a box has no marked answer.
     """
 
     def step(text: str, _sample: Sample) -> Extract | None:

@@ -21,7 +21,7 @@ _NAMED = re.compile(r"\s*([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*([^=<>,;]+)")
 
 
 class MatchVerdict(NamedTuple):
-    """Whether an answer is right, its form in a majority vote, and why there is no verdict, if so."""
+    """Whether an answer is correct, its form in a majority vote, and the reason if there is no verdict."""
 
     right: bool
     vote: str
@@ -29,17 +29,19 @@ class MatchVerdict(NamedTuple):
 
 
 class MathVerify(Evaluator):
-    r"""Right when the answer means what the target does: `\frac12` is 0.5, `\sqrt{117}` is `3\sqrt{13}`.
+    r"""Correct if the answer equals the target by value: `\frac12` is 0.5, `\sqrt{117}` is `3\sqrt{13}`.
 
-    What two texts or two numbers settle is settled at once; all else is compared by math-verify in a process
-    of its own. Two known units that differ are never equal, nor two bases.
+    Equal texts and numbers are compared directly, everything else by math-verify in a separate process.
+    Different known units or bases are never equal.
     """
 
     def __init__(
         self,
         *,
-        deadline: Annotated[float, "seconds one comparison may take; then there is no verdict"] = 5.0,
-        workers: Annotated[int, "processes that compare; 0: one for each core"] = 0,
+        deadline: Annotated[
+            float, "timeout of one comparison in seconds, after which there is no verdict"
+        ] = 5.0,
+        workers: Annotated[int, "number of processes; 0: one for each core"] = 0,
     ) -> None:
         if not 0 < deadline <= 600:
             from aisb import UsageError

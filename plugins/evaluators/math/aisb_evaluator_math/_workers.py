@@ -88,9 +88,7 @@ class MathWorker:
         reply = self._line(deadline + 0.5)
         if reply is None:
             self.end()
-            return {
-                "problem": f"no verdict on {given[:60]!r} within {deadline:g} s and the memory it may take"
-            }
+            return {"problem": f"no verdict on {given[:60]!r} within {deadline:g} s and its memory limit"}
         return cast("dict[str, Any]", json.loads(reply))
 
     def end(self) -> None:

@@ -1,7 +1,7 @@
-"""Answers graded by what they share with the target: words, n-grams, the longest common subsequence.
+"""Grade answers by their overlap with the target: words, n-grams, the longest common subsequence.
 
-Other plugins may use the names in `__all__`: the evaluators, and `mean_metrics`, which sums up the figures
-of one's own.
+Other plugins may use the names in `__all__`: the evaluators, and `mean_metrics`, which summarizes other
+figures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Every command imports every plugin, so a name is loaded where it is first used.
+    # Every command imports every plugin, so a name is imported at its first use.
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)
@@ -45,7 +45,7 @@ def __getattr__(name: str) -> Any:
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluators that give partial credit."""
+    """Declare the evaluators with partial credit."""
     return {
         "bleu": "aisb_evaluator_overlap._bleu:Bleu",
         "edit-similarity": "aisb_evaluator_overlap._edits:EditSimilarity",

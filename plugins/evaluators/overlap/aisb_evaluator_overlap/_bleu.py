@@ -1,4 +1,4 @@
-"""BLEU over a whole task, as sacrebleu counts it."""
+"""BLEU over a whole task, by sacrebleu."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Bleu(Evaluator):
         self,
         *,
         tokenize: Annotated[
-            Literal["13a", "zh", "char", "intl", "none"], "how texts are cut into words: sacrebleu's name"
+            Literal["13a", "zh", "char", "intl", "none"], "sacrebleu's name of the tokenization"
         ] = "13a",
-        lowercase: Annotated[bool, "whether capital and small letters are the same"] = False,
+        lowercase: Annotated[bool, "ignore case"] = False,
     ) -> None:
         from sacrebleu.metrics.bleu import BLEU
 

@@ -1,4 +1,4 @@
-"""Cut Chinese texts into words; the dictionary is read with the first of them."""
+"""Split Chinese texts into words; the dictionary is loaded at the first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HAN = pattern(r"[\u3400-\u9fff\uf900-\ufaff]")
 
 
 def is_chinese(text: str) -> bool:
-    """Return whether a text has Chinese signs."""
+    """Return whether a text has Chinese characters."""
     return _HAN.search(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""How alike a line of code is to the one that would be right."""
+"""The similarity of a line of code to the expected one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ _NO_CODE = ("#", "//", "/*", "*/", "```", "~~~", '"""')
 
 
 class EditSimilarity(Evaluator):
-    """The share of signs that the answer's first line of code and the target have in common, in order.
+    """The share of characters that the answer's first line of code and the target have in common, in order.
 
-    A fence, or a line that is a comment from its start, is no line of code. Source: LongBench's
-    code_sim_score, where a line with a comment behind its code is passed over.
+    Fences and lines that are only a comment do not count as code. Source: LongBench's code_sim_score, which
+    also skips lines of code with a comment.
     """
 
     reads = "text"
 
-    def __init__(
-        self, *, first_line: Annotated[bool, "whether only the first line of code is compared"] = True
-    ) -> None:
+    def __init__(self, *, first_line: Annotated[bool, "compare only the first line of code"] = True) -> None:
         self.first_line = first_line
 
     def score(self, answer: str | None, sample: Sample) -> Score:

@@ -1,4 +1,4 @@
-"""Sum partial credit up: the mean of each figure with its interval, over all samples and for each group."""
+"""Summarize partial credit: the mean of each figure with its interval, over all samples and by group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aisb.helpers import mean_interval
 
 
 def figures(score: Score) -> Mapping[str, float]:
-    """Return the figures that an evaluator left in a score; none for a sample without an answer."""
+    """Return the figures in a score; empty for a sample without an answer."""
     found = score.details.get("figures")
     return found if isinstance(found, Mapping) else {}
 
@@ -18,9 +18,8 @@ def figures(score: Score) -> Mapping[str, float]:
 def mean_metrics(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
     """Return the mean of each figure in percent, the first of them also for each group and over the groups.
 
-    A figure is a share from 0 to 1 that `score` left by its name in the table `details["figures"]`.
-    A sample without an answer counts 0. Repeats of a sample are one cluster of the interval, and so are
-    samples that share something, such as a passage.
+    A figure is a share from 0 to 1 in `details["figures"]` of the score. A sample without an answer counts as
+    0. Repeats of a sample, and samples that share a passage or the like, form a cluster for the interval.
     """
     if not scores:
         return []

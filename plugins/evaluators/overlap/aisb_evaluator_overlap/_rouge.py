@@ -1,4 +1,4 @@
-"""ROUGE: how many words, word pairs, and how long a common subsequence a summary shares with its target."""
+"""ROUGE: the words, word pairs and longest common subsequence that a summary shares with its target."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from aisb_evaluator_overlap._means import mean_metrics
 
 ROUGE_METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 MOST_CELLS = 50_000_000
-"""The words of a target times the words that are read of an answer: the size of rouge-score's table.
+"""The maximum size of rouge-score's table: words of the target times words of the answer.
 
-The table has eight bytes for each. For a target of 500 words, 100,000 words of the answer are read.
+Each cell has eight bytes. With a target of 500 words, 100,000 words of the answer are used.
 """
 _WORD = re.compile(r"[A-Za-z0-9]+|[^\W\x00-\x7f]")
-"""A word; every sign of another script counts as one."""
+"""A word; every character of another script counts as one."""
 
 
 class Rouge(Evaluator):
-    """ROUGE-1, -2, -L and -Lsum (F-measure), by Google's rouge-score; of several targets the best counts.
+    """ROUGE-1, -2, -L and -Lsum (F-measure), by Google's rouge-score; the best of several targets counts.
 
-    Chinese is cut into words by jieba, since a word is not a run of letters there; a line is a sentence.
-    Of an answer that is far longer than any model's usual output, only the beginning is compared.
+    Chinese is split into words by jieba; a line is a sentence. Of an answer that is far longer than usual
+    outputs of models, only the beginning is compared.
     """
 
     reads = "text"
@@ -36,12 +36,12 @@ class Rouge(Evaluator):
         self,
         *,
         headline: Annotated[
-            Literal["rouge1", "rouge2", "rougeL", "rougeLsum"], "which figure is a sample's value"
+            Literal["rouge1", "rouge2", "rougeL", "rougeLsum"], "the figure that is a sample's value"
         ] = "rouge1",
         language: Annotated[
-            Literal["auto", "en", "zh"], "how texts are cut into words; auto: as the target is written"
+            Literal["auto", "en", "zh"], "language for splitting texts into words; auto: that of the target"
         ] = "auto",
-        stemmer: Annotated[bool, "whether English words count by their stems (Porter)"] = False,
+        stemmer: Annotated[bool, "compare the stems of English words (Porter)"] = False,
     ) -> None:
         from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
 
@@ -75,7 +75,7 @@ def shorten(answer: str, target: str, most_cells: int = MOST_CELLS) -> str:
 
 
 class _Words:
-    """What rouge-score wants in place of its own tokenizer."""
+    """The tokenizer for rouge-score."""
 
     def tokenize(self, text: str) -> list[str]:
         plain = unicodedata.normalize("NFKC", text).lower()

@@ -20,11 +20,11 @@ WORD_METRICS = ("exact_match", "f1", "contained")
 
 
 class TokenF1(Evaluator):
-    """Exact match and F1 over words, the best over all targets; `contained`: the answer holds a target.
+    """Exact match and F1 over words, the best over all targets; `contained`: the answer contains a target.
 
     Sources: SQuAD's evaluate-v1.1.py, TriviaQA's triviaqa_evaluation.py, DROP's drop_eval.py, LongBench's
-    qa_f1_zh_score. Typographic quotes are quotes. A target of which a rule leaves nothing ("The The")
-    is compared letter for letter.
+    qa_f1_zh_score. Typographic quotes count as quotes. A target that normalisation would empty
+    ("The The") is compared literally.
     """
 
     reads = "text"
@@ -34,7 +34,7 @@ class TokenF1(Evaluator):
         *,
         rules: Annotated[WordRules, "whose normalisation"] = "squad",
         headline: Annotated[
-            Literal["exact_match", "f1", "contained"], "which figure is a sample's value"
+            Literal["exact_match", "f1", "contained"], "the figure that is a sample's value"
         ] = "exact_match",
     ) -> None:
         self.rules: WordRules = rules
@@ -70,7 +70,7 @@ def f1(given: Sequence[str], wanted: Sequence[str], rules: WordRules = "squad") 
 
 
 def _drop_f1(given: set[str], wanted: set[str]) -> float:
-    """Return DROP's F1 over sets of words: 0 where the target has numbers and the answer none of them."""
+    """Return DROP's F1 over sets of words: 0 if the target has numbers and the answer has none of them."""
     numbers = {word for word in wanted if _is_number(word)}
     if numbers and not numbers & given:
         return 0.0
@@ -101,7 +101,7 @@ def _trivia(text: str) -> list[str]:
 
 def _drop(text: str) -> list[str]:
     words = []
-    for part in re.split(r" |(?<=\w)-", text.strip()):  # the script's own way would make -5 to 5
+    for part in re.split(r" |(?<=\w)-", text.strip()):  # the script itself would turn -5 into 5
         number = _number(part)
         word = (
             number if number is not None else "".join(c for c in part.lower() if c not in string.punctuation)
@@ -111,7 +111,7 @@ def _drop(text: str) -> list[str]:
 
 
 def _number(text: str) -> str | None:
-    """Return a number as DROP writes it, 12 as 12.0; None for anything else."""
+    """Return a number in DROP's form, 12 as 12.0; None for anything else."""
     text = text.rstrip(".").replace(",", "").strip("$%")
     return str(float(text)) if _is_number(text) else None
 
@@ -125,7 +125,7 @@ def _is_number(text: str) -> bool:
 
 
 def _chinese(text: str) -> list[str]:
-    """Return the words of a Chinese text as jieba cuts them, without punctuation and white space."""
+    """Return the words of a Chinese text by jieba, without punctuation and white space."""
     from aisb_evaluator_overlap._chinese import split_words
 
     plain = "".join(

@@ -92,7 +92,7 @@ def aisb_evaluators() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_configs() -> Iterable[Traversable]:
-    """Return the folder with the tasks for user-provided data files, and how their answers are graded."""
+    """Declare the folder with the tasks for user-provided data files, and the grading of their answers."""
     from importlib.resources import files
 
     return [files("aisb_evaluator_text")]

@@ -26,10 +26,10 @@ from aisb_evaluator_text._ordinals import has_several, places
 def choice(
     *,
     options: Annotated[
-        str, "the letters there are, such as ABCD; left out: as many as the sample has choices"
+        str, "letters of the options, such as ABCD; default: one for each choice of the sample"
     ] = "",
 ) -> Callable[[str, Sample], Extract | None]:
-    """The letter of the option chosen: `(B)`, `**B**`, "Answer: B", 故选B, a box, "A is wrong, so B"."""
+    """The letter of the chosen option: `(B)`, `**B**`, "Answer: B", 故选B, a box, "A is wrong, so B"."""
     wanted = options.upper()
     if wanted and (len(set(wanted)) != len(wanted) or not set(wanted) <= set(string.ascii_uppercase)):
         from aisb import UsageError

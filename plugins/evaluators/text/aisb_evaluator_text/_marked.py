@@ -78,7 +78,7 @@ def find_boxes(text: str) -> list[tuple[int, int]]:
 
 @finds_answer
 def boxed() -> Callable[[str, Sample], Extract | None]:
-    r"""What stands in the last `\boxed{…}` or `\fbox{…}`, without a `\text{…}` around the whole of it."""
+    r"""The content of the last `\boxed{…}` or `\fbox{…}`, without a `\text{…}` around it."""
 
     def step(text: str, sample: Sample) -> Extract | None:
         for box_start, box_end in reversed(find_boxes(text)):
@@ -124,7 +124,7 @@ def _is_whole(inner: str) -> bool:
 @finds_answer
 def answer_line(
     *,
-    which: Annotated[str, "`last` or `first`: which answer counts when several are announced"] = "last",
+    which: Annotated[str, "`last` or `first`: the answer that counts if several are announced"] = "last",
 ) -> Callable[[str, Sample], Extract | None]:
     """The rest of the line after "Answer:", "the answer is", 答案：or the like, without Markdown."""
     if which not in ("first", "last"):

@@ -28,13 +28,13 @@ def number_values(text: str) -> tuple[Fraction, ...]:
 
 
 class NumericMatch(Evaluator):
-    """Right when the answer is the target's number: 18, 18.0 and 36/2 are one, and 50% is 50 or 0.5.
+    """Correct if the answer equals the target's number: 18, 18.0 and 36/2 are equal, and 50% is 50 or 0.5.
 
-    An answer that holds several numbers, or none, is right only when it is the target to the letter.
+    An answer with several numbers or none is correct only if its text equals the target.
     """
 
     def __init__(
-        self, *, tolerance: Annotated[float, "how far apart the two numbers may be, in absolute terms"] = 1e-6
+        self, *, tolerance: Annotated[float, "maximum absolute difference of the two numbers"] = 1e-6
     ) -> None:
         if not 0 <= tolerance < float("inf"):
             from aisb import UsageError
@@ -43,11 +43,11 @@ class NumericMatch(Evaluator):
         self.tolerance = Fraction(str(tolerance))
 
     def score(self, answer: str | None, sample: Sample) -> Score:
-        """Compare one answer with the target, or with each where there are several."""
+        """Compare one answer with the target, or with each of several targets."""
         given = number_values(answer or "")
         right = any(self._equal(given, answer or "", target) for target in target_texts(sample))
         if not given and not right and len(list(islice(numbers.find_numbers(answer or ""), 2))) != 1:
-            # Several numbers, or none, do not answer a question for one: nothing was graded.
+            # Several numbers, or none, do not answer a question for one number: the answer is unparsed.
             return Score(0.0, "unparsed")
         if not given:
             return Score(float(right))
@@ -61,21 +61,21 @@ class NumericMatch(Evaluator):
 
 
 class ExactMatch(Evaluator):
-    """Right when the answer is the target as text, white space at the ends and runs of it aside."""
+    """Correct if the answer equals the target as text, except for white space."""
 
     def __init__(
         self,
         *,
-        ignore_case: Annotated[bool, "whether 'Paris' and 'paris' are one"] = False,
-        ignore_punctuation: Annotated[bool, "whether punctuation of any script counts for nothing"] = False,
-        ignore_articles: Annotated[bool, "whether 'the', 'a' and 'an' count for nothing"] = False,
+        ignore_case: Annotated[bool, "ignore case: 'Paris' equals 'paris'"] = False,
+        ignore_punctuation: Annotated[bool, "ignore punctuation of any script"] = False,
+        ignore_articles: Annotated[bool, "ignore 'the', 'a' and 'an'"] = False,
     ) -> None:
         self.ignore_case = ignore_case
         self.ignore_punctuation = ignore_punctuation
         self.ignore_articles = ignore_articles
 
     def score(self, answer: str | None, sample: Sample) -> Score:
-        """Compare one answer with the target, or with each where there are several."""
+        """Compare one answer with the target, or with each of several targets."""
         given = self.normal(answer or "")
         right = any(given == self.normal(target) for target in target_texts(sample))
         return Score(float(right), details={"vote": given})
@@ -93,7 +93,7 @@ class ExactMatch(Evaluator):
 
 
 class ChoiceMatch(Evaluator):
-    """Right when the answer is the letter of the right choice, or its text."""
+    """Correct if the answer is the letter of the correct choice, or its text."""
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, which may be a letter or the text of a choice."""

@@ -38,12 +38,12 @@ def last_number() -> Callable[[str, Sample], Extract | None]:
 @finds_answer
 def number(
     *,
-    fallback: Annotated[bool, "whether the last number counts where none is marked as the answer"] = True,
+    fallback: Annotated[bool, "use the last number if none is marked as the answer"] = True,
 ) -> Callable[[str, Sample], Extract | None]:
     r"""The number marked as the answer (`\boxed{}`, `####`, "the answer is", 答案是), else the last.
 
-    The later mark wins, so a correction does; one that the text takes back does not count. Numbers are read
-    as the language of the row writes them, which its field `lang` or `language` names.
+    The last mark counts, and thus a correction; a retracted mark does not. Numbers are parsed in the notation
+    of the row's language, which is in its field `lang` or `language`.
     """
 
     def step(text: str, sample: Sample) -> Extract | None:

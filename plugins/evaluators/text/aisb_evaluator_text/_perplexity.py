@@ -1,4 +1,4 @@
-"""How well a model predicts texts: perplexity by token, word and byte, and bits per byte."""
+"""Perplexity by token, word and byte, and bits per byte."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Perplexity(Evaluator):
     """Perplexity of texts, each the only option of its sample, in mode `logprob`.
 
     Log-likelihoods are summed over all texts and divided by all their words, bytes or tokens, so that a long
-    text counts for more. Words stand between white space, and bytes are those of UTF-8: as
-    lm-evaluation-harness counts them in its task `wikitext`. Only token perplexity depends on the tokenizer.
+    text counts for more. Words are separated by white space, and bytes are those of UTF-8, as in
+    lm-evaluation-harness's task `wikitext`. Only token perplexity depends on the tokenizer.
     """
 
     reads = "text"
 
     def __init__(
-        self, *, counted: Annotated[str, "the row's field whose words and bytes are counted"] = "text"
+        self, *, counted: Annotated[str, "the row's field for counting words and bytes"] = "text"
     ) -> None:
         self.counted = counted
 

@@ -1,4 +1,4 @@
-"""Answers on images graded: short texts by ANLS and VQA accuracy, boxes by intersection over union."""
+"""Grade answers on images: short texts by ANLS and VQA accuracy, boxes by intersection over union."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aisb import hookimpl
 
 @hookimpl
 def aisb_evaluators() -> Mapping[str, str]:
-    """Offer the evaluators of answers on images."""
+    """Declare the evaluators of answers on images."""
     return {
         "anls": "aisb_evaluator_vision._anls:ANLS",
         "box-iou": "aisb_evaluator_vision._boxes:BoxIoU",
@@ -20,5 +20,5 @@ def aisb_evaluators() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_postprocessors() -> Mapping[str, str]:
-    """Offer the step that finds a box."""
+    """Declare the postprocessor that finds a box."""
     return {"box": "aisb_evaluator_vision._boxes:parse_box"}

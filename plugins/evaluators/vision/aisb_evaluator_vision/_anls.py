@@ -1,4 +1,4 @@
-"""Grade a short text by how few characters must change to make it the target."""
+"""Grade a short text by its edit distance from the target."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class ANLS(Evaluator):
     """Average normalised Levenshtein similarity: 1 − distance / the longer length, best of all targets.
 
     Case and runs of white space do not count. A similarity below the threshold is 0: such an answer is
-    another one, not one that was misread. Source: Biten et al., https://arxiv.org/abs/1907.00490, and the
+    a different one, not a misread one. Source: Biten et al., https://arxiv.org/abs/1907.00490, and the
     evaluation of DocVQA.
     """
 
     reads = "text"
 
     def __init__(
-        self, *, threshold: Annotated[float, "the least similarity that counts, from 0 to 1"] = 0.5
+        self, *, threshold: Annotated[float, "minimum similarity that counts, from 0 to 1"] = 0.5
     ) -> None:
         if not 0 <= threshold <= 1:
             raise UsageError(f"threshold = {threshold} must be from 0 to 1")
@@ -40,7 +40,7 @@ class ANLS(Evaluator):
 
 
 def similarity(given: str, target: str) -> float:
-    """Return 1 − the edit distance divided by the longer length; two empty texts are alike."""
+    """Return 1 − the edit distance divided by the longer length; 1 for two empty texts."""
     from rapidfuzz.distance import Levenshtein
 
     return float(Levenshtein.normalized_similarity(given, target))

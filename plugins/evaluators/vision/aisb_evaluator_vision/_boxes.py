@@ -1,4 +1,4 @@
-"""Find a box in a reply, and grade it by how far it covers the right one."""
+"""Find a box in a reply, and grade it by intersection over union."""
 
 from __future__ import annotations
 
@@ -31,27 +31,26 @@ def parse_box() -> Callable[[str, Sample], Extract | None]:
 
 
 class BoxIoU(Evaluator):
-    """Right when the box covers the target's: their intersection over union is at least the threshold.
+    """Correct if the intersection over union of the box and the target is at least the threshold.
 
-    Boxes are x1, y1, x2, y2; the target is in pixels. `scale` says what the answer counts in: the width and
-    height of the image are so many parts, or 0 for pixels. A box is cut at the edges of the image, and an
-    empty or reversed one is wrong.
+    Boxes are x1, y1, x2, y2; the target is in pixels. `scale` is the width and height of the image in the
+    answer's units, or 0 for pixels. A box is clipped to the image, and an empty or reversed box is wrong.
     """
 
     def __init__(
         self,
         *,
-        threshold: Annotated[float, "the least intersection over union, above 0 and up to 1"] = 0.5,
-        scale: Annotated[float, "parts of the image's width and height; 0: pixels"] = 1000.0,
+        threshold: Annotated[float, "minimum intersection over union, above 0 and up to 1"] = 0.5,
+        scale: Annotated[float, "width and height of the image in the answer's units; 0: pixels"] = 1000.0,
         width: Annotated[str | None, "the image's width in pixels, as in '{image.width}'"] = None,
         height: Annotated[str | None, "the image's height in pixels"] = None,
     ) -> None:
         if not 0 < threshold <= 1:
             raise UsageError(f"threshold = {threshold} must be above 0 and up to 1")
         if scale < 0 or not isfinite(scale):
-            raise UsageError(f"scale = {scale} must be a number of parts, or 0 for pixels")
+            raise UsageError(f"scale = {scale} must be a positive number, or 0 for pixels")
         if scale and not (width and height):
-            raise UsageError("width and height of the image must be given, or scale = 0 for pixels")
+            raise UsageError("set width and height of the image, or scale = 0 for pixels")
         self.threshold = threshold
         self.scale = scale
         self._size: tuple[Template | None, Template | None] = (
@@ -70,7 +69,7 @@ class BoxIoU(Evaluator):
         return Score(float(share >= self.threshold), details=details)
 
     def _in_pixels(self, found: Sequence[float], size: Sequence[float | None]) -> Sequence[float]:
-        """Return an answer's box in pixels, within the image; nothing for an empty one."""
+        """Return an answer's box in pixels, clipped to the image; empty for an empty box."""
         sides = [*size, *size]
         if self.scale:
             found = [value / self.scale * (side or 0.0) for value, side in zip(found, sides, strict=False)]
@@ -82,7 +81,7 @@ class BoxIoU(Evaluator):
 
 
 def corners(text: str) -> Sequence[float]:
-    """Return the four numbers of a text; nothing if there are fewer or more."""
+    """Return the four numbers of a text; empty if there are fewer or more."""
     found = [float(number) for number in _FIGURES.findall(text)]
     return found if len(found) == 4 and all(map(isfinite, found)) else ()
 

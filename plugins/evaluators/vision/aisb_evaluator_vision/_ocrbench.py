@@ -1,4 +1,4 @@
-"""Grade OCRBench v2: each of its thirty kinds of question by the measure that its authors chose."""
+"""Grade OCRBench v2: each of its thirty kinds of question by its authors' measure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAIR = re.compile(r"[\"']?([\w\s]+?)[\"']?\s*[:=]\s*[\"']?([^\n,\"'{}]+)[\"']?"
 _CORNERS = re.compile(r"[\[(]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*[\])]")
 _SPOTTED = re.compile(r"[\[(]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*([^\[\]()]*?)\s*[\])]")
 MOST_WAYS = 1000
-"""So many ways to fill a form are compared at most."""
+"""The maximum number of alternatives of a form to compare."""
 FEW_WORDS, FEW_PARTS = 5, 4
 HALF = 0.5
 
@@ -39,7 +39,7 @@ class OCRBenchV2(Evaluator):
         self,
         *,
         synonyms: Annotated[
-            bool, "METEOR counts synonyms as the same, with NLTK's WordNet; false: words and stems"
+            bool, "METEOR matches synonyms, by NLTK's WordNet; false: only words and stems"
         ] = False,
     ) -> None:
         self._synonyms = wordnet() if synonyms else None
@@ -50,7 +50,7 @@ class OCRBenchV2(Evaluator):
         grade = GRADES.get(kind)
         if grade is None:
             raise ValueError(
-                f"category {kind!r} is none of OCRBench v2; they are: {', '.join(sorted(GRADES))}"
+                f"category {kind!r} is not one of OCRBench v2; known: {', '.join(sorted(GRADES))}"
             )
         value = grade(answer or "", list(target_texts(sample)), {**sample.fields, "synonyms": self._synonyms})
         return Score(value, details={"figures": {"score": value}})
@@ -74,7 +74,7 @@ def _question(given: str, targets: list[str], fields: Fields) -> float:
 
 
 def _near(given: str, targets: list[str]) -> float:
-    """Return 1 where a short target is in the answer, else how near the answer is to a long one."""
+    """Return 1 if the answer contains a short target, else its similarity to a long one."""
     given, best = given.strip().replace("\n", " "), 0.0
     for target in (one.strip().replace("\n", " ") for one in targets):
         if len(target.split()) < FEW_WORDS:
@@ -172,12 +172,12 @@ def _squeezed(value: Any) -> str:
 
 
 def read_table(text: str) -> dict[str, Any]:
-    """Return the names and values that a text gives: JSON, a literal of Python, or lines `name: value`."""
+    """Parse names and values from a text: JSON, a Python literal, or lines `name: value`."""
     fences = _FENCE.findall(text)
     text = max(fences, key=len) if fences else text.strip()
     text = re.sub(r"^\s*\w+\s*=\s*(?=\{)", "", text)
     text = text[: text.rfind("}") + 1] or text
-    for read in (json.loads, ast.literal_eval):  # literals alone: nothing of a reply is run
+    for read in (json.loads, ast.literal_eval):  # only literals: nothing in a reply is run
         try:
             found = read(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -205,7 +205,7 @@ def _question_with_place(given: str, targets: list[str], fields: Fields) -> floa
 
 
 def _spotting(given: str, targets: list[str], fields: Fields) -> float:
-    """Return the harmonic mean of precision and recall over words that are read right in their place."""
+    """Return the harmonic mean of precision and recall over words read correctly at their positions."""
     del targets
     places, words = _literal(fields.get("bbox_raw")), _literal(fields.get("content"))
     wanted = [(_around(place), str(word)) for place, word in zip(places, words, strict=False)]
@@ -264,4 +264,4 @@ GRADES: Mapping[str, OcrGrade] = {
     "VQA with position en": _question_with_place,
     "text spotting en": _spotting,
 }
-"""How each kind of question is graded."""
+"""The grading function of each kind of question."""

@@ -1,4 +1,4 @@
-"""How much of a long text was read right: the mean of BLEU, METEOR, F1 over words, and edit similarity."""
+"""Grade the reading of a long text: the mean of BLEU, METEOR, F1 over words, and edit similarity."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _CHINESE = re.compile(r"[\u4e00-\u9fa5]")
 
 
 class NoSynonyms:
-    """Stands for WordNet where words that mean the same count as different."""
+    """Replaces WordNet if synonyms count as different."""
 
     def synsets(self, word: str) -> list[Any]:
-        """Return the meanings of a word: none is known."""
+        """Return the meanings of a word: none."""
         del word
         return []
 
@@ -22,8 +22,8 @@ class NoSynonyms:
 def reading_score(given: str, target: str, synonyms: Any = None) -> float:
     """Return (BLEU + METEOR + F1 + 1 − edit distance) / 4, as OCRBench v2 grades pages and paragraphs.
 
-    BLEU is over up to four words without smoothing, F1 over the sets of words. Chinese is cut by jieba.
-    `synonyms` is NLTK's WordNet; without it METEOR matches words and their stems alone.
+    BLEU is over up to four words without smoothing, F1 over the sets of words. Chinese is split by jieba.
+    `synonyms` is NLTK's WordNet; without it METEOR matches only words and stems.
     """
     if not given or not target:
         return 0.0
@@ -33,7 +33,7 @@ def reading_score(given: str, target: str, synonyms: Any = None) -> float:
 
     words, wanted = _words(given, target)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # BLEU of few words is 0, and that is meant
+        warnings.simplefilter("ignore")  # BLEU of a few words is 0, as intended
         bleu = float(sentence_bleu([wanted], words)) if words else 0.0
     meteor = float(meteor_score.single_meteor_score(wanted, words, wordnet=synonyms or NoSynonyms()))
     similarity = float(Levenshtein.normalized_similarity(given, target))
@@ -58,7 +58,7 @@ def wordnet() -> Any:
     """Return NLTK's WordNet.
 
     Raises:
-        PluginError: it is not on this machine.
+        PluginError: it is not installed.
     """
     from nltk.corpus import wordnet as found
 
@@ -74,6 +74,6 @@ def wordnet() -> Any:
 
 
 def contained(given: str, targets: Sequence[str]) -> float:
-    """Return 1 where a text holds one of the targets, white space aside."""
+    """Return 1 if a text contains one of the targets, ignoring white space, else 0."""
     plain = re.sub(r"[ \n]", "", given.strip())
     return float(any(re.sub(r"[ \n]", "", target.strip()) in plain for target in targets if target.strip()))

@@ -1,4 +1,4 @@
-"""How alike two tables are, and two documents: trees whose nodes are inserted, deleted and changed."""
+"""The similarity of two tables or documents: tree edit distances."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 @dataclass(eq=False)
 class TableNode:
-    """A node of a tree: what it is, what it says, and its children."""
+    """A node of a tree: its kind, its text, and its children."""
 
     kind: tuple[Any, ...]
     text: Sequence[str] = ""
     children: list[TableNode] = field(default_factory=list)
 
     def count(self) -> int:
-        """Return how many nodes the tree has."""
+        """Return the number of nodes of the tree."""
         return 1 + sum(child.count() for child in self.children)
 
 
 MOST_NODES = 3000
-"""Two trees of more nodes are not compared: the time grows with their product."""
+"""The maximum number of nodes of compared trees: the time grows with the product."""
 
 
 def teds(given: str, target: str) -> float:
     """Return the tree edit distance similarity of two HTML tables: 1 − distance / nodes of the larger one.
 
-    A cell that is changed costs the share of its characters that differ. Source: Zhong et al., Image-based
-    table recognition, https://arxiv.org/abs/1911.10683. Whatever has no table is unlike any.
+    The cost of a changed cell is the share of its differing characters. Source: Zhong et al., Image-based
+    table recognition, https://arxiv.org/abs/1911.10683. A text without a table has similarity 0.
     """
     trees = [table_tree(given), table_tree(target)]
     if trees[0] is None or trees[1] is None:
@@ -71,7 +71,7 @@ def _table_change(one: TableNode, other: TableNode) -> float:
 
 
 def table_of_markdown(text: str) -> str:
-    """Return a table of Markdown as HTML; the line under its header is left out."""
+    """Convert a Markdown table to HTML, without the line below its header."""
     lines = [line.strip() for line in text.splitlines() if "|" in line]
     rows = [line.strip("|").split("|") for line in lines if not re.fullmatch(r"[\s|:\-]+", line)]
     return html_table([[cell.strip() for cell in row] for row in rows])
@@ -86,9 +86,9 @@ def html_table(rows: Iterable[Iterable[str]]) -> str:
 
 
 def document_similarity(given: str, target: str) -> float:
-    """Return how alike the structures of two documents in Markdown are: lines below the headings before them.
+    """Return the structural similarity of two Markdown documents, as trees of headings and lines.
 
-    A line that has words costs nothing to change into another one that has: the structure is compared.
+    Changing the words of a line costs nothing, since only the structure is compared.
     Source: the evaluation of OCRBench v2.
     """
     trees = [document_tree(text) for text in (given, target)]
@@ -97,7 +97,7 @@ def document_similarity(given: str, target: str) -> float:
 
 
 def document_tree(text: str) -> TableNode:
-    """Return the tree of a document: its headings below the root, the lines below their heading."""
+    """Return the tree of a document: headings below the root, lines below their headings."""
     root = TableNode(("root",), "ROOT", [TableNode(("line",), "TITLE")])
     last = root.children[0]
     for line in text.split("\n"):
@@ -115,7 +115,7 @@ def _line_change(one: TableNode, other: TableNode) -> float:
 
 
 def _distance(one: TableNode, other: TableNode, change: Callable[[TableNode, TableNode], float]) -> float:
-    """Return the least cost of making one tree the other; a node more or less costs 1."""
+    """Return the minimum cost of changing one tree into the other; inserting or deleting a node costs 1."""
     from apted import APTED, Config
 
     class Costs(Config):  # type: ignore[misc]  # apted has no types

@@ -1,4 +1,4 @@
-"""Grade a short text by how many people, asked the same, answered it."""
+"""Grade a short text by the number of annotators who gave the same answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aisb.helpers import target_texts
 from aisb_evaluator_overlap import mean_metrics
 
 PEOPLE = 3
-"""So many others who say the same make an answer right."""
+"""The number of agreeing annotators from which an answer is correct."""
 
 _SPELLED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NUMBER_WORDS = {"none": "0"} | {word: str(number) for number, word in enumerate(_SPELLED)}
@@ -21,9 +21,9 @@ _FULL_STOP = re.compile(r"\.(?!\d)")
 
 
 class VQAAccuracy(Evaluator):
-    """The share of annotators that agree: min(1, how many others say it / 3), over each one left out.
+    """The agreement with annotators: min(1, number of agreeing annotators / 3), averaged with each left out.
 
-    Answers are compared as the evaluation of VQA does: in lower case, without punctuation and articles, with
+    Answers are compared as in the evaluation of VQA: in lower case, without punctuation and articles, with
     digits for number words, and contractions with their apostrophe. Source: Antol et al.,
     https://arxiv.org/abs/1505.00468.
     """
@@ -45,7 +45,7 @@ class VQAAccuracy(Evaluator):
 
 
 def normalize_vqa(text: str) -> str:
-    """Return an answer as the evaluation of VQA compares it."""
+    """Normalise an answer as in the evaluation of VQA."""
     words = (
         NUMBER_WORDS.get(word, word) for word in _without_punctuation(" ".join(text.split())).lower().split()
     )
@@ -53,9 +53,9 @@ def normalize_vqa(text: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    """Return a text without punctuation: a mark beside a space goes, one between two words parts them.
+    """Remove punctuation: marks beside a space are deleted, marks between words become spaces.
 
-    In a text with a comma between two digits all marks go, so that 1,000 is one number.
+    In a text with a comma between two digits, all marks are deleted, so that 1,000 is one number.
     """
     closed = bool(_THOUSANDS.search(text))
     made = text
@@ -67,7 +67,7 @@ def _without_punctuation(text: str) -> str:
 
 
 def _contractions() -> dict[str, str]:
-    """Return the contractions that people write without an apostrophe, where that is no other word."""
+    """Return contractions without their apostrophe, if the result is not another word."""
     found = {}
     endings = {
         "n't": (

@@ -110,7 +110,7 @@ def test_each_kind_is_graded_by_its_own_measure(kind, answer, target, fields, va
 def test_every_kind_of_the_benchmark_is_known_and_no_other():
     assert len(GRADES) == 30
     with pytest.raises(
-        ValueError, match=r"category 'juggling' is none of OCRBench v2; they are: APP agent en"
+        ValueError, match=r"category 'juggling' is not one of OCRBench v2; known: APP agent en"
     ):
         graded("juggling", "a", ["a"])
 

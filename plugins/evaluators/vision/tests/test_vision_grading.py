@@ -116,7 +116,7 @@ def test_boxes_in_pixels_and_in_parts_of_one():
     assert BoxIoU(scale=0).score("[20, 10, 120, 60]", sample).value == 1
     assert BoxIoU(scale=1, **SIZED).score("[0.1, 0.1, 0.6, 0.6]", sample).details["iou"] == pytest.approx(1)
     assert BoxIoU(threshold=0.9, scale=0).score("[20, 10, 120, 50]", sample).value == 0
-    with pytest.raises(UsageError, match="width and height of the image must be given"):
+    with pytest.raises(UsageError, match="set width and height of the image"):
         BoxIoU()
 
 

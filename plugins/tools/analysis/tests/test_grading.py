@@ -169,7 +169,7 @@ PROGRAMS = {
     "    return n\n": "AssertionError: assert candidate(4) == 2",
     "    x = 0\n    return n / x\n": "ZeroDivisionError: division by zero (line 2 of the program): assert candidate(4) == 2",
     "def half(n):\n    return n /\n": "the program does not run: SyntaxError: invalid syntax (<program>, line 4)",
-    "    while True:\n        pass\n": "killed: it took 1 s of processor time, all that it may take (time out)",
+    "    while True:\n        pass\n": "killed: it reached the limit of 1 s of CPU time (timeout)",
     "    return bytearray(8 << 30)\n": "MemoryError: (line 1 of the program): assert candidate(4) == 2",
     "    raise ValueError('\x1b]0;x\x07 Bearer abcdefgh12345 ' + 'key-of-the-machine')\n": (
         "ValueError: \ufffd]0;x\ufffd Bearer *** key-of-the-machine (line 1 of the program): assert candidate(4) == 2"
@@ -185,7 +185,7 @@ def test_a_line_says_why_its_program_failed(monkeypatch):
     row["test"] = "def check(candidate):\n    assert candidate(4) == 2\n"
     found, told, _ = graded(task("humaneval", LIMITED), *({**row, "output": one} for one in PROGRAMS))
     assert told == []
-    busy = "no end within 3 s"  # on a machine that is very busy, the clock is first
+    busy = "timeout after 3 s"  # on a machine that is very busy, the clock is first
     for line, wanted in zip(found, PROGRAMS.values(), strict=True):
         assert line.get("problem") in (wanted, busy if wanted and "time out" in wanted else wanted)
 
