@@ -87,10 +87,13 @@ def test_a_service_without_log_probabilities_is_said_before_anything_is_sent(tmp
     lay(tmp_path, "text")
     ended = aisb("run", "--models", "sim", "--datasets", "stones", cwd=tmp_path)
     assert ended.returncode == 2
+    first, able = ended.stderr.splitlines()
     assert (
-        "returns no log-probabilities of a prompt, which this task needs; use a completions backend"
-        in ended.stderr
+        first
+        == "error: the model sim returns no log-probabilities, by which the task stones compares options"
     )
+    assert able.startswith("  models that do: ")
+    assert {"vllm_api_general", "vllm_api_general_chat"} < set(able.partition(": ")[2].split(", "))
     assert list((tmp_path / "outputs/default").iterdir()) == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -65,14 +65,36 @@ async def ask_options(
     )
 
 
-def check_scores(backend: Backend) -> None:
-    """Raise `UsageError` for a backend that cannot score a text."""
+def check_scores(backend: Backend, model: str, task: str, others: Callable[[], Sequence[str]]) -> None:
+    """Refuse a backend that cannot score a text. `others` returns names of models that can, for the message.
+
+    Raises:
+        UsageError: the message names the model and the task.
+    """
+    from aisb._backend import HttpBackend
+
+    if not scores_texts(type(backend)):
+        able = ", ".join(others())
+        raise UsageError(
+            f"the model {model} returns no log-probabilities, by which the task {task} compares options"
+            + (f"\n  models that do: {able}" if able else "")
+        )
+    if isinstance(backend, HttpBackend):
+        try:
+            trial_call(backend)
+        except UsageError as error:
+            raise UsageError(f"the model {model}: {error}") from error
+
+
+def scores_texts(factory: object) -> bool:
+    """Return whether a class of backends can score a text; False for another factory."""
     from aisb._backend import Backend, HttpBackend
 
-    if isinstance(backend, HttpBackend):
-        trial_call(backend)
-    elif type(backend).logprob is Backend.logprob:
-        raise UsageError(f"{type(backend).__name__} returns no log-probabilities, which this task needs")
+    if not isinstance(factory, type) or not issubclass(factory, Backend):
+        return False
+    if issubclass(factory, HttpBackend):
+        return factory.encode_logprob is not HttpBackend.encode_logprob
+    return factory.logprob is not Backend.logprob
 
 
 def trial_call(backend: HttpBackend) -> HttpCall:

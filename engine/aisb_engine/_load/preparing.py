@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
+from functools import partial
 
 from aisb._environment import Environment
-from aisb._errors import ConfigError
+from aisb._errors import AisbError, ConfigError
 from aisb._options import option_with
 from aisb._plugins import Plugins
 from aisb._roles import CacheNonce
@@ -18,13 +20,14 @@ from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, make
 from aisb_engine._http.client import connect
-from aisb_engine._http.likelihood import check_scores
+from aisb_engine._http.likelihood import check_scores, scores_texts
 from aisb_engine._load.loads import wanted_rows, workers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.selecting import select_rows
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._progress import Progress
 from aisb_engine._record.manifest import now
+from aisb_engine._resolve.catalog import Catalog, read_toml
 from aisb_engine._spec import DatasetTable, Load, Subtask, Task
 
 
@@ -46,7 +49,10 @@ def prepare(stage: InferenceStage) -> None:
     for subtask in stage.spec.subtasks:
         samples, task = loaded[subtask.task], tasks[subtask.task]
         if task.mode == "logprob":
-            check_scores(stage.backends[subtask.model])
+            name = stage.spec.models[subtask.model].name
+            check_scores(
+                stage.backends[subtask.model], name, task.name, partial(_scoring_models, stage.plugins)
+            )
         renderer = None if samples is None else _renderer(stage, subtask, task, samples, folders)
         if samples is not None and renderer is not None:
             try:
@@ -137,6 +143,17 @@ def _subtask(
         broken=broken,
         environment=environment,
     )
+
+
+def _scoring_models(plugins: Plugins) -> list[str]:
+    """Return the models of model files whose backends can score a text."""
+    names = []
+    for entry in Catalog(plugins).entries("model"):
+        with suppress(AisbError):
+            backend = str(read_toml(entry.path).get("backend"))
+            if scores_texts(plugins.find("backend", backend).factory):
+                names.append(entry.name)
+    return names
 
 
 def _rounds_line(load: Load, wanted: int | None, rows: int, *, has_mark: bool) -> str | None:
