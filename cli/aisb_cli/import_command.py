@@ -90,16 +90,19 @@ def import_(
     from aisb import AisbError
     from aisb_cli.display import choose_display
     from aisb_cli.ending import show_ending
+    from aisb_cli.terminal import held_output
     from aisb_engine import RunCommand, RunInput, execute_run
 
     command = RunCommand(RunInput(), mode="eval", reuse=folder.timestamp, work_dir=work_dir)
     try:
-        ended = execute_run(command, plugins, choose_display(debug=False))
+        with held_output():
+            ended = execute_run(command, plugins, choose_display(debug=False))
+            code = show_ending(ended, command)
     except AisbError:
         again = folder.command("aisb score")
         click.echo(f"the answers are imported; score them with: {again}", err=True)
         raise
-    return show_ending(ended, command) or int(importers.faults > 0)
+    return code or int(importers.faults > 0)
 
 
 def _show_performance(folder: RunFolder, plugins: Plugins) -> bool:

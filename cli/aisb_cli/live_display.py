@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from aisb_cli.counts import (
     ENDED_PHASES,
     duration,
+    ended_cells,
     failure_lines,
+    failure_summary,
+    finished_of,
     log_places,
     most_relevant,
     name_of,
@@ -20,6 +25,7 @@ from aisb_cli.counts import (
     phases,
     totals,
 )
+from aisb_cli.errors import wrap
 from aisb_cli.keys import Keys, interrupt
 from aisb_cli.terminal import plain_stream
 from aisb_engine import Phase, Progress, printable
@@ -27,6 +33,7 @@ from aisb_engine import Phase, Progress, printable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
+    from rich.text import Text
 
 EVERY = 0.25
 MOST_FAILING = 2
@@ -118,20 +125,22 @@ class LiveDisplay:
     def render(self) -> RenderableType:
         """Draw the rows in the terminal's width, and no more than fit its height."""
         from rich.console import Group
-        from rich.text import Text
 
         now = self._clock()
+        if self._whole:
+            several = [totals(self._subtasks, now)] if len(self._subtasks) > 1 else []
+            below = self._wrapped([*several, failure_summary(self._subtasks)])
+            return Group(self._ended_table(now), *below)
         models = [
             f"{s.model}: {s.detail}" for s in self._subtasks if s.detail and s.phase not in ENDED_PHASES
         ]
-        below = [totals(self._subtasks, now), *dict.fromkeys(models), *self._failed(), *self._keys_line()]
-        shown = self._subtasks if self._whole else most_relevant(self._subtasks, self._room(below))
+        lines = [totals(self._subtasks, now), *dict.fromkeys(models), *self._failed(), *self._keys_line()]
+        below = self._wrapped(lines)
+        shown = most_relevant(self._subtasks, self._room(len(below)))
         if len(shown) < len(self._subtasks):
             hidden = [subtask for subtask in self._subtasks if not any(subtask is other for other in shown)]
-            below.insert(0, f"and {len(hidden)} more: {phases(hidden)}")
-        return Group(
-            self._table(shown, now), *(Text(printable(line), overflow="fold") for line in below if line)
-        )
+            below = self._wrapped([f"and {len(hidden)} more: {phases(hidden)}", *lines])
+        return Group(self._table(shown, now), *below)
 
     def _watch(self) -> None:
         while not self._ended.is_set():
@@ -154,12 +163,25 @@ class LiveDisplay:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        text = wrap(printable(line), self._console.width)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _wrapped(self, lines: Iterable[str]) -> list[Text]:
+        """Return lines in the terminal's width, broken between words; only a longer word is broken itself."""
+        from rich.text import Text
+
+        width = self._console.width
+        glued = (re.sub(r"(?<=\d) (?=s\b)", "\N{NO-BREAK SPACE}", printable(line)) for line in lines)
+        return [
+            Text(part.replace("\N{NO-BREAK SPACE}", " "), overflow="fold")
+            for line in glued
+            for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        ]
 
     def _failed(self) -> list[str]:
         """Return the failures with their logs, then the log of what runs now if it is not among them."""
         failed = list(failure_lines(self._subtasks))
-        lines = [line for line, _ in (failed if self._whole else failed[:MOST_FAILING])]
+        lines = [line for line, _ in failed[:MOST_FAILING]]
         if len(lines) < len(failed):
             lines.append(f"and failures in {len(failed) - len(lines)} more subtasks")
         log = log_places(self._subtasks)
@@ -171,11 +193,9 @@ class LiveDisplay:
             return []
         return ["paused; p: continue, q: stop" if self._paused else "p: pause, q: stop"]
 
-    def _room(self, below: Sequence[str]) -> int:
-        """Return how many subtasks fit on the terminal above these lines; a long name takes two lines."""
-        width = self._console.width
-        taken = 3 + sum(-(-len(line) // width) for line in below if line)
-        lines = max(2, self._console.height - taken)
+    def _room(self, taken: int) -> int:
+        """Return how many subtasks fit on the terminal above so many lines; a long name takes two lines."""
+        lines = max(2, self._console.height - taken - 3)
         name, _ = self._widths()
         return lines // 2 if any(len(name_of(subtask)) > name for subtask in self._subtasks) else lines
 
@@ -203,7 +223,6 @@ class LiveDisplay:
         return name, min(30, free - name)
 
     def _table(self, subtasks: Iterable[Progress], now: float) -> RenderableType:
-        from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
@@ -221,8 +240,8 @@ class LiveDisplay:
             rate, left = pace(subtask, now)
             table.add_row(
                 Text(printable(name_of(subtask))),
-                ProgressBar(total=max(1, subtask.total), completed=subtask.finished, width=bar),
-                f"{subtask.finished}/{subtask.total}" if subtask.total else "–",
+                _bar(subtask, now, width=bar),
+                finished_of(subtask),
                 per_second(rate),
                 duration(left),
                 str(subtask.sent),
@@ -231,3 +250,31 @@ class LiveDisplay:
                 Text(subtask.phase, style=STYLES.get(subtask.phase, "")),
             )
         return table
+
+    def _ended_table(self, now: float) -> RenderableType:
+        """Return the rows of the end, which need neither a header nor a bar."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(overflow="fold")
+        rows = [ended_cells(subtask, now) for subtask in self._subtasks]
+        used = [column for column in range(len(rows[0]) if rows else 0) if any(row[column] for row in rows)]
+        for _ in used:
+            table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True)
+        for subtask, row in zip(self._subtasks, rows, strict=True):
+            phase = Text(subtask.phase, style=STYLES.get(subtask.phase, ""))
+            table.add_row(Text(printable(name_of(subtask))), *(row[column] for column in used), phase)
+        return table
+
+
+def _bar(subtask: Progress, now: float, *, width: int) -> RenderableType:
+    """Return the bar of a subtask: in requests, or in time if the load ends by time."""
+    from rich.progress_bar import ProgressBar
+
+    if subtask.lasts is None:
+        return ProgressBar(total=max(1, subtask.total), completed=subtask.finished, width=width)
+    passed = 0.0 if subtask.started is None else now - subtask.started
+    done = subtask.lasts if subtask.phase in ENDED_PHASES else min(passed, subtask.lasts)
+    return ProgressBar(total=subtask.lasts, completed=done, width=width)

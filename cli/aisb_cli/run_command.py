@@ -19,6 +19,7 @@ from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
 from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_tasks
 from aisb_cli.spread import SpreadOptions
 from aisb_cli.sweep_line import sweep_line
+from aisb_cli.terminal import held_output
 from aisb_cli.under_load import show_under_load, under_load_option, with_load
 
 if TYPE_CHECKING:
@@ -280,11 +281,12 @@ def run(context: click.Context, /, **flags: Any) -> int:
     from aisb_cli.display import choose_display
     from aisb_engine import execute_run
 
-    ended = execute_run(command, plugins, choose_display(debug=flags["debug"]))
     blocked = [word for name in (*context.obj.block, *flags["block"]) for word in ("--block", name)]
+    with held_output():
+        ended = execute_run(command, plugins, choose_display(debug=flags["debug"]))
+        code = show_ending(ended, command, [*context.obj.allowed, *blocked])
     if ended.finished is not None and command.mode != "perf":
         show_under_load(ended.finished)
-    code = show_ending(ended, command, [*context.obj.allowed, *blocked])
     if gates and ended.finished is None:
         click.echo("not checked: the run stopped before it was scored", err=True)
         return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -68,7 +69,16 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
         click.echo(as_json_text([record(one) for one in found]))
         return
     if not found:
-        click.echo(f"no such run in {work_dir}; -w names another work folder", err=True)
+        from aisb_engine import RunFolder
+
+        click.echo(
+            f"no run in {work_dir} is like this; leave out an option to see more"
+            if RunFolder.list(work_dir)
+            else f"there is no run in {work_dir} yet\n"
+            "  start one: aisb run --models sim --datasets demo_gsm8k\n"
+            "  -w names another folder with runs",
+            err=True,
+        )
         return
     for one in found:
         tags = "".join(f"  #{tag}" for tag in one.tags)
@@ -153,13 +163,30 @@ def rm_command(names: tuple[str, ...], work_dir: Path, *, yes: bool) -> None:
     }
     for folder in found.values():
         click.echo(f"{folder}  {_what(read_run(folder))}  {run_size(folder) / 1e6:.1f} MB")
-    if not yes and not click.confirm(f"remove {'it' if len(found) == 1 else f'these {len(found)}'}?"):
+    if not yes and not _is_confirmed(f"remove {'it' if len(found) == 1 else f'these {len(found)}'}?"):
         click.echo("nothing was removed")
         return
     for folder in found.values():
         with folder.lock():
             folder.remove()
         click.echo(f"removed {folder}")
+
+
+def _is_confirmed(question: str) -> bool:
+    """Ask a question on the terminal.
+
+    Raises:
+        UsageError: nobody can answer, since the input has ended.
+    """
+    try:
+        return click.confirm(question)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+    click.echo()
+    raise click.UsageError(
+        "nothing was removed, because nobody could answer; --yes removes without a question"
+    )
 
 
 def record(one: RunInfo) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 from aisb_cli import shared_options as shared
 from aisb_cli.ending import show_ending
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
+from aisb_cli.terminal import held_output
 
 
 @click.command()
@@ -64,5 +65,6 @@ def score(
         judge=judge_table(judge, judge_url),
     )
     command = RunCommand(asked, mode="eval", reuse=which, work_dir=work_dir)
-    ended = execute_run(command, shared.load_plugins(context), choose_display(debug=False))
-    return show_ending(ended, command)
+    with held_output():
+        ended = execute_run(command, shared.load_plugins(context), choose_display(debug=False))
+        return show_ending(ended, command)

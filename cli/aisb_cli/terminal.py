@@ -50,6 +50,51 @@ def clean_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = out, errors
 
 
+class HeldStream:
+    """A text stream that keeps what is written until `release`; else it is like the stream behind it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._texts: list[str] = []
+
+    def write(self, text: str) -> int:
+        """Keep a text."""
+        self._texts.append(text)
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Keep several texts."""
+        self._texts += lines
+
+    def flush(self) -> None:
+        """Do nothing: texts are written by `release`."""
+
+    def release(self) -> None:
+        """Write what was kept to the stream behind."""
+        texts, self._texts = self._texts, []
+        self._stream.write("".join(texts))
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def held_output() -> Iterator[None]:
+    """Print what the block prints to stdout at its end, below what it prints to stderr meanwhile.
+
+    So the result of a run, which the user wants to read, is the last on the screen.
+    """
+    out = sys.stdout
+    held = HeldStream(out)
+    sys.stdout = held
+    try:
+        yield
+    finally:
+        sys.stdout = out
+        held.release()
+
+
 def plain_stream(stream: TextIO) -> TextIO:
     """Return the stream behind one that is cleaned, for what draws with control sequences of its own."""
     return stream.plain if isinstance(stream, CleanStream) else stream

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 Phase = Literal["waiting", "probing", "asking", "scoring", "done", "failed", "stopped"]
 """What a subtask is doing."""
 
-COUNTED_FIELDS = ("sent", "received", "finished", "failed", "retried", "in_flight")
+COUNTED_FIELDS = ("sent", "received", "finished", "failed", "retried", "in_flight", "output_tokens")
 """The fields of `Progress` that workers report and the engine adds up."""
 
 
@@ -18,8 +18,10 @@ class Progress:
     """The counts of one subtask (one model on one task).
 
     `resumed` requests were finished by an earlier command. `finished` includes them, and the failed ones.
-    `started` and `ended` are in seconds of `time.monotonic()`. `detail` is the current activity of a local
-    model.
+    `started` and `ended` are in seconds of `time.monotonic()`. `total` is known before the subtask begins,
+    except for a load that ends by time, of which `lasts` is the time in seconds. `output_tokens` are those
+    that the service reports. `is_graded_later` is true if answers are graded after all have come. `detail` is
+    the current activity of a local model.
     """
 
     model: str
@@ -33,6 +35,9 @@ class Progress:
     failed: int = 0
     retried: int = 0
     in_flight: int = 0
+    output_tokens: int = 0
+    lasts: float | None = None
+    is_graded_later: bool = False
     phase: Phase = "waiting"
     started: float | None = None
     ended: float | None = None

@@ -304,12 +304,6 @@ def _record_inference(stage: InferenceStage, ended: ExecutedRun) -> Iterator[Non
         raise
     finally:
         ended.requests, ended.failed = stage.requests, stage.failed
-    ended.notes += [
-        f"{one.task} · {one.model}: {one.failed} failed, the first is request {one.first_failure}\n"
-        f"  see {one.log_file}"
-        for one in stage.progress.values()
-        if one.failed
-    ]
     ended.interrupted = stage.interrupted
     ended.stopped_because, ended.stopped_code = stage.stopped_because, stage.stopped_code
     if ended.stopped_because:

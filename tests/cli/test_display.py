@@ -73,7 +73,7 @@ def test_a_row_has_name_counts_rate_time_left_and_phase():
     ]
     assert re.sub("[━╸╺ ]+", " ", row) == "demo_gsm8k · sim 50/200 5.0/s 30 s 54 48 2 asking "
     assert total == "50/200 finished, 2 failed; 54 sent, 48 received; 5.0/s, 30 s left"
-    assert "".join(failed) == (
+    assert " ".join(failed) == (
         "demo_gsm8k · sim: failed: 2 timeout; the first is request 17: no bytes within 120 s; "
         f"log: {LOGS}/sim/demo_gsm8k.out"
     )
@@ -98,7 +98,7 @@ def test_more_subtasks_than_lines_leave_room_for_the_totals():
     assert "now · sim" in text
     hidden = int(re.search(r"and (\d+) more: (\d+) done", text)[1])
     assert text.count(" done ") == 40 - hidden
-    assert "10 waiting" in text
+    assert "10 subtasks waiting" in " ".join(text.split())
 
 
 def test_every_row_is_shown_when_the_display_stops():
@@ -107,7 +107,7 @@ def test_every_row_is_shown_when_the_display_stops():
     display.start([subtask(task=f"task-{number:02}", phase="done") for number in range(40)])
     display.stop()
     display.stop()
-    last = file.getvalue().rpartition("task · model")[2]
+    last = file.getvalue().rpartition("\x1b[1A\x1b[2K")[2]
     assert all(f"task-{number:02} · sim" in last for number in range(40))
 
 
@@ -117,9 +117,44 @@ def test_what_was_finished_before_counts_neither_for_rate_nor_for_time_left():
     assert pace(asking(finished=0), 100.0) == (None, None)
 
 
-def test_no_time_left_is_told_for_all_while_some_have_not_begun():
-    line = totals([asking(), subtask()], 100.0)
-    assert line.endswith("5.0/s; 1 waiting")
+def test_totals_and_time_left_count_what_waits():
+    line = totals([asking(), subtask(total=100), subtask(total=50)], 100.0)
+    assert line == ("50/350 finished, 2 failed; 54 sent, 48 received; 5.0/s, 1:00 left; 2 subtasks waiting")
+
+
+def test_no_time_left_is_told_for_all_while_the_size_of_a_subtask_is_unknown():
+    assert totals([asking(), subtask()], 100.0).endswith("5.0/s; 1 subtask waiting")
+
+
+def test_totals_tell_retries_tokens_and_that_nothing_is_graded_yet():
+    line = totals([asking(retried=3, output_tokens=5000, is_graded_later=True)], 100.0)
+    assert line == (
+        "50/200 finished, 2 failed; 54 sent, 48 received, 3 retried; 5.0/s, 500 output tokens/s, 30 s left; "
+        "not graded yet"
+    )
+
+
+def test_a_load_that_ends_by_time_has_no_total_and_its_time_left():
+    one, two = asking(lasts=60.0, total=55), subtask(lasts=60.0)
+    assert totals([one], 100.0) == "50 finished, 2 failed; 54 sent, 48 received; 5.0/s, 50 s left"
+    assert "110 s left" not in totals([one, two], 100.0)
+    assert totals([one, two], 100.0).endswith("5.0/s, 1:50 left; 1 subtask waiting")
+    row = drawn([one]).splitlines()[1]
+    assert re.sub("[━╸╺ ]+", " ", row) == "demo_gsm8k · sim 50 5.0/s 50 s 54 48 2 asking "
+
+
+def test_the_rows_of_the_end_tell_each_failure_once():
+    file = io.StringIO()
+    display = LiveDisplay(Console(file=file, width=80, height=24), clock=lambda: 100.0)
+    ended = {"phase": "done", "finished": 200, "ended": 100.0}
+    display.start([asking(**ended), asking(task="other", **ended | {"failed": 0, "failures": {}})])
+    display.stop()
+    assert file.getvalue().splitlines()[-4:] == [
+        "demo_gsm8k · sim  200/200  2 failed  10 s  20.0/s  done",
+        "other · sim       200/200            10 s  20.0/s  done",
+        "400/400 finished, 2 failed",
+        "failed: 2 timeout; the first is request 17 of demo_gsm8k: no bytes within 120 s",
+    ]
 
 
 def test_plain_lines_tell_beginning_totals_and_end():
@@ -226,11 +261,9 @@ def test_a_terminal_of_80_columns_gets_rows_that_move_and_stdout_only_results():
     assert max(map(len, lines)) <= 80
     assert lines[0] == "probing [sim]"
     assert any(line.endswith("half way") for line in lines)
-    row, total, log = lines[-4:-1]
-    assert row.split()[:3] == ["demo_gsm8k", "·", "sim"]
-    assert row.endswith("64   64    0 done")
-    assert total == "64/64 finished, 0 failed; 64 sent, 64 received"
-    assert log == "log: logs/infer/sim/demo_gsm8k.out"
+    row = lines[-2]
+    assert row.split()[:4] == ["demo_gsm8k", "·", "sim", "64/64"]
+    assert row.endswith("/s  done")
 
 
 def test_no_color_is_honoured():

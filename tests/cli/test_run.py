@@ -429,11 +429,15 @@ def test_failures_above_the_limit_end_with_1_and_can_be_asked_again(tmp_path: Pa
         ended = aisb(*common, cwd=tmp_path)
         assert ended.code == 1
         stamp = next((tmp_path / "outputs/default").iterdir()).name
-        assert "demo_gsm8k · vllm-api-general-chat: 2 failed, the first is request " in ended.err
-        assert f"see outputs/default/{stamp}/logs/infer/vllm-api-general-chat/demo_gsm8k.out" in ended.err
-        assert ended.err.rstrip().splitlines()[-1] == (
-            f"2 failed; everything is in outputs/default/{stamp}; ask them again with: aisb run --reuse {stamp}"
+        log = f"outputs/default/{stamp}/logs/infer/vllm-api-general-chat/demo_gsm8k.out"
+        assert re.search(
+            rf"8/8 finished, 2 failed in .*; the first is request \d: .*; log: {log}\n", ended.err
         )
+        assert ended.err.rstrip().splitlines()[-3:] == [
+            f"2 failed; everything is in outputs/default/{stamp}",
+            f"  show why: aisb logs {stamp}",
+            f"  send them again: aisb run --reuse {stamp}",
+        ]
         assert load(only(tmp_path, "results/*/demo_gsm8k.json"))["outcomes"]["error"] == 2
         again = aisb("run", "--reuse", cwd=tmp_path)
         assert again.code == 0, again.err

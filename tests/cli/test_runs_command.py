@@ -100,7 +100,23 @@ def test_only_the_latest_are_listed_where_there_are_many(work: Path) -> None:
 def test_an_empty_list_says_where_it_looked(tmp_path: Path) -> None:
     done = runs(tmp_path, "list")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == f"no such run in {tmp_path}; -w names another work folder\n"
+    assert done.stderr == (
+        f"there is no run in {tmp_path} yet\n  start one: aisb run --models sim --datasets demo_gsm8k\n"
+        "  -w names another folder with runs\n"
+    )
+
+
+def test_a_list_without_a_match_says_that_there_are_runs(work: Path) -> None:
+    done = runs(work, "list", "--model", "nobody")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == f"no run in {work} is like this; leave out an option to see more\n"
+
+
+def test_removing_asks_for_yes_where_nobody_can_answer(work: Path) -> None:
+    done = CliRunner().invoke(cli, ["runs", "rm", "20261120_090000", "-w", str(work)], input="")
+    assert done.exit_code == 2
+    assert "nothing was removed, because nobody could answer; --yes removes without a question" in done.output
+    assert (work / "20261120_090000").exists()
 
 
 def test_a_run_that_is_being_written_is_running_and_is_not_removed(work: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_run_on_an_address_is_resumed_as_printed_and_nothing_is_looked_up_agai
         code, said = aisb("run", "--url", service.url, *TASK, "--set", "load.retries=0")
         assert code == 1, said
         assert "1 failed" in said
-        (again,) = re.findall(r"ask them again with: aisb (.*)", said)
+        (again,) = re.findall(r"send them again: aisb (.*)", said)
         code, said = aisb(*shlex.split(again))
     assert code == 0, said
     assert "asking it with" not in said

@@ -46,7 +46,7 @@ class Done:
 
     def counts(self, latest: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Return the counts that the worker would report now; `latest` is its last report."""
-        reported = latest["counts"] if latest else {"sent": 0, "retried": 0}
+        reported = latest["counts"] if latest else {"sent": 0, "retried": 0, "output_tokens": 0}
         failed, finished = sum(self.failures.values()), len(self.keys)
         return {
             "counts": {
@@ -56,6 +56,7 @@ class Done:
                 "failed": failed,
                 "retried": reported["retried"],
                 "in_flight": 0,
+                "output_tokens": reported["output_tokens"],
             },
             "failures": self.failures,
             "first_failure": self.first_failure,

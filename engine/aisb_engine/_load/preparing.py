@@ -21,7 +21,7 @@ from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, make
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, scores_texts
-from aisb_engine._load.loads import wanted_rows, workers
+from aisb_engine._load.loads import ends_by_time, wanted_rows, workers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.selecting import select_rows
 from aisb_engine._load.stage import InferenceStage
@@ -63,7 +63,13 @@ def prepare(stage: InferenceStage) -> None:
             prepared.check()
             stage.subtasks.append(prepared)
             log_file = stage.folder.infer_log(subtask.model, subtask.task)
-            stage.progress[subtask.key] = Progress(subtask.model, subtask.task, log_file)
+            progress = Progress(subtask.model, subtask.task, log_file)
+            progress.is_graded_later = stage.scored and bool(task.evaluate)
+            if ends_by_time(subtask.load):
+                progress.lasts = subtask.load.pressure_time or subtask.load.duration
+            else:
+                progress.total = prepared.count()
+            stage.progress[subtask.key] = progress
 
 
 def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> list[Request | BrokenRow]:

@@ -332,6 +332,8 @@ class SubtaskRunner:
             if failure is None:
                 progress.received += 1
                 progress.finished += 1
+                if prediction.usage is not None:
+                    progress.output_tokens += prediction.usage.output_tokens or 0
                 return prediction
             if final:
                 if brake is not None:

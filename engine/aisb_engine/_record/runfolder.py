@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from aisb._deprecated import Renamed
-from aisb._errors import RunError, StorageError
+from aisb._errors import RunError, StorageError, did_you_mean
 from aisb._report import command_on, write_file
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
@@ -94,7 +94,8 @@ class RunFolder:
         ours = [run.timestamp for run in reversed(runs) if not run.is_of_another_tool]
         shown = ", ".join(ours[:5])
         hint = f"the latest in {work_dir}: {shown}" if ours else f"there is no run in {work_dir} yet"
-        raise RunError(f"no run {name!r}; {hint}")
+        near = did_you_mean(name, ["latest", *ours])
+        raise RunError(f"no run {name!r}{near}\n  {hint}" if near else f"no run {name!r}; {hint}")
 
     @classmethod
     def list(cls, work_dir: Path) -> list[RunFolder]:

@@ -34,8 +34,8 @@ class Text(Reporter):
         """Write `summary_<timestamp>.txt`, and print the same text."""
         from aisb_reporter_summary._table import table_text
 
-        text = table_text(run, self.width)
-        return self._shown(run.summary(".txt"), text)
+        printed = table_text(run, _printed_width(self.width)) if self.show else None
+        return self._shown(run.summary(".txt"), table_text(run, self.width), printed)
 
     def report_several(self, runs: Sequence[FinishedRun], folder: Path) -> Iterable[Path]:
         """Write `points.txt`, and print the same text."""
@@ -44,8 +44,9 @@ class Text(Reporter):
 
         return self._shown(folder / "points.txt", as_text(points_of(runs)))
 
-    def _shown(self, file: Path, text: str) -> list[Path]:
+    def _shown(self, file: Path, text: str, printed: str | None = None) -> list[Path]:
         written = [_written(file, text)]
+        text = text if printed is None else printed
         if self.show:
             encoding = (
                 sys.stdout.encoding or "utf-8"
@@ -53,6 +54,15 @@ class Text(Reporter):
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
             sys.stdout.flush()
         return written
+
+
+def _printed_width(width: int) -> int:
+    """Return a width in columns that a narrower terminal has room for."""
+    import shutil
+
+    return (
+        min(width, max(40, shutil.get_terminal_size((width, 24)).columns)) if sys.stdout.isatty() else width
+    )
 
 
 class Csv(Reporter):

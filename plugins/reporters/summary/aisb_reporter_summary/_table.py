@@ -91,8 +91,17 @@ def table_text(run: FinishedRun, width: int = 80) -> str:
         if table
         else []
     )
-    lines = [wrapped for line in [*_notes(table), *warnings(run)] for wrapped in _folded(line, width)]
+    notes = [_without_model(line, run.models, width) for line in _notes(table)]
+    lines = [wrapped for line in [*notes, *warnings(run)] for wrapped in _folded(line, width)]
     return "\n\n".join([*(blocks or ["no results"]), *(["\n".join(lines)] if lines else [])]) + "\n"
+
+
+def _without_model(line: str, models: Sequence[str], width: int) -> str:
+    """Return a note without its model if there is no other, and the note fits in one line then."""
+    if len(models) != 1 or len(line) <= width:
+        return line
+    short = line.replace(f" · {models[0]}: ", ": ", 1)
+    return short if len(short) <= width else line
 
 
 def as_markdown(run: FinishedRun) -> str:
@@ -205,9 +214,16 @@ def _notes(table: Sequence[TableRow]) -> Iterator[str]:
 def warnings(run: FinishedRun) -> Iterator[str]:
     """Yield what a reader must know before believing a number."""
     resume = run.command("aisb run --reuse")
+    if failing := [result for result in run.results if _only_failed(result)]:
+        several = len(run.models) > 1
+        shares = ", ".join(
+            f"{result.task}{f' · {result.model}' if several else ''} {100 * _unclear_share(result):.1f} %"
+            for result in failing
+        )
+        yield f"warning: failed requests count as wrong: {shares}"
     for result in run.results:
-        share = result.unclear / result.predictions if result.predictions else 0
-        if share > UNCLEAR_SHARE:
+        share = _unclear_share(result)
+        if share > UNCLEAR_SHARE and not _only_failed(result):
             counts = {outcome: result.outcomes[outcome] for outcome in REMEDIES if result.outcomes[outcome]}
             most = max(counts, key=lambda outcome: counts[outcome])
             found = ", ".join(f"{outcome} {count}" for outcome, count in counts.items())
@@ -241,6 +257,15 @@ def warnings(run: FinishedRun) -> Iterator[str]:
         yield f"warning: {task} · {model}: no result" + (
             f": {why}" if why else asked or f"; logs/infer/{model}/{task}.out says why"
         )
+
+
+def _unclear_share(result: Result) -> float:
+    return result.unclear / result.predictions if result.predictions else 0.0
+
+
+def _only_failed(result: Result) -> bool:
+    """Return whether many samples are unclear, and all of them because their requests failed."""
+    return _unclear_share(result) > UNCLEAR_SHARE and result.unclear == result.failed
 
 
 def _where(result: Result) -> str:

@@ -120,7 +120,7 @@ def test_a_run_is_resumed_for_all_tasks_or_some(ais_bench, work: Path) -> None:
     with start_mock(MockOptions(faults=("status-500:1",), models=("tiny",))) as broken:
         ended = ais_bench(*MODELS, *DATASETS, "--url", broken.url, "--set", "load.backoff=0", code=1)
     stamp = only("*").name
-    assert f"ask them again with: ais_bench --reuse {stamp}" in ended.err
+    assert f"send them again: ais_bench --reuse {stamp}" in ended.err
     failed = only("*/predictions/vllm-api-general-chat/gsm8k_failed.jsonl")
     lines = [json.loads(line) for line in failed.read_text().splitlines()]
     assert [(line["data_abbr"], line["id"]) for line in lines] == [("gsm8k", n) for n in range(12)]
@@ -153,7 +153,7 @@ def test_a_performance_run_says_how_to_see_it_again(ais_bench, work: Path, servi
     words = ("--models", "vllm_api_stream_chat", "--datasets", "synthetic_gen_string", "--mode", "perf")
     ended = ais_bench(*words, "--url", service.url, "--num-prompts", "2")
     again = f"ais_bench --mode perf_viz --reuse {only('*').name}"
-    assert f"show it again with: {again}" in ended.err
+    assert f"show the result again: {again}" in ended.err
     assert "Performance Results of task" in ais_bench(*again.split()[1:]).out
 
 
