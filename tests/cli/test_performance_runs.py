@@ -484,7 +484,7 @@ def test_a_performance_run_is_shown_again_and_scored_and_not_resumed(tmp_path: P
     code, output = run(tmp_path, mock.url, "--reuse")
     assert code == 2
     assert "is a performance run, which cannot be resumed" in output
-    assert "show the result again: aisb run --mode perf_viz --reuse" in output
+    assert "show it again with: aisb run --mode perf_viz --reuse" in output
     assert run(tmp_path, mock.url, "--reuse", mode="perf_viz")[0] == 0
     code, output = run(tmp_path, mock.url, "--reuse", mode="eval")
     assert (code, "accuracy" in output) == (0, True), output
