@@ -388,7 +388,7 @@ def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins 
         sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),
         tables=context.meta.get(TABLES, {}),
     )
-    by_address = flags["url"] or any("=" in name for name in flags["models"])
+    by_address = any("=" in name for name in flags["models"]) or (flags["url"] and not flags["models"])
     # Where tables are given, another command names the models.
     if plugins is not None and TABLES not in context.meta and (by_address or flags["name"] is not None):
         from aisb_cli.run_services import with_services
