@@ -387,6 +387,19 @@ def test_several_results_of_one_model_get_numbers(tmp_path):
     assert [task for _, task in imported(tmp_path).performance] == ["vllm-bench", "vllm-bench-2"]
 
 
+def test_vllm_results_in_lines_and_without_start_times_are_read(tmp_path):
+    path = vllm_bench(tmp_path, detailed=True)
+    table = json.loads(path.read_text())
+    older = {key: value for key, value in table.items() if key != "start_times"}
+    path.write_text(f"{json.dumps(table)}\n{json.dumps(older)}\n")
+    aisb("import", path, cwd=tmp_path)
+    first, second = imported(tmp_path).performance.values()
+    assert len(first.requests()["id"]) == 40
+    assert len(second.requests()["id"]) == 0
+    assert any("does not tell when each request was sent" in note for note in second.notes)
+    assert second.stages[0].parameters["TTFT"].median == pytest.approx(median(TTFT))
+
+
 def test_performance_and_answers_are_not_imported_together(tmp_path):
     line = {
         "doc_id": 0,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aisb import DataError, Distribution, Failure, ImportedRow, Importer, Stage, Usage
-from aisb_cli.importers.files import parse_json
+from aisb_cli.importers.files import first_object, parse_json, parse_lines
 from aisb_cli.importers.measured import spread, stage
 from aisb_cli.importers.timing import NS_PER_S, stamps, timing
 from aisb_engine import ImportedPerformance, TimedAnswer
@@ -36,8 +36,16 @@ class VllmBench(Importer):
             DataError: a list of requests is not as long as the others, or an entry is no number.
         """
         files = sorted(path.glob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else []
-        found = [(file, table) for file in files if _is_result(table := parse_json(file))]
+        found = [(file, table) for file in files for table in _tables(file)]
         return (_result(file, table) for file, table in found) if found else None
+
+
+def _tables(file: Path) -> list[Mapping[str, Any]]:
+    """Return the results in a file: one, or one in each line as `--append-result` writes them."""
+    table = parse_json(file)
+    if table is None and _is_result(first_object(file)):
+        return [line for _, line in parse_lines(file) if _is_result(line)]
+    return [table] if _is_result(table) else []
 
 
 def _is_result(table: Any) -> bool:
@@ -55,10 +63,10 @@ def _result(file: Path, table: Mapping[str, Any]) -> ImportedPerformance:
     if detailed:
         notes.append("the file does not say when failed requests ended, nor when they were planned")
     else:
-        notes.append(
-            "the file has no single requests, as it was saved without --save-detailed: "
-            "no times over time, and only the percentiles that it names"
-        )
+        why = "does not tell when each request was sent"
+        if "ttfts" not in table:
+            why = "has no single requests, as it was saved without --save-detailed"
+        notes.append(f"the file {why}: nothing over time, and only the percentiles that it names")
     return ImportedPerformance(
         TOOL,
         file,
