@@ -162,6 +162,7 @@ def test_a_second_call_writes_what_has_changed_and_removes_what_is_gone(bundle, 
     assert ": 3 runs, 0 written, 0 removed, " in done.stdout
     assert aisb("runs", "tag", names[1], "candidate", "-w", str(ours)).exit_code == 0
     shutil.rmtree(ours / names[2])
+    (folder / "runs" / names[0] / ".aisb-bundle-killed").mkdir()
     done = aisb("view", "--bundle", str(folder), str(ours))
     assert ": 2 runs, 1 written, 1 removed, " in done.stdout
     assert not (folder / "runs" / names[2]).exists()
@@ -207,6 +208,25 @@ def test_a_run_that_cannot_be_copied_is_listed_with_the_reason(work, tmp_path):
     record = json.loads((tmp_path / "bundle/runs" / run.name / "run.json").read_text())
     assert record["pages"] == []
     assert "symbolic link" in record["report_problem"]
+    assert str(tmp_path) not in record["report_problem"]
+
+
+def test_a_run_whose_configuration_no_longer_resolves_is_listed_with_its_note_masked(
+    work, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MY_API_KEY", KEY)
+    ours = tmp_path / "work"
+    shutil.copytree(work, ours)
+    run = sorted(ours.iterdir())[1]
+    config = next(run.glob("configs/*.toml"))
+    config.write_text(config.read_text().replace('backend = "sim"', 'backend = "gone"'))
+    assert aisb("runs", "tag", run.name, "x", "--note", f"the key is {KEY}", "-w", str(ours)).exit_code == 0
+    done = aisb("view", "--bundle", str(tmp_path / "bundle"), str(ours))
+    assert f"{run.name}: no report: " in done.stderr
+    assert "gone" in done.stderr
+    record = json.loads((tmp_path / "bundle/runs" / run.name / "run.json").read_text())
+    assert record["note"] == "the key is ***"
+    assert "gone" in record["report_problem"]
 
 
 def test_the_scores_of_a_run_with_the_layout_of_another_tool_are_in_its_report(tmp_path):

@@ -23,7 +23,7 @@ from aisb import AisbError, UsageError
 from aisb.helpers import write_file
 from aisb_cli.viewing.plotting import INSTALL
 from aisb_cli.viewing.reading import describe, run_state
-from aisb_engine import RUN_STATUSES, RunFolder, is_being_written, mask_secrets, read_progress, read_run
+from aisb_engine import RUN_STATUSES, RunFolder, is_being_written, read_progress, read_run
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins
@@ -64,6 +64,8 @@ def write_bundle(
     _check_reporter()
     known = _known_runs(folder)
     runs = RunFolder.list(work_dir)
+    for leftover in folder.glob("runs/*/.aisb-bundle-*"):  # of a command that was killed
+        shutil.rmtree(leftover)
     removed = _remove(folder, set(known) - {run.timestamp for run in runs})
     states: dict[str, str] = {}
     records: list[dict[str, Any]] = []
@@ -135,23 +137,24 @@ def _remove(folder: Path, names: Iterable[str]) -> int:
 
 def _write_run(run: RunFolder, place: Path, plugins: Plugins) -> tuple[dict[str, Any], str]:
     """Write the files of one run; return its record, and why its report is missing."""
-    from aisb_analysis import masked_copy
+    from aisb_analysis import masked_copy, secrets_mask
     from aisb_engine import open_run
 
     place.mkdir(parents=True, exist_ok=True)
     problem = ""
     pages: list[str] = []
-    mask: Callable[[Any], Any] = _mask_known
+    mask = secrets_mask(plugins)
     if not is_being_written(run):
         try:
             opened = open_run(run.path.parent, run.timestamp, plugins)
+            mask = secrets_mask(plugins, opened)
             with tempfile.TemporaryDirectory(prefix=".aisb-bundle-", dir=place) as temporary:
                 copy = Path(temporary) / run.timestamp
-                mask = masked_copy(opened, copy, plugins)
+                masked_copy(opened, copy, plugins)
                 write_file(place / REPORT, _report(copy, plugins))
             pages = [REPORT]
         except AisbError as error:
-            problem = mask_secrets(str(error))
+            problem = mask(str(error).replace(str(run.path), run.timestamp))  # no place of this machine
             (place / REPORT).unlink(missing_ok=True)
     table = mask({**describe(read_run(run)), "progress": read_progress(run)})
     record = {
@@ -172,17 +175,6 @@ def _report(copy: Path, plugins: Plugins) -> bytes:
 
     run = open_finished_run(copy, plugins=plugins)
     return page(replace(run, folder=Path(copy.name)), REPORT_BYTES)
-
-
-def _mask_known(value: Any) -> Any:
-    """Mask known secrets in nested plain data, where the configuration of a run cannot be read."""
-    if isinstance(value, str):
-        return mask_secrets(value)
-    if isinstance(value, Mapping):
-        return {mask_secrets(str(key)): _mask_known(below) for key, below in value.items()}
-    if isinstance(value, list | tuple):
-        return [_mask_known(below) for below in value]
-    return value
 
 
 def _write_pages(folder: Path) -> None:

@@ -35,7 +35,7 @@ class RunReader:
         self.work_dir = work_dir
         self._load = plugins
         self._loaded: Plugins | None = None
-        self._loading, self._reading = Lock(), Lock()
+        self._loading, self._reading, self._following = Lock(), Lock(), Lock()
         self._known: dict[Path, tuple[object, RunInfo]] = {}
         self._answers: tuple[object, float, Answers] | None = None
         self._live: tuple[object, LiveResults] | None = None
@@ -210,7 +210,7 @@ class RunReader:
         from aisb_cli.viewing.live import LiveResults
         from aisb_engine import open_run
 
-        with self._reading, suppress(AisbError):
+        with self._following, suppress(AisbError):
             key = (folder.path, _changed(folder.config))  # a resumed run may have further tasks
             if self._live is None or self._live[0] != key:
                 plugins = self._plugins()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aisb_analysis._compare import compare, pair_up
     from aisb_analysis._determinism import Determinism, measure_determinism, repeat_name
-    from aisb_analysis._packing import masked_copy
+    from aisb_analysis._packing import masked_copy, secrets_mask
     from aisb_analysis._readings import compare_runs
     from aisb_analysis._speeds import compare_speeds
     from aisb_analysis._under_load_run import answers_under_load, loaded_name
@@ -23,6 +23,7 @@ _PLACES = {
     "masked_copy": "aisb_analysis._packing",
     "measure_determinism": "aisb_analysis._determinism",
     "pair_up": "aisb_analysis._compare",
+    "secrets_mask": "aisb_analysis._packing",
     "repeat_name": "aisb_analysis._determinism",
 }
 
@@ -37,6 +38,7 @@ __all__ = [
     "measure_determinism",
     "pair_up",
     "repeat_name",
+    "secrets_mask",
 ]
 
 

@@ -31,12 +31,13 @@ _BEARER = re.compile(r"(\bBearer\s+)(?=[\w.~+/=-]*\d)[\w.~+/=-]{8,}", re.IGNOREC
 class Masker:
     """Masks the keys of a run's services, keys in the environment, and keys of known formats.
 
-    `count` is the number of changed texts.
+    Without `spec`, the keys of services are not known. `count` is the number of changed texts.
     """
 
-    def __init__(self, spec: RunSpec, plugins: Plugins) -> None:
+    def __init__(self, spec: RunSpec | None, plugins: Plugins) -> None:
         texts = set(_in_environment())
-        for model in (*spec.models.values(), *([spec.judge.model] if spec.judge else ())):
+        models = (*spec.models.values(), *([spec.judge.model] if spec.judge else ())) if spec else ()
+        for model in models:
             with suppress(Exception):  # a key that is not set cannot be in the run
                 backend = connect_backend(
                     plugins.make("backend", model.backend, model.options, where=f"models.{model.name}")

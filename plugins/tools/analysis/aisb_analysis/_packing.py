@@ -123,10 +123,17 @@ def write_capsule(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bo
     return Packed(target, sha256, len(archive.entries), tuple(_notes(stage, ungraded)))
 
 
-def masked_copy(run: OpenedRun, target: Path, plugins: Plugins) -> Callable[[Any], Any]:
-    """Copy the files of a run that a capsule holds, with secrets masked, into a new folder `target`.
+def secrets_mask(plugins: Plugins, run: OpenedRun | None = None) -> Callable[[Any], Any]:
+    """Return a function that masks secrets in nested plain data, as a capsule does in messages.
 
-    Return a function that masks the same secrets in nested plain data.
+    Masked are keys in the environment and keys of known formats; with `run` also those of its services.
+    """
+    masker = Masker(run.spec if run else None, plugins)
+    return partial(masker.inside, mask=masker.words)
+
+
+def masked_copy(run: OpenedRun, target: Path, plugins: Plugins) -> None:
+    """Copy the files of a run that a capsule holds, with secrets masked, into a new folder `target`.
 
     Raises:
         RunError: the run is being written, or its files are damaged.
@@ -144,7 +151,6 @@ def masked_copy(run: OpenedRun, target: Path, plugins: Plugins) -> Callable[[Any
             stage.copy_files(f"{stage.apart}/{pattern}" for pattern in PACKED)
     except OSError as error:
         raise CannotWriteError(f"{target} cannot be written: {error.strerror}") from error
-    return partial(masker.inside, mask=masker.words)
 
 
 def _refuse_trials(run: OpenedRun) -> None:
