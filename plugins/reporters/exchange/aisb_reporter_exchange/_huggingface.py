@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from aisb import FinishedRun, Reporter, RunError, UsageError
+from aisb import FinishedRun, Reporter, UsageError
 from aisb.helpers import write_file
 from aisb_reporter_exchange._lm_eval import sanitized
-from aisb_reporter_exchange._subtasks import ScoredSubtask, scored_subtasks
+from aisb_reporter_exchange._subtasks import ScoredSubtask, say, scored_subtasks
 
 
 @dataclass(kw_only=True)
@@ -35,19 +35,19 @@ class HuggingFace(Reporter):
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `exchange/huggingface/<model>/.eval_results/<task>.yaml` for each task with a dataset there.
 
+        A line names each task that has none.
+
         Raises:
-            RunError: no task has a dataset on the hub.
             UsageError: the source has a name or a user, but no address.
         """
         if (self.source_name or self.source_user) and not self.source_url:
             raise UsageError("source_name and source_user describe a source: set source_url, too")
         subtasks = scored_subtasks(run, "evaluation results of the Hugging Face hub")
         found = [(one, dataset) for one in subtasks if (dataset := self._dataset(one))]
-        if not found:
-            names = ", ".join(dict.fromkeys(one.result.task for one in subtasks))
-            raise RunError(
-                f"the dataset of {names} on the Hugging Face hub is not known\n"
-                f"  name it: --set 'huggingface.datasets={{{subtasks[0].result.task} = \"OWNER/NAME\"}}'"
+        for task in dict.fromkeys(one.result.task for one in subtasks if not self._dataset(one)):
+            say(
+                f"{task} is left out, since its dataset on the Hugging Face hub is not known; "
+                f"name it with: --set 'huggingface.datasets={{{task} = \"OWNER/NAME\"}}'"
             )
         return [self._write(run, one, dataset) for one, dataset in found]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -125,7 +126,9 @@ class ScoredSubtask:
 
     @cached_property
     def stored(self) -> Mapping[str, Any]:
-        """The file of results: when it was scored, by which distributions, the judge, counts of tokens."""
+        """The file of results: when it was scored, by which distributions, and the judge; {} without it."""
+        if not self.result.file.exists():
+            return {}
         found: Mapping[str, Any] = orjson.loads(self.result.file.read_bytes())
         return found
 
@@ -279,20 +282,23 @@ def _total(answer: Answer, name: str) -> int | None:
 
 
 def scored_subtasks(run: FinishedRun, form: str) -> list[ScoredSubtask]:
-    """Return the subtasks of a run that have a result with a value.
+    """Return the subtasks of a run that have a result with a value. If there are none, a line says so.
 
     Raises:
-        RunError: there are none; `form` is the format that was asked for.
+        RunError: it is a performance run; `form` is the format that was asked for.
     """
-    found = [ScoredSubtask(run, result) for result in run.results]
-    found = [one for one in found if one.metrics]
-    if found:
-        return found
     if run.is_performance:
         raise RunError(f"{run.folder} is a performance run: it has no scores to write as {form}")
-    raise RunError(
-        f"{run.folder} has no scores to write as {form}\n  score it first: {run.command('aisb score')}"
-    )
+    found = [ScoredSubtask(run, result) for result in run.results]
+    found = [one for one in found if one.metrics]
+    if not found:
+        say(f"{run.folder} has no scores to write as {form}; score it with: {run.command('aisb score')}")
+    return found
+
+
+def say(line: str) -> None:
+    """Tell the user what was not written, and how to get it."""
+    sys.stderr.write(f"{line}\n")
 
 
 def _is_bulky(value: object) -> bool:

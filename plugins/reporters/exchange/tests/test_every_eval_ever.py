@@ -1,7 +1,6 @@
 """Records of Every Eval Ever: accepted by its own validator, with our scores, intervals and answers."""
 
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -198,14 +197,15 @@ def test_a_performance_run_has_nothing_to_write():
         EveryEvalEver().report(run)
 
 
-def test_a_run_without_scores_says_how_to_score_it(tmp_path):
-    shutil.copytree(STORED / "accuracy/20261129_211322", tmp_path / "run")
-    shutil.rmtree(tmp_path / "run/results")
-    with pytest.raises(
-        RunError,
-        match=re.escape("has no scores to write as Every Eval Ever\n  score it first: aisb score run"),
-    ):
-        EveryEvalEver().report(open_finished_run(tmp_path / "run"))
+def test_a_run_without_scores_says_how_to_score_it(tmp_path, capsys):
+    folder = Path(shutil.copytree(STORED / "accuracy/20261129_211322", tmp_path / "run"))
+    shutil.rmtree(folder / "results")
+    assert list(EveryEvalEver().report(open_finished_run(folder))) == []
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"{folder} has no scores to write as Every Eval Ever; score it with: aisb score run -w {tmp_path}\n"
+    )
 
 
 def test_a_run_without_single_grades_says_how_to_get_them(tmp_path):
