@@ -1,6 +1,7 @@
 """Both transports against exact bytes on real sockets: every way in which a service can misbehave."""
 
 import asyncio
+import contextlib
 import gc
 import gzip
 import itertools
@@ -664,6 +665,81 @@ async def test_a_reply_that_nobody_asked_for_is_not_given_to_the_next_request(co
     server.join()
     for one in (*connections, listening):
         one.close()
+
+
+async def test_after_a_reply_that_nobody_asked_for_connections_are_not_kept_any_more():
+    """The server answers the first request of each connection once, and the second twice."""
+    connections, said = [], []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        for replies in itertools.count(1):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await reader.readuntil(b"{}")
+                for _ in range(min(replies, 2)):
+                    writer.write(sized(b"%d" % replies))
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            return
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    transport = open_transport(
+        Chat(url=url, transport="native"),
+        timeouts=Timeouts(),
+        clock=time.monotonic_ns,
+        limit=4,
+        say=said.append,
+    )
+    first = [await get(transport, url), await get(transport, url)]
+    assert [body(one) for one in first] == [b"1", b"2"]
+    while not said:  # noqa: ASYNC110 - the reply that nobody asked for is on its way
+        await asyncio.sleep(0.01)
+    (line,) = said
+    assert line == (
+        "the service sent a reply that no request asked for: each request has a connection of its own from now "
+        "on; up to 2 earlier replies may be those of other requests"
+    )
+    assert [body(await get(transport, url)) for _ in range(3)] == [b"1"] * 3
+    assert len(connections) == 4
+    await transport.aclose()
+    server.close()
+
+
+async def test_a_request_under_way_on_a_kept_connection_fails_when_the_service_is_out_of_step():
+    release = asyncio.Event()
+    connections = []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        is_second = len(connections) == 2
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"{}")
+            await asyncio.sleep(0.2 * is_second)  # so that it is idle for a shorter time
+            writer.write(sized(b"1"))
+            if is_second:
+                await release.wait()
+                writer.write(sized(b"unasked"))
+            await reader.read()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    transport = open_transport(
+        Chat(url=url, transport="native"), timeouts=Timeouts(), clock=time.monotonic_ns, limit=4
+    )
+    await asyncio.gather(get(transport, url), get(transport, url))
+    waiting = asyncio.create_task(fail(transport, url))  # on the first of the two, which is idle the longest
+    await asyncio.sleep(0.1)
+    release.set()
+    failure, _ = await asyncio.wait_for(waiting, PATIENCE)
+    assert failure.kind == "cut"
+    assert failure.message == (
+        "the service sent a reply that no request asked for: this one may be that of another request"
+    )
+    await transport.aclose()
+    server.close()
 
 
 async def test_a_transport_that_closes_while_a_connection_is_made_leaves_none_open(serve, connect):

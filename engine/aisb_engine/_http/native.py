@@ -7,6 +7,7 @@ them to the `StreamReader` of the exchange.
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 from collections import deque
 from collections.abc import Callable
@@ -39,6 +40,10 @@ DRAIN = 1.0
 """The time in seconds that a connection waits for the end of a reply after its last event."""
 MOST_DRAINING = 64
 """The maximum number of connections that wait for the end of a reply."""
+READ_WITHIN = 0.1
+"""The time in which the unread input of an idle connection is received."""
+SUCCESS = re.compile(rb"HTTP/1\.\d 2")
+OUT_OF_STEP = "the service sent a reply that no request asked for: this one may be that of another request"
 
 
 class StaleConnection(Exception):  # noqa: N818 - private: the pool always catches it
@@ -57,8 +62,10 @@ class NativeTransport:
         limit: int,
         max_reply: int = LARGEST_REPLY,
         max_head: int = LONGEST_HEAD,
+        say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.max_reply, self.max_head = max_reply, max_head
+        self._say = say
         parts = urlsplit(backend.url)
         self.timeouts = timeouts
         self.clock = clock
@@ -80,6 +87,7 @@ class NativeTransport:
         self.ends_late = False  # the HTTP body of the latest reply did not end with its last event
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self.keeps_connections = True  # until the service sends a reply that no request asked for
         self._empty: asyncio.Event | None = None
         self._heads = RequestHeads()
 
@@ -118,7 +126,7 @@ class NativeTransport:
             del self._idle[connection]
             if not connection.has_input():
                 return connection
-            connection.abort()
+            connection.close_when_read()
         return None
 
     async def _connection(self, exchange: Exchange, *, fresh: bool) -> Connection:
@@ -186,6 +194,22 @@ class NativeTransport:
         self._idle[connection] = None
         self._wake()
 
+    def distrust(self, replies: int) -> None:
+        """Carry one request per connection from now on: the service sends replies that no request asked for.
+
+        On a kept connection, such a reply would be taken for that of the next request, and so on. Requests
+        that are under way on one fail, so that they are tried again. `replies` is the number of replies that
+        the connection has carried: the same may have happened to them.
+        """
+        if self.keeps_connections:
+            self._say(
+                "the service sent a reply that no request asked for: each request has a connection of its "
+                f"own from now on; up to {replies} earlier replies may be those of other requests"
+            )
+        self.keeps_connections = False
+        for connection in list(self._open):
+            connection.give_up_reuse()
+
     def drain(self, connection: Connection) -> None:
         """Free the connection's place in the pool while it waits for the end of its reply."""
         if len(self._draining) >= MOST_DRAINING:
@@ -220,7 +244,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answer", "_clock", "_deadlines", "_end_timer", "_exchange", "_handed_ns", "_inbox", "_last_event",
-        "_loop", "_paused", "_poll", "_pool", "_transport", "_used", "connect_ns", "data_received",
+        "_loop", "_paused", "_poll", "_pool", "_replies", "_transport", "connect_ns", "data_received",
     )  # fmt: skip
 
     def __init__(self, pool: NativeTransport) -> None:
@@ -234,7 +258,7 @@ class Connection(asyncio.Protocol):
         self.data_received: Callable[[bytes], None] = self._inbox.receive  # type: ignore[assignment]
         self._poll: select.poll | None = None
         self._paused = False
-        self._used = False
+        self._replies = 0  # the number of replies that it carried
         self.connect_ns = 0  # the time that it took to open
         self._handed_ns = 0  # when the latest request was written to the socket
         self._last_event = 0.0  # when the last event arrived, in the loop's time
@@ -245,7 +269,7 @@ class Connection(asyncio.Protocol):
         """Send one request, and feed its reply to the exchange's reader."""
         transport = self._transport
         if transport is None or transport.is_closing():
-            if self._used:
+            if self._replies:
                 raise StaleConnection
             raise AttemptFailed(Failure("cut", "the connection was closed before the request was sent"))
         self._answer: asyncio.Future[None] = self._loop.create_future()
@@ -279,6 +303,18 @@ class Connection(asyncio.Protocol):
         Always False under TLS, where such bytes may belong to the protocol itself.
         """
         return self._poll is not None and bool(self._poll.poll(0))
+
+    def close_when_read(self) -> None:
+        """Close an idle connection after its unread input was received, which tells what it is."""
+        self._loop.call_later(READ_WITHIN, self.abort)
+
+    def give_up_reuse(self) -> None:
+        """Close a connection that is idle, or fail its exchange if an earlier one may get in its way."""
+        if self._exchange is None:
+            self.abort()
+        elif self._replies:
+            self._exchange.reader.status = 0  # whatever has come is not known to be its reply
+            self._fail(Failure("cut", OUT_OF_STEP))
 
     def abort(self) -> None:
         """Close at once; `connection_lost` follows."""
@@ -322,7 +358,7 @@ class Connection(asyncio.Protocol):
                 self._complete(exchange)
             elif reader.status:
                 self._fail(Failure("cut", "the connection was closed in the middle of the reply"))
-            elif self._used and is_close_race(exchange, self.connect_ns, self._clock()):
+            elif self._replies and is_close_race(exchange, self.connect_ns, self._clock()):
                 exchange.sent_ns = exchange.sent_ns or self._handed_ns
                 self._detach()
                 if not self._answer.done():
@@ -383,7 +419,7 @@ class Connection(asyncio.Protocol):
     def _return_reply(self) -> None:
         self._stop_end_timer()
         self._detach()
-        self._used = True
+        self._replies += 1
         if not self._answer.done():
             self._answer.set_result(None)
 
@@ -398,8 +434,10 @@ class Connection(asyncio.Protocol):
 
     def _reject(self, stamp_ns: int, data: bytes) -> None:
         """Close the connection: unexpected bytes are a late error page, or the server is out of step."""
-        del stamp_ns, data
+        del stamp_ns
         self.abort()
+        if SUCCESS.match(data):
+            self._pool.distrust(self._replies)
 
     def _exceed(self) -> None:
         self._fail(too_large(self._pool.max_reply))
@@ -407,7 +445,8 @@ class Connection(asyncio.Protocol):
     def _free(self, exchange: Exchange) -> None:
         """Return the connection to the pool; close it if it cannot be used again."""
         transport = self._transport
-        if exchange.reader.keep_alive and not self._paused and transport and not transport.is_closing():
+        keeps = exchange.reader.keep_alive and self._pool.keeps_connections
+        if keeps and not self._paused and transport and not transport.is_closing():
             self._pool.release(self)
         else:
             self.abort()

@@ -80,10 +80,12 @@ def open_transport(
     limit: int,
     max_reply: int = LARGEST_REPLY,
     max_head: int = LONGEST_HEAD,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Transport:
     """Return a transport to a backend's service, with at most `limit` connections.
 
     A reply fails if it has more than `max_reply` bytes, decompressed, or a head of more than `max_head`.
+    `say` shows the user a line about the service, such as that it sends replies that no request asked for.
 
     Raises:
         UsageError: a certificate file or the port is wrong.
@@ -105,7 +107,13 @@ def open_transport(
     from aisb_engine._http.native import NativeTransport
 
     return NativeTransport(
-        backend, timeouts=timeouts, clock=clock, limit=limit, max_reply=max_reply, max_head=max_head
+        backend,
+        timeouts=timeouts,
+        clock=clock,
+        limit=limit,
+        max_reply=max_reply,
+        max_head=max_head,
+        say=say,
     )
 
 

@@ -160,6 +160,7 @@ class SubtaskRunner:
             limit=limit,
             max_reply=self.share.load.max_reply,
             max_head=self.share.load.max_head,
+            say=self._say_once,
         )
         self._asker = Asker(self.backend, transport, self.note)
         try:
