@@ -168,3 +168,13 @@ def test_a_broken_record_beside_good_ones_is_an_error(tmp_path):
     path.with_name("a_samples.jsonl").write_text("")
     said = aisb("import", path.parent, "-w", tmp_path / "out", cwd=tmp_path, code=2).stderr
     assert "a.json is not JSON" in said
+
+
+def test_samples_of_groups_that_are_not_known_here_keep_ids_of_their_own(tmp_path):
+    lines = [
+        {**line(f"{group}/0", *PENS[0]), "evaluation_id": "regions/pen/1", "evaluation_name": "regions"}
+        for group in ("north", "south")
+    ]
+    run, said = imported(tmp_path, write(tmp_path, lines))
+    assert "no task of this name says how regions is graded" in said
+    assert [row["id"] for row in run.samples()] == ["0", "1"]

@@ -93,7 +93,7 @@ class EveryEvalEver(Reporter):
         manifest = subtask.run.manifest
         return {
             "schema_version": SCHEMA_VERSION,
-            "evaluation_id": f"{subtask.result.task}/{model_id}/{created}",
+            "evaluation_id": "/".join((subtask.result.task, model_id, created, *_distinction(subtask))),
             **_time(subtask),
             "retrieved_timestamp": created,
             "source_metadata": {
@@ -169,6 +169,14 @@ def result_id(name: str, metric: Metric) -> str:
 def texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Return the known values as texts, as the schema wants additional details."""
     return {key: as_text(value) for key, value in values.items() if value is not None}
+
+
+def _distinction(subtask: ScoredSubtask) -> tuple[str, ...]:
+    """Return the name of the model in the run, if another model of the run is served under the same name."""
+    own = subtask.result
+    others = [one for one in subtask.run.results if one.model != own.model and one.task == own.task]
+    same = any(ScoredSubtask(subtask.run, one).served == subtask.served for one in others)
+    return (own.model,) if same else ()
 
 
 def _tools(manifest: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from every_family import aisb, write_data
 from foreign_readers import read
 
 from aisb import RunError, UsageError
@@ -237,3 +238,17 @@ def test_a_command_is_written_without_the_folders_of_this_machine(tmp_path):
     record = json.loads(next(iter(EveryEvalEver().report(open_finished_run(folder)))).read_text())
     command = record["evaluation_results"][0]["generation_config"]["generation_args"]["execution_command"]
     assert command == "aisb run --url http://10.0.0.1:8000/v1 --data-dir=data -w mine a/b x"
+
+
+def test_models_that_are_served_under_one_name_have_evaluations_of_their_own(tmp_path):
+    write_data(tmp_path)
+    extra = (
+        '[models.second]\nbackend = "sim"\noptions = { answers = "replies.jsonl", model = "acme/pen-8b" }\n'
+    )
+    (tmp_path / "aisb.toml").write_text(extra + (tmp_path / "aisb.toml").read_text())
+    words = ("--models", "small", "second", "--datasets", "letters", "--set", "models.small.faults=[]")
+    aisb(tmp_path, "run", *words, "--reporters", "every-eval-ever", "-w", "out", "--data-dir", ".")
+    ids = [
+        json.loads(path.read_text())["evaluation_id"] for path in (tmp_path / "out").rglob("data/**/*.json")
+    ]
+    assert sorted(one.rpartition("/")[2] for one in ids) == ["second", "small"]
