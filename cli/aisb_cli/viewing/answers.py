@@ -169,7 +169,7 @@ class Answers:
         found: dict[tuple[str, int], Entry] = {}
         questions = Questions()
         ids = self.order.setdefault(task, {})
-        offsets: dict[str, list[int]] = {}
+        offsets: dict[str, tuple[Path, list[int]]] = {}
         for row in source.rows("requests", model, task):
             key = (row["id"], row["repeat"])
             ids.setdefault(row["id"], len(ids))
@@ -194,7 +194,7 @@ class Answers:
         questions.finish()
         self.entries += found.values()
 
-    def _place(self, row: Row, offsets: dict[str, list[int]]) -> Place:
+    def _place(self, row: Row, offsets: dict[str, tuple[Path, list[int]]]) -> Place:
         """Return the place of a row: in the file of predictions, or in a temporary one if it was in a log."""
         spans = tuple((int(start), int(end)) for start, end in row.get("reasoning_spans", ()))
         name, line = row["file"], row["line"]
@@ -203,10 +203,10 @@ class Answers:
             start = self._spool.seek(0, os.SEEK_END)
             self._spool.write(data)
             return Place(None, start, len(data), None, name, spans)
-        path = self._run.folder / name
         if name not in offsets:
-            offsets[name] = _line_offsets(path)
-        starts = offsets[name]
+            path = self._run.folder / name
+            offsets[name] = (path, _line_offsets(path))
+        path, starts = offsets[name]
         return Place(path, starts[line - 1], starts[line] - starts[line - 1], line, name, spans)
 
     def _line(self, entry: Entry, place: Place) -> Row:
