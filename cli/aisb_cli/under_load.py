@@ -62,7 +62,7 @@ def _check(command: RunCommand, alone: int, in_flight: int) -> None:
         import_module("scipy")
     except ImportError as error:
         raise click.UsageError(
-            f"--under-load needs the statistics of scipy, and it cannot be imported: {error}\n"
+            f"--under-load needs scipy, which cannot be imported: {error}\n"
             "  install it, in the folder of the repository: pip install './plugins/tools/analysis[stats]'"
         ) from error
     if command.mode not in ("all", "infer"):

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from forked import run_forked
-
-
-def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended
+from command_line import aisb
 
 
 @pytest.fixture(scope="module")

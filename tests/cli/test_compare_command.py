@@ -195,8 +195,7 @@ def test_a_performance_run_and_an_accuracy_run_are_compared_by_grades_and_by_spe
     ended = aisb("compare", "good", "fast1", cwd=work)
     assert ended.returncode == 0, ended.stderr
     assert (
-        "! demo_gsm8k: not the same on both sides: prompts of B begin with a mark of their run"
-        in ended.stdout
+        "! demo_gsm8k: not the same on both sides: prompts of B begin with a mark of the run" in ended.stdout
     )
     assert re.search(r"^demo_gsm8k +8 .* tie$", ended.stdout, re.MULTILINE)
     assert re.search(r"^demo_gsm8k +E2EL \(median\) +\S+ +\S+ .* not known$", ended.stdout, re.MULTILINE)
@@ -225,8 +224,8 @@ def test_a_performance_run_and_an_accuracy_run_are_compared_by_grades_and_by_spe
         ),
         (("good", "both", "--model-b", "badd"), "error: no model in both named 'badd'; did you mean 'bad'?"),
         (("good", "both", "--model-a", "bad"), "error: no model in good named 'bad'"),
-        (("fast1,fast2", "bad"), "error: several runs on a side are the repeats of a performance run"),
-        (("good,kept", "bad"), "error: several runs on a side are the repeats of a performance run"),
+        (("fast1,fast2", "bad"), "error: only performance runs can have several runs on a side"),
+        (("good,kept", "bad"), "error: only performance runs can have several runs on a side"),
         (
             ("fast1", "--baseline", "fast2", "--fail-on-regression"),
             "error: --fail-on-regression needs at least two performance runs on each side",
@@ -254,7 +253,7 @@ def test_without_scipy_a_comparison_says_what_to_install(
 ) -> None:
     ended = aisb("compare", *sides, cwd=work, PYTHONPATH=no_scipy)
     assert ended.returncode == 2
-    assert "needs the statistics of scipy, and it cannot be imported: No module named 'scipy'" in ended.stderr
+    assert "needs scipy, which cannot be imported: No module named 'scipy'" in ended.stderr
     assert "pip install './plugins/tools/analysis[stats]'" in ended.stderr
     assert not ended.stdout
 

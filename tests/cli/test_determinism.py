@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from command_line import aisb
 
 from aisb_mock import MockOptions, start_mock
-
-
-def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended
 
 
 def test_answers_that_vary_under_load_are_found_and_taken_into_account(tmp_path: Path) -> None:

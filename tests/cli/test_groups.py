@@ -1,14 +1,12 @@
 """Grouped tasks from the command: how many rows of which groups are asked, and what averages say of them."""
 
 import json
-import os
-import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from command_line import aisb_output as aisb
 
 TASK = """
 [models.small]
@@ -24,17 +22,6 @@ sample = { target = "{answer}", group = "{kind}", areas = ["{area}"] }
 """
 SIZES = {"add": 5, "double": 3, "halve": 1}
 AREAS = {"add": "plus", "double": "times", "halve": "times"}
-
-
-def aisb(*words: str, cwd: Path, code: int = 0) -> str:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
-        env=os.environ | {"COLUMNS": "200"},
-    )  # fmt: skip
-    assert "Traceback" not in ended.stderr, ended.stderr
-    assert ended.returncode == code, ended.stderr
-    return ended.stdout + ended.stderr
 
 
 @pytest.fixture

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from forked import run_forked
+from command_line import aisb
 
 SIM = ("--models", "sim", "--datasets", "demo_gsm8k")
-
-
-def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,12 @@
 """Scoring by other rules is a trial: it changes no configuration, is said everywhere, and leaves no trace."""
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from command_line import aisb_output as aisb
 
 TRIAL = 'task.postprocess=[{use="after", marker="nowhere"}]'
-
-
-def aisb(*words: str, cwd: Path, code: int = 0) -> str:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
-        env=os.environ | {"COLUMNS": "200"},
-    )  # fmt: skip
-    assert "Traceback" not in ended.stderr, ended.stderr
-    assert ended.returncode == code, ended.stderr
-    return ended.stdout + ended.stderr
 
 
 @pytest.fixture

@@ -65,5 +65,5 @@ def test_without_scipy_it_is_refused_before_anything_is_asked(tmp_path: Path) ->
     (tmp_path / "lacking" / "scipy" / "__init__.py").write_text('raise ImportError("no scipy here")')
     ended = aisb("--models", "sim", "--under-load", "64", cwd=tmp_path, PYTHONPATH=str(tmp_path / "lacking"))
     assert ended.returncode == 2
-    assert "needs the statistics of scipy, and it cannot be imported: no scipy here" in ended.stderr
+    assert "needs scipy, which cannot be imported: no scipy here" in ended.stderr
     assert not (tmp_path / "outputs").exists()

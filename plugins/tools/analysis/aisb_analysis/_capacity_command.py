@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_analysis import _options as shared
+
 if TYPE_CHECKING:
     from aisb_analysis._capacity.answer import Capacity
     from aisb_analysis._capacity.loads import Limit
@@ -48,15 +50,7 @@ MODEL, TASK = "capacity", "synthetic"
     help="Tokens of replies to synthetic prompts [default: 128].",
 )
 @click.option("--launcher", metavar="NAME", help="Launcher of the workers [default: local].")
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs/capacity"),
-    show_default=True,
-    metavar="DIR",
-    help="Work folder, for the folder of the search.",
-)
+@shared.work_dir_option("outputs/capacity", "Work folder, for the folder of the search.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of data files.")
 @click.option(
     "-r",
@@ -65,7 +59,7 @@ MODEL, TASK = "capacity", "synthetic"
     metavar="DIR",
     help="Resume an interrupted search: its folder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.as_json
 @click.pass_context
 def capacity(context: click.Context, /, **flags: Any) -> int:
     """Find how many requests per second a service can take while it meets all objectives.

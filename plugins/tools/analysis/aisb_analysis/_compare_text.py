@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aisb_analysis._compare import Comparison
@@ -21,8 +21,6 @@ def comparison_lines(
     found: Sequence[Comparison | SpeedComparison], noise: Determinism | None = None
 ) -> Iterator[str]:
     """Yield tables of comparisons, and the changes below them; `noise` is that of the service, if known."""
-    from tabulate import tabulate
-
     grades = [one for one in found if isinstance(one, Comparison)]
     speeds = [one for one in found if not isinstance(one, Comparison)]
     for one in grades:
@@ -32,11 +30,9 @@ def comparison_lines(
     yield from (f"! {task}: not the same on both sides: {line}" for task, line in dict.fromkeys(lines))
     yield ""
     if grades:
-        yield tabulate(
+        yield _table(
+            {"task": "left", "n": "right", "A": "right", "B": "right", "B - A": "right"},
             [_row(one, grades) for one in grades],
-            headers=("task", "n", "A", "B", "B - A", "95 %", "p", "verdict"),
-            disable_numparse=True,
-            colalign=("left", "right", "right", "right", "right", "left", "right", "left"),
         )
         yield ""
         for one in grades:
@@ -47,17 +43,23 @@ def comparison_lines(
     if grades and speeds:
         yield ""
     if speeds:
-        yield tabulate(
+        yield _table(
+            {"task": "left", "number": "left", "A": "right", "B": "right", "B / A": "right"},
             [_speed_row(one, speeds) for one in speeds],
-            headers=("task", "number", "A", "B", "B / A", "95 %", "p", "verdict"),
-            disable_numparse=True,
-            colalign=("left", "left", "right", "right", "right", "left", "right", "left"),
         )
         if any(one.verdict is None for one in speeds):
             yield (
                 "\nsingle runs do not show the variation between runs: "
                 "compare repeats,\nas in A1,A2,A3 B1,B2,B3"
             )
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> str:
+    """Format rows below these columns, by name with their alignment, and the columns of the test."""
+    from tabulate import tabulate
+
+    columns = {**columns, "95 %": "left", "p": "right", "verdict": "left"}
+    return str(tabulate(rows, headers=[*columns], disable_numparse=True, colalign=[*columns.values()]))
 
 
 def _row(one: Comparison, comparisons: Sequence[Comparison]) -> tuple[str, ...]:

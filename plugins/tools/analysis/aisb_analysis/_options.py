@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,12 +33,19 @@ only_models = click.option(
 only_tasks = click.option(
     "--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable)."
 )
-work_dir = click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs/default"),
-    show_default=True,
-    metavar="DIR",
-    help="Work folder, which contains the run folders.",
-)
+
+
+def work_dir_option(default: str, words: str) -> Callable[[Any], Any]:
+    """Return the option `--work-dir` with this default and help text."""
+    return click.option(
+        "-w",
+        "--work-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(default),
+        show_default=True,
+        metavar="DIR",
+        help=words,
+    )
+
+
+work_dir = work_dir_option("outputs/default", "Work folder, which contains the run folders.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
     from aisb import CommandContext
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from aisb_analysis._sweep.running import SweepRunner
     from aisb_engine import Plugins, RunSpec
 
-WORK_DIR = Path("outputs/sweeps")
 INTERRUPTED = 130
 
 
@@ -46,15 +46,7 @@ INTERRUPTED = 130
     metavar="NAME,…",
     help="Reporters of all points [default: all that support several runs].",
 )
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=WORK_DIR,
-    show_default=True,
-    metavar="DIR",
-    help="Work folder, for the folder of the sweep.",
-)
+@shared.work_dir_option("outputs/sweeps", "Work folder, for the folder of the sweep.")
 @click.pass_context
 def sweep(context: click.Context, /, **flags: Any) -> int:
     """Measure every combination of the values of a grid, and report all points together.

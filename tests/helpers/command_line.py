@@ -1,0 +1,32 @@
+"""Run the command `aisb` in a folder, as tests of single commands do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from forked import run_forked
+
+
+def aisb(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command, and return how it ended; a traceback fails the test."""
+    ended = run_forked(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+def aisb_output(*words: str, cwd: Path, code: int = 0) -> str:
+    """Run a command in a wide terminal, check its exit code, and return all of its output."""
+    ended = run_forked(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
+        env=os.environ | {"COLUMNS": "200"},
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert ended.returncode == code, ended.stderr
+    return ended.stdout + ended.stderr
