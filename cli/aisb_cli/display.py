@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from aisb_cli.counts import ENDED_PHASES, ending_line, first_failure, name_of, totals
+from aisb_cli.counts import ENDED_PHASES, duration, ending_line, first_failure, name_of, totals
 from aisb_engine import Display, Phase, Progress
 
 
@@ -94,9 +94,10 @@ class PlainDisplay:
                     self._print(ending_line(subtask, now))
                 elif phase == "asking":
                     resumed = f", {subtask.resumed} of them finished before" if subtask.resumed else ""
-                    self._print(
-                        f"{name_of(subtask)}: {subtask.total} requests{resumed}; log: {subtask.log_file}"
-                    )
+                    size = f"{subtask.total} requests"
+                    if subtask.lasts is not None:
+                        size = f"requests for {duration(subtask.lasts)}"
+                    self._print(f"{name_of(subtask)}: {size}{resumed}; log: {subtask.log_file}")
             if now >= self._due:
                 self._due = now + self._interval
                 if any(subtask.phase not in ENDED_PHASES for subtask in self._subtasks):

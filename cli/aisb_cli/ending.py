@@ -55,7 +55,7 @@ def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> 
         words += ["--mode", "infer"]
     if command.data_dir is not None:
         words += ["--data-dir", str(command.data_dir)]
-    for key in ended.give_again:
+    for key in ended.secret_settings:
         words += ["--set", f"{key}=…"]
     secrets = "\n  … stands for a secret, which the run folder does not keep: give it again"
-    return shlex.join(words) + (secrets if ended.give_again else "")
+    return shlex.join(words) + (secrets if ended.secret_settings else "")

@@ -23,6 +23,8 @@ def print_error(message: str) -> None:
 def print_click_error(error: click.ClickException) -> None:
     """Print an error in the arguments of a command, with the command that explains them."""
     message = error.format_message()
+    # Click writes "No such option '--modls'. (Did you mean one of: '--mode', '--models'?)".
+    message = re.sub(r"\. ?\(?Did you mean (?:one of: )?(.*?)\?\)?$", r"; did you mean \1?", message)
     message = f"{message[:1].lower()}{message[1:].removesuffix('.')}"
     context = getattr(error, "ctx", None)
     print_error(f"{message}\n  see {context.command_path} --help" if context else message)

@@ -182,6 +182,17 @@ def test_plain_lines_tell_beginning_totals_and_end():
     ]
 
 
+def test_a_load_that_ends_by_time_is_told_with_its_time():
+    stream = io.StringIO()
+    display = PlainDisplay(stream, clock=lambda: 100.0)
+    one = subtask(lasts=60.0)
+    display.start([one])
+    one.phase, one.started = "asking", 100.0
+    display.look()
+    display.stop()
+    assert stream.getvalue() == f"demo_gsm8k · sim: requests for 1:00; log: {LOGS}/sim/demo_gsm8k.out\n"
+
+
 def test_a_subtask_that_begins_and_ends_between_two_looks_is_told():
     stream = io.StringIO()
     display = PlainDisplay(stream, clock=lambda: 100.0)

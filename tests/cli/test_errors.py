@@ -58,3 +58,18 @@ def test_a_line_with_a_command_stays_whole_so_that_it_can_be_copied():
 
 def test_an_error_that_goes_to_a_file_is_not_wrapped():
     assert wrap("word " * 100, None) == "word " * 100
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rn"], "no command named 'rn'; did you mean 'run'?"),
+        (["runs", "shw"], "no such command 'shw'; did you mean 'show'?"),
+        (["score", "--jugde", "x"], "no such option '--jugde'; did you mean '--judge', '--judge-url'?"),
+        (["score", "lates"], "no run 'lates'; did you mean 'latest'?"),
+    ],
+)
+def test_a_misspelt_word_is_an_error_with_the_nearest_one(words, said, tmp_path):
+    done = subprocess.run([*RUN, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == f"error: {said}"
