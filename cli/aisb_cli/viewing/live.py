@@ -26,7 +26,7 @@ PERFORMANCE_REST = 50.0
 """The same for a performance run, whose measurements must not be disturbed."""
 SHORTEST_REST = 1.0
 RECENT = 10.0
-"""The seconds over which the current rate of tokens is taken."""
+"""The seconds over which the current rate of tokens is taken; longer if the log was read less often."""
 
 Key = tuple[str, int]
 
@@ -144,7 +144,8 @@ def _count_tokens(known: _Subtask, counts: Iterable[int | None]) -> None:
     some = [count for count in counts if count is not None]
     known.tokens = sum(some) if some else None
     now = time.monotonic()
-    known.history = [*(one for one in known.history if one[0] > now - RECENT), (now, known.tokens or 0)]
+    recent = [one for one in known.history if one[0] > now - RECENT] or known.history[-1:]
+    known.history = [*recent, (now, known.tokens or 0)]
 
 
 def _headline(known: _Subtask) -> Metric | None:
