@@ -77,6 +77,25 @@ def test_no_page_loads_anything_from_another_host(site):
         assert [tag for tag in loaded if 'rel="canonical"' not in tag] == [], page.name
 
 
+def test_the_navigation_goes_from_the_quick_start_to_the_explanation():
+    names = re.findall(
+        r"^  - (.+?):", (ROOT / "mkdocs.yml").read_text("utf-8").split("\nnav:\n")[1], re.MULTILINE
+    )
+    order = ["Quick start", "How-to guides", "Concepts", "Reference", "Explanation"]
+    assert [name for name in names if name in order] == order
+    for readme in ("README.md", "docs/index.md"):
+        shown = re.findall(r"\*\*([\w -]+)\*\*", (ROOT / readme).read_text("utf-8"))
+        assert [name for name in shown if name in order] == order, readme
+
+
+def test_each_page_opens_with_what_its_reader_can_do_after_it(site):
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        opening = "读完本页" if page.name.endswith(".zh.md") else "After this page"
+        assert f"\n\n{opening}" in page.read_text("utf-8")[:600], page.name
+    for page in sorted((site / "reference").glob("*.html")):
+        assert "<p>After this page" in page.read_text("utf-8"), page.name
+
+
 def test_the_chinese_readme_shows_the_commands_of_the_english_one():
     english, chinese = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh.md"))
     table = re.compile(r"^\| `(aisb \S+)", re.MULTILINE)
@@ -84,3 +103,40 @@ def test_the_chinese_readme_shows_the_commands_of_the_english_one():
     for line in re.findall(r"^(?:pip install|make|export|aisb) .*$", chinese, re.MULTILINE):
         command = line.split("#")[0].rstrip()
         assert command.removesuffix("\\").rstrip() in english, command
+
+
+def chinese_pages():
+    return sorted(path.name.removesuffix(".zh.md") for path in (ROOT / "docs").glob("*.zh.md"))
+
+
+def commands(text):
+    """Return the code blocks of a page, and the commands within its lines."""
+    fenced = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+    indented = re.compile(r"^    (?! ).+$", re.MULTILINE)
+    rest = fenced.sub("", text)
+    lines = re.findall(r"`((?:aisb|ais_bench|make|pip|python) [^`]+)`", indented.sub("", rest))
+    return fenced.findall(text) + indented.findall(rest), {" ".join(line.split()) for line in lines}
+
+
+@pytest.mark.parametrize("name", ["first-run", "faq", "load"])
+def test_a_translated_page_has_the_commands_and_headings_of_the_english_one(name):
+    english, chinese = ((ROOT / f"docs/{name}{end}").read_text("utf-8") for end in (".md", ".zh.md"))
+    assert commands(chinese) == commands(english)
+    headings = re.compile(r"^#+(?= )", re.MULTILINE)
+    assert headings.findall(chinese) == headings.findall(english)
+
+
+@pytest.mark.parametrize("name", ["tasks", "performance"])
+def test_a_shortened_page_has_only_commands_of_the_english_one(name):
+    english, chinese = ((ROOT / f"docs/{name}{end}").read_text("utf-8") for end in (".md", ".zh.md"))
+    blocks, lines = commands(chinese)
+    assert blocks
+    assert set(blocks) <= set(commands(english)[0])
+    assert lines <= commands(english)[1]
+
+
+def test_every_chinese_page_and_its_english_one_link_each_other():
+    assert set(chinese_pages()) >= {"aisbench", "faq", "first-run", "load", "performance", "tasks"}
+    for name in chinese_pages():
+        assert f"\n[中文]({name}.zh.md)\n" in (ROOT / f"docs/{name}.md").read_text("utf-8")
+        assert f"\n[English]({name}.md)\n" in (ROOT / f"docs/{name}.zh.md").read_text("utf-8")

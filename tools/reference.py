@@ -76,7 +76,13 @@ def chinese() -> str:
 
 def commands() -> str:
     """Return the page of every command, with its options as the command itself describes them."""
-    parts = ["# Commands", "", "`aisb --help`, and `--help` after any command, print the same.", ""]
+    parts = [
+        "# Commands",
+        "",
+        "After this page you know every command and option.",
+        "`aisb --help`, and `--help` after any command, print the same.",
+        "",
+    ]
     for path, command in _walk(cli, ["aisb"]):
         parts += _command(path, command)
     return "\n".join(parts) + "\n"
@@ -127,8 +133,9 @@ def models() -> str:
     parts = [
         "# Models",
         "",
-        "What `--models` takes besides the [backends](components.md#backends) themselves. Options change",
-        "with `--set model.KEY=VALUE` or in `aisb.toml`; nobody edits an installed file.",
+        "After this page you can choose a model file for your service. `--models` takes these names, and",
+        "those of the [backends](components.md#backends) themselves. Options change with",
+        "`--set model.KEY=VALUE` or in `aisb.toml`; nobody edits an installed file.",
         "",
     ]
     rows = []
@@ -143,7 +150,12 @@ def models() -> str:
 def components() -> str:
     """Return the page of every component of every kind, with its options."""
     found = Plugins.load().components()
-    parts = ["# Components and their options", "", "`aisb plugins show NAME` prints the same.", ""]
+    parts = [
+        "# Components and their options",
+        "",
+        "After this page you know every option of every component. `aisb plugins show NAME` prints the same.",
+        "",
+    ]
     for kind, (title, words) in KINDS.items():
         parts += [f"## {title}", "", words, ""]
         for component in sorted((c for c in found if c.kind == kind), key=lambda c: c.name):
@@ -267,19 +279,19 @@ PAGES = {
     "reference/names": partial(
         names,
         "Public names",
-        "The names that a plugin may use.",
+        "After this page you know the names that a plugin may use.",
         ("aisb", "aisb.helpers"),
     ),
     "reference/engine": partial(
         names,
         "Names of the engine",
-        "The names that commands, tools and programs may use beside those of plugins.",
+        "After this page you know what commands, tools and programs may use beside the names for plugins.",
         ("aisb_engine",),
     ),
     "reference/testing": partial(
         names,
         "Names for tests",
-        "The names that tests of plugins may use: the conformance kit, scripted services, the mock server.",
+        "After this page you know what tests may use: the conformance kit, services, the mock server.",
         ("aisb_testing", "aisb_mock"),
     ),
     "zh": chinese,
