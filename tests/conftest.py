@@ -7,7 +7,23 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
+SHARED_WORKERS = ("plugins/backends/hf/",)
+"""Folders whose files one worker runs: each worker that imports torch takes six seconds of a core for it."""
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Distribute files as `--dist loadfile` does, and keep those of some folders together."""
+    from xdist.scheduler.loadfile import LoadFileScheduling
+
+    class ByFileOrFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return next(
+                (folder for folder in SHARED_WORKERS if nodeid.startswith(folder)), nodeid.split("::", 1)[0]
+            )
+
+    return ByFileOrFolder(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
