@@ -132,14 +132,15 @@ def many_at_once(program, limits, rounds):
 def long_prompts(program, limits, rounds):
     """Measure with 64 in flight: begun one after another, as in the middle of a load, and all at once.
 
-    Begun at once, all 25 MB arrive together at a server that reads them with one thread. Then most of a
-    TTFT's error is the time of that reading, and the server is late itself.
+    Begun at once, all 25 MB arrive together at a server that reads them with one thread. A request counts
+    as sent when the kernel has its last byte, so that reading is a part of the TTFT, as it is for a user.
+    What the client can get wrong is the stamp: that part is judged.
     """
     evenly = ("--request-rate", "94", "--arrival", "constant", "--num-prompts", "256")
     at_once = ("--concurrency", "64", "--num-prompts", "128")
     for title, load in (("begun one after another", evenly), ("begun at once", at_once)):
         print(f"64 in flight, prompts of 100,000 tokens (400 kB), {title}")
-        errors = []
+        errors, stamps = [], []
         for _ in range(rounds):
             with served(program, "--ttft-ms", "500", "--itl-ms", "20", "--tokens", "10") as url, \
                     tempfile.TemporaryDirectory() as folder:  # fmt: skip
@@ -153,8 +154,12 @@ def long_prompts(program, limits, rounds):
             print(f"  TTFT error p99 {worst:.2f} ms; server late p99 {late:.2f} ms{mark}")
             print(f"    the server had read a request {reading:.2f} ms after it was sent (p99),")
             print(f"    and a first token was stamped {stamping:.2f} ms after it was written (p99)")
+            stamps.append(stamping)
             errors += [] if noisy else [worst]
-        judged(limits, "TTFT error p99, median of calm rounds", errors, 5.0, "ms")
+        if load is evenly:
+            judged(limits, "TTFT error p99, median of calm rounds", errors, 5.0, "ms")
+        else:
+            judged(limits, "error of the first token's stamp p99, median", stamps, 5.0, "ms")
 
 
 def judged(limits, what, values, limit, unit):
