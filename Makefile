@@ -10,10 +10,13 @@ WORKERS ?= $(shell [ "$$(getconf _NPROCESSORS_ONLN)" -ge 4 ] && echo 4 || echo 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-ray test-readers test-random docs fuzz torture changelog ready-demo ready-test python
+.PHONY: help install demo test lint bench bench-local bench-metrics size wheels test-slow test-data test-servers test-ray test-readers test-random docs fuzz torture changelog ready-demo ready-test python
 
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+install: python  ## Install aisb into the active virtual environment, WITH="hf ray" to add large parts
+	@$(PYTHON) tools/workspace.py install $(WITH)
 
 demo: ready-demo  ## Evaluate the built-in simulator on the built-in task
 	@$(BIN)/aisb run --models sim --datasets demo_gsm8k

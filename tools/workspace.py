@@ -2,6 +2,7 @@
 
     python tools/workspace.py setup demo|test     what `make demo` or `make test` needs, in .venv
     python tools/workspace.py add ray             a large package that `setup` leaves out
+    python tools/workspace.py install [NAME…]     all distributions, into the environment of this Python
     python tools/workspace.py wheels FOLDER       a wheel of every distribution
     python tools/workspace.py size                what `pip install aisb` brings beyond an empty environment
 
@@ -29,6 +30,7 @@ PYTHON = VENV / "bin" / "python"
 PROFILES = {"demo": (), "test": (ROOT / "tests" / "requirements.txt",)}
 CONSTRAINTS = ROOT / "tests" / "constraints.txt"
 MOST_MEGABYTES = 120
+HEAVY = {"torch", "ray", "vllm"}
 UNWANTED = {"torch", "transformers", "pandas", "plotly", "scipy", "sympy"}
 
 
@@ -47,8 +49,12 @@ def main(arguments: list[str]) -> None:
                 "--no-compile",
                 *needs,
             )
+        case ["install", *names]:
+            install(names)
         case ["wheels", folder]:
             build(distributions().values(), Path(folder).resolve(), editable=False)
+        case ["built", folder, *folders]:  # by `install`, likewise
+            build(map(Path, folders), Path(folder), editable=False)
         case ["editable", folder, *folders]:  # by `setup`, with the Python that has the build tool
             build(map(Path, folders), Path(folder), editable=True)
         case ["size"]:
@@ -128,11 +134,48 @@ def setup(profile: str) -> None:
     say(f"ready after {time.monotonic() - began:.0f} s")
 
 
+def heavy() -> dict[str, str]:
+    """Return the distributions that bring gigabytes or a cluster, by the short name that `install` takes."""
+    known = distributions()
+    needs = {name: {re.split(r"[^\w.-]", line)[0] for line in foreign_needs(known[name])} for name in known}
+    found = [name for name in known if known[name] in large() or needs[name] & HEAVY]
+    return {name.split("-", 2)[2]: name for name in found}
+
+
+def install(names: Sequence[str]) -> None:
+    """Install all distributions but the heavy ones, and those that are named, into a virtual environment."""
+    if sys.prefix == sys.base_prefix:
+        sys.exit(
+            "this Python is not in a virtual environment, and aisb is installed into one:\n"
+            "  python3 -m venv venv && . venv/bin/activate && make install\n"
+            "  or name the Python of another one: make install PYTHON=FOLDER/bin/python"
+        )
+    known, extra = distributions(), heavy()
+    if unknown := set(names) - set(extra):
+        sys.exit(f"WITH takes {', '.join(sorted(extra))}, not {', '.join(sorted(unknown))}")
+    left_out = {name for short, name in extra.items() if short not in names}
+    began = time.monotonic()
+    wanted = [folder for name, folder in known.items() if name not in left_out]
+    with tempfile.TemporaryDirectory() as scratch:
+        # One environment builds all wheels: pip would make one for each.
+        builder, wheels = Path(scratch, "venv"), Path(scratch, "wheels")
+        checked([sys.executable, "-m", "venv", builder], "making an environment for the build")
+        python = builder / "bin/python"
+        pip("getting the build tools", "install", "hatchling", "setuptools", "mypy", python=python)
+        checked([python, __file__, "built", wheels, *wanted], "building")
+        what = f"installing {len(wanted)} distributions and what they need"
+        pip(what, "install", *sorted(wheels.glob("*.whl")), python=Path(sys.executable))
+    say(f"ready after {time.monotonic() - began:.0f} s: try aisb run --models sim --datasets demo_gsm8k")
+    if left_out:
+        short = sorted(short for short, name in extra.items() if name in left_out)
+        say(f"left out, because they are large: {', '.join(short)}; add some: make install WITH='{short[0]}'")
+
+
 def fingerprint(profile: str, folders: Iterable[Path]) -> str:
     """Return a hash over all that decides what is installed; the place, too: a moved .venv does not work."""
     files = [*(folder / "pyproject.toml" for folder in folders), *PROFILES[profile], CONSTRAINTS]
     files += [file for folder in folders for file in sorted(folder.glob("*.py"))]
-    files.append(ROOT / "engine/aisb_engine/_stream/reader.py")  # compiled into aisb-speedups
+    files += sorted((ROOT / "engine/aisb_engine/_stream").glob("*.py"))  # compiled into aisb-speedups
     parts = [str(VENV).encode(), *(file.read_bytes() for file in files if file.exists())]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
