@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
-install: python  ## Install aisb into the active virtual environment, WITH="hf ray" to add large parts
+install: python  ## Install aisb into the active environment; WITH=hf adds more
 	@$(PYTHON) tools/workspace.py install $(WITH)
 
 demo: ready-demo  ## Evaluate the built-in simulator on the built-in task
@@ -62,7 +62,7 @@ test-ray: ready-test  ## Run the tests on a Ray cluster of their own; installs r
 	@$(PYTHON) tools/workspace.py add ray
 	@$(BIN)/pytest -m ray --timeout 600 plugins/launchers/ray $(ARGS)
 
-test-readers: ready-test  ## Run the tests of other tools' formats with these tools; installs them in .readers
+test-readers: ready-test  ## Run the tests of other formats with their own tools
 	@test -x .readers/bin/every_eval_ever || $(BIN)/python plugins/reporters/exchange/tests/foreign_readers.py .readers
 	@AISB_READERS=$(CURDIR)/.readers $(BIN)/pytest --timeout 600 plugins/reporters/exchange $(ARGS)
 

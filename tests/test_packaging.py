@@ -18,6 +18,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECTS = sorted([*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml")])
 WORKSPACE = ROOT / "tools" / "workspace.py"
+sys.path.insert(0, str(ROOT / "tools"))
+
+import workspace  # noqa: E402 - from the folder of the line above
+
 NOT_SHIPPED = {"__pycache__"}
 
 
@@ -212,6 +216,27 @@ def needed_by(name):
         lines = tomllib.loads(known[one].read_text("utf-8"))["project"].get("dependencies", [])
         wanted |= {other for other in known for line in lines if re.split(r"[\[>]", line)[0] == other} - found
     return sorted(found)
+
+
+def test_the_extra_all_brings_every_distribution_but_the_heavy_ones():
+    project = tomllib.loads(Path(ROOT, "cli/pyproject.toml").read_text("utf-8"))["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["all"]]
+    brought = {re.split(r"[^\w-]", line)[0] for line in lines if line.startswith("aisb-")}
+    assert {"aisb", *brought} == set(workspace.distributions()) - set(workspace.heavy().values())
+
+
+def test_make_install_wants_a_virtual_environment():
+    python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+    words = [python, ROOT / "tools/workspace.py", "install"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "python3 -m venv venv && . venv/bin/activate && make install" in ended.stderr
+
+
+def test_make_install_names_the_large_parts_that_it_can_add():
+    words = [sys.executable, ROOT / "tools/workspace.py", "install", "tgi"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "WITH takes hf, ray, not tgi\n")
 
 
 def test_make_says_which_python_it_needs():

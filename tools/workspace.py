@@ -164,7 +164,8 @@ def install(names: Sequence[str]) -> None:
         pip("getting the build tools", "install", "hatchling", "setuptools", "mypy", python=python)
         checked([python, __file__, "built", wheels, *wanted], "building")
         what = f"installing {len(wanted)} distributions and what they need"
-        pip(what, "install", *sorted(wheels.glob("*.whl")), python=Path(sys.executable))
+        files = [f"{file}[all]" if file.name.startswith("aisb-") else file for file in wheels.glob("*.whl")]
+        pip(what, "install", *files, python=Path(sys.executable))
     say(f"ready after {time.monotonic() - began:.0f} s: try aisb run --models sim --datasets demo_gsm8k")
     if left_out:
         short = sorted(short for short, name in extra.items() if name in left_out)

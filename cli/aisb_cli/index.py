@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import Any
+from typing import Any, NamedTuple
 
 INDEXED = ("commands", "components", "models", "tasks", "aliases")
 """The lists of names of each distribution in the index."""
@@ -28,9 +28,39 @@ def explain_name(name: str) -> str | None:
     what, owners = _owners(name, distributions)
     for owner in owners:
         if not _is_installed(owner):
-            folders = " ".join(f"./{folder}" for folder in _folders(owner, distributions))
-            return f"{what} with {owner}; in a checkout of aisb: pip install {folders}"
+            command = _install_command(owner, distributions)
+            return f"{what} with {owner}; in a checkout of aisb: {command}"
     return None
+
+
+class NotInstalled(NamedTuple):
+    """A distribution of this project that is not installed.
+
+    `names` holds what it brings, by the kinds of `INDEXED`; `install` is the command that installs it from a
+    checkout.
+    """
+
+    distribution: str
+    names: Mapping[str, list[str]]
+    install: str
+
+
+def not_installed() -> list[NotInstalled]:
+    """Return every distribution of this project that is not installed, with what it brings."""
+    distributions: Mapping[str, Any] = _index()["distributions"]
+    return [
+        NotInstalled(
+            name,
+            {kind: list(table[kind]) for kind in INDEXED if kind in table},
+            _install_command(name, distributions),
+        )
+        for name, table in sorted(distributions.items())
+        if not _is_installed(name)
+    ]
+
+
+def _install_command(owner: str, distributions: Mapping[str, Any]) -> str:
+    return "pip install " + " ".join(f"./{folder}" for folder in _folders(owner, distributions))
 
 
 def is_ours(name: str) -> bool:

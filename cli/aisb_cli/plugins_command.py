@@ -14,6 +14,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.command_group import declared_commands
+from aisb_cli.index import not_installed
 
 if TYPE_CHECKING:
     from aisb_engine import Component, DeclaredCommand, Option, PluginInfo, Plugins
@@ -26,17 +27,24 @@ def plugins() -> None:
 
 @plugins.command("list")
 @shared.as_json
+@click.option("--all", "with_others", is_flag=True, help="List plugins that are not installed, too.")
 @click.option("--debug", is_flag=True, help="Show the traceback of each plugin that failed to load.")
 @click.pass_context
-def list_command(context: click.Context, *, as_json: bool, debug: bool) -> None:
+def list_command(context: click.Context, *, as_json: bool, with_others: bool, debug: bool) -> None:
     """List plugins: distribution, state, what each offers, and why one failed.
 
     \b
-      aisb plugins list --json
+      aisb plugins list --all
     """  # noqa: D301 - \b is for click
     infos = _infos(context)
+    others = not_installed() if with_others else []
     if as_json:
-        _print_json([_plugin_record(info, debug=debug) for info in infos])
+        missing = [
+            {"distribution": one.distribution, "state": "not installed", "offers": one.names,
+             "install": one.install}
+            for one in others
+        ]  # fmt: skip
+        _print_json([_plugin_record(info, debug=debug) for info in infos] + missing)
         return
     from tabulate import tabulate
 
@@ -54,6 +62,13 @@ def list_command(context: click.Context, *, as_json: bool, debug: bool) -> None:
         click.echo(f"{info.name} did not load: {info.reason}")
         if debug and info.traceback:
             click.echo(textwrap.indent(info.traceback, "  "))
+    if others:
+        click.echo("\nNot installed; run the commands in a checkout of aisb:")
+    for one in others:
+        brought = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in one.names.items())
+        text = f"{one.distribution}: {brought or 'no components'}"
+        click.echo(textwrap.fill(text, _columns(), subsequent_indent="  ", break_on_hyphens=False))
+        click.echo(f"  {one.install}")
 
 
 def _infos(context: click.Context) -> list[PluginInfo]:

@@ -11,6 +11,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
+from aisb_cli.index import not_installed
 from aisb_cli.own_data_options import column_options, named_columns
 from aisb_cli.terminal import as_json_text
 
@@ -32,13 +33,14 @@ def tasks() -> None:
 
 @tasks.command("list")
 @shared.as_json
+@click.option("--all", "with_others", is_flag=True, help="List tasks that are not installed, too.")
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown: rows, grading, data, licence.")
 @click.pass_context
-def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
+def list_command(context: click.Context, as_json: bool, with_others: bool, markdown: bool) -> None:
     """List tasks with their variants and other names.
 
     \b
-      aisb tasks list --json
+      aisb tasks list --all
     """  # noqa: D301 - \b is for click
     from aisb_engine import Catalog, read_toml
 
@@ -62,8 +64,14 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
                 "file": str(entry.path),
             }
         )
+    others = [one for one in not_installed() if "tasks" in one.names] if with_others else []
     if as_json:
-        click.echo(as_json_text(rows))
+        missing = [
+            {"task": task, "distribution": one.distribution, "install": one.install}
+            for one in others
+            for task in one.names["tasks"]
+        ]
+        click.echo(as_json_text(rows + missing))
         return
     for row in rows:
         _wrapped(f"{row['task']}: {row['summary']} ({row['plugin']})", "")
@@ -71,6 +79,11 @@ def list_command(context: click.Context, as_json: bool, markdown: bool) -> None:
             _wrapped(", ".join(f"{row['task']}:{variant}" for variant in row["variants"]), "  variants: ")
         if row["aliases"]:
             _wrapped(", ".join(row["aliases"]), "  also: ")
+    if others:
+        click.echo("\nNot installed; run the commands in a checkout of aisb:")
+    for one in others:
+        _wrapped(f"{', '.join(one.names['tasks'])} ({one.distribution})", "")
+        click.echo(f"  {one.install}")
 
 
 @tasks.command("show")

@@ -1,6 +1,7 @@
 """The index of names that are not installed: it equals the repository, and its install lines are right."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -141,3 +142,23 @@ def test_a_task_that_is_not_offered_yet_is_said_to_be_so(aisb):
     assert aisb("tasks", "show", "omnidocbench_gen").stderr.endswith(
         "\n  the task omnidocbench_gen is not offered yet\n"
     )
+
+
+def test_tasks_that_are_not_installed_are_listed_with_the_command_that_installs_them(aisb):
+    listed = aisb("tasks", "list", "--all").stdout
+    text = listed.partition("\nNot installed; run the commands in a checkout of aisb:\n")[2]
+    assert "ceval" in text
+    assert text.splitlines()[-1] == "  pip install ./plugins/datasets/exams"
+    assert "Not installed" not in aisb("tasks", "list").stdout
+    rows = json.loads(aisb("tasks", "list", "--all", "--json").stdout)
+    install = "pip install ./plugins/datasets/exams"
+    assert {"task": "ceval", "distribution": "aisb-dataset-exams", "install": install} in rows
+
+
+def test_plugins_that_are_not_installed_are_listed_with_what_they_bring(aisb):
+    text = aisb("plugins", "list", "--all").stdout.partition("\nNot installed")[2]
+    assert "aisb-backend-tgi: components: tgi, tgi-stream; models: tgi_api_general" in text
+    assert "  pip install ./plugins/backends/tgi" in text.splitlines()
+    rows = json.loads(aisb("plugins", "list", "--all", "--json").stdout)
+    missing = {row["distribution"] for row in rows if row["state"] == "not installed"}
+    assert set(ABSENT) <= missing
