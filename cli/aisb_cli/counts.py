@@ -11,6 +11,10 @@ from aisb_engine import Phase, Progress
 ENDED_PHASES: frozenset[Phase] = frozenset(("done", "failed", "stopped"))
 
 
+PLAIN_WIDTH = 300
+"""The number of characters of a failure's reason in the lines that are kept in a log."""
+
+
 def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
     """Return the samples finished per second and the seconds left; None if they cannot be estimated.
 
@@ -131,7 +135,7 @@ def ending_line(subtask: Progress, now: float) -> str:
         ended = subtask.ended if subtask.ended is not None else now
         line += f" in {duration(ended - subtask.started)} ({per_second(rate)})"
     if subtask.first_failure:
-        return f"{line}; {first_failure(subtask)}"
+        return f"{line}; {first_failure(subtask, PLAIN_WIDTH)}"
     return line + (f"; log: {subtask.log_file}" if subtask.failed or subtask.phase == "failed" else "")
 
 
