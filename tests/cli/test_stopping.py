@@ -26,7 +26,7 @@ def workers(run: subprocess.Popen[str]) -> list[int]:
     try:
         children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
         found = [(int(pid), Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in children]
-    except FileNotFoundError:  # one ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # one ended meanwhile
         return []
     return [pid for pid, command in found if b"aisb_engine._load.worker" in command]
 
