@@ -120,6 +120,7 @@ def open_transport(
 END_WAIT = 0.01
 """The time in seconds that a reply waits for the end of its HTTP body after its last event."""
 _RACE_NS = 10_000_000
+"""The minimum window of a close race: on loopback, two connect times are shorter than a scheduling delay."""
 
 
 def is_close_race(exchange: Exchange, connect_ns: int, now_ns: int) -> bool:
@@ -182,6 +183,7 @@ class Deadlines:
         exchange = self._exchange
         if exchange is None:
             return
+        # Deadlines move with every chunk, so they are evaluated when the timer fires, not at every chunk.
         left, text = self._time_left(exchange)
         if left <= 0:
             self._give_up(Failure("timeout", text, exchange.reader.status or None))

@@ -50,7 +50,7 @@ class Done:
         failed, finished = sum(self.failures.values()), len(self.keys)
         return {
             "counts": {
-                "sent": max(reported["sent"], finished),
+                "sent": max(reported["sent"], finished),  # the last report may be older than the log
                 "received": finished - failed,
                 "finished": finished,
                 "failed": failed,
@@ -88,14 +88,14 @@ class LostWorkers:
         `requests` is the file of its requests in an open loop; `passed_ns` is how long the load has run.
         """
         again = missing = 0
-        if self.shared is None:
+        if self.shared is None:  # an open loop: the file has the worker's whole share, every turn planned
             missing = sum(
                 (request.sample_id, request.repeat, turn) not in done.keys
                 for _, request in read_requests(requests)
                 for turn in range(request.turn, request.turn + 1 + len(request.followups))
             )
         elif self.share.is_endless:
-            begun = {key[:2] for key in done.keys}
+            begun = {key[:2] for key in done.keys}  # all turns of a conversation are one request here
             missing = max(0, self.shared.given_to(worker) - len(begun))
             self.shared.take_back(worker, done.keys)
         else:

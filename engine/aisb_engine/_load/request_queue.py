@@ -105,7 +105,7 @@ class HandedOut:
         self._filled.set()
         while self._waiting and (self._stretches or self._is_complete):
             client = self._waiting.popleft()
-            if not client.done():
+            if not client.done():  # a cancelled client must not take a request with it
                 client.set_result(self._read() if self._stretches else None)
         if self._waiting:
             self._ask_if_low()
@@ -116,6 +116,7 @@ class HandedOut:
             self._file.close()
 
     def _ask_if_low(self) -> None:
+        # The worker asks with work for AHEAD / 2 seconds left, so no client is idle if the run answers by then.
         if self._is_asking or self._is_complete or self._received - self._wanted > self._ahead // 2:
             return
         self._is_asking = True
@@ -124,6 +125,7 @@ class HandedOut:
 
     def _ask_for_more(self) -> None:
         now = time.monotonic()
+        # A shorter interval would measure bursts instead of the rate at which clients take requests.
         if (passed := now - self._measured_at) >= AHEAD:
             self._ahead = round(AHEAD * (self._wanted - self._wanted_then) / passed)
             self._measured_at, self._wanted_then = now, self._wanted

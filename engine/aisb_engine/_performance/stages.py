@@ -162,6 +162,7 @@ def _plateau(run: _Run) -> Window | None:
         level = float(flight.peak)
         band = max(0.05 * level, 0.5)
     else:
+        # Parts with little load, at the start and the end of the run, would lower the median.
         level = float(np.median(means[means >= means.max() / 2]))
         # The average of an M/G/∞ process over a time T varies by at most level · min(1, 2·E2EL/T).
         noise = 3 * np.sqrt(level * min(1.0, 2 * typical / (edges[1] - edges[0])))
@@ -218,7 +219,7 @@ def first_wave_end(sent: Floats, end: Floats) -> float:
     steps = np.repeat([-1, 1], len(sent))
     order = np.lexsort((steps, times))
     levels = np.cumsum(steps[order])
-    starts = order >= len(sent)
+    starts = order >= len(sent)  # `times` has the ends first, so higher positions are starts
     highest = np.maximum.accumulate(np.where(starts, levels, 0))
     grows = starts & (highest > np.concatenate([[0], highest[:-1]]))
     return float(end[order[grows] - len(sent)].max())
@@ -312,6 +313,7 @@ def _swings(window: Window, run: _Run) -> Iterator[str]:
     inside = (run.end > window.start) & (run.end <= window.end)
     waves = inside.sum() / level
     typical = float((run.end - run.sent)[inside].mean())
+    # Averages over parts of two E2ELs are nearly independent, so their spread gives the standard error.
     parts = int(np.clip((window.end - window.start) / (2 * typical), 2, 20))
     means = run.flight.over(np.linspace(window.start, window.end, parts + 1))
     error = float(means.std(ddof=1) / np.sqrt(parts)) / level
@@ -373,7 +375,7 @@ def _rank_z(before: Floats, after: Floats) -> float:
     _, inverse, counts = np.unique(np.concatenate([before, after]), return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     u = ranks[n:].sum() - m * (m + 1) / 2
-    ties = float((counts.astype(float) ** 3 - counts).sum())
+    ties = float((counts.astype(float) ** 3 - counts).sum())  # equal values reduce the variance
     total = n + m
     variance = n * m / 12 * ((total + 1) - ties / (total * (total - 1)))
     return float((u - n * m / 2) / np.sqrt(variance)) if variance > 0 else 0.0

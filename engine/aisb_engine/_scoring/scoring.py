@@ -141,6 +141,7 @@ async def _for_each(
                     workers += 1
                 await asyncio.sleep(0)
     except ExceptionGroup as failed:
+        # The command knows single errors and their exit codes; a group would look like a defect of aisb.
         raise failed.exceptions[0] from failed.exceptions[0].__cause__
 
 
@@ -358,7 +359,9 @@ class _Grader:
         if prediction.failure:
             failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
             return self._same_for_all(sample, prediction, _error(failed))
-        if self.episodes is not None:
+        if (
+            self.episodes is not None
+        ):  # an unfinished episode has no state to grade, whatever its last reply says
             episode = self.episodes.get((prediction.sample_id, prediction.repeat))
             if episode is None or episode.failure is not None:
                 why = episode.failure if episode else "the episode was not finished"
