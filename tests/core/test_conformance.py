@@ -146,8 +146,8 @@ def test_a_backend_that_declares_what_it_sends_passes():
 @pytest.mark.parametrize(
     ("factory", "words"),
     [
-        (Dropping, "parameters: params declares temperature, which changes nothing of what is sent"),
-        (Dropping, "parameters: params declares mood, which changes nothing of what is sent"),
+        (Dropping, "parameters: params declares temperature, which does not change the request"),
+        (Dropping, "parameters: params declares mood, which does not change the request"),
         (Hiding, "parameters: temperature is sent, and params does not declare it"),
         (Forgetful, "parameters: it sends every parameter that it gets and declares none; write params ="),
         (Choosy, 'parameters: params is "any", and aisb_made_up is not sent; declare the set of names'),
@@ -155,8 +155,11 @@ def test_a_backend_that_declares_what_it_sends_passes():
         (NoReason, "cut by length: the finish reason is 'stop', not 'length'"),
         (SpecialTokenCounts, "plain: 11 chunks hold tokens, not 10"),
         (WrongUsage, "plain: 0 output tokens in the usage, not 10"),
-        (BlindToErrors, "status 503: the failure does not say 'the model is loading': HTTP 503: something"),
-        (SilentOnGarbage, "cut mid-stream: it is taken for an answer"),
+        (
+            BlindToErrors,
+            "status 503: the failure's message lacks 'the model is loading': HTTP 503: something",
+        ),
+        (SilentOnGarbage, "cut mid-stream: it is treated as an answer"),
     ],
 )
 def test_a_mistake_is_found_and_named(factory, words):

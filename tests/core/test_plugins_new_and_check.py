@@ -147,7 +147,7 @@ def test_a_failure_may_be_expected_and_one_that_does_not_come_is_an_error(lorike
     ("words", "message"),
     [
         (("--expect-failure", "evaluator x: y"), "write 'COMPONENT: CHECK=REASON', with a reason"),
-        (("--expect-failure", "backend x: y=z"), "'backend x: y' is expected to fail, and there is no such"),
+        (("--expect-failure", "backend x: y=z"), "'backend x: y' is expected to fail, but there is no such"),
     ],
 )
 def test_an_expected_failure_that_means_nothing_is_an_error(words, message):
@@ -166,9 +166,9 @@ def test_what_is_not_installed_cannot_be_checked():
     ("text", "message"),
     [
         ("[backend", "is not TOML"),
-        ("[parrot.x]\n", "[parrot] means nothing; tables are backend"),
-        ("[backend.x]\nfeathers = 3\n", "backend.x.feathers means nothing; keys are dialect"),
-        ("[dataset.x]\nfiles = 'words.txt'\n", "dataset.x.files is 'words.txt'; a list of names is right"),
+        ("[parrot.x]\n", "[parrot] is unknown; tables are backend"),
+        ("[backend.x]\nfeathers = 3\n", "backend.x.feathers is unknown; keys are dialect"),
+        ("[dataset.x]\nfiles = 'words.txt'\n", "dataset.x.files is 'words.txt'; it must be a list of names"),
         ("[backend.rainbow-lorikeet]\ndialect = 'a:B'\n", "the dialect 'a:B' cannot be imported"),
         ("[dataset.rainbow-lorikeet]\nfiles = ['no.csv']\n", "names this file, and it is not there"),
     ],
@@ -188,7 +188,7 @@ def test_an_error_in_conformance_toml_names_the_file(lorikeet, tmp_path, text, m
     [
         ("Parrot", "'Parrot' cannot be a plugin's name; write lower-case letters, digits and dashes"),
         ("class", "'class' cannot be a plugin's name"),
-        ("aisb-parrot", "the distribution is called aisb-NAME by itself; write parrot"),
+        ("aisb-parrot", "the prefix aisb- is added automatically; write parrot"),
     ],
 )
 def test_a_name_that_no_distribution_can_have_is_an_error(tmp_path, name, message):
@@ -201,7 +201,7 @@ def test_a_folder_that_is_there_is_not_written_over(tmp_path):
     (tmp_path / "aisb-parrot").mkdir()
     code, output = aisb("plugins", "new", "parrot", "--kind", "dataset", "--into", str(tmp_path))
     assert code == 2
-    assert "is there already; choose another name, or another folder with --into" in " ".join(output.split())
+    assert "already exists; choose another name, or another folder with --into" in " ".join(output.split())
 
 
 def test_the_versions_in_a_new_plugin_are_those_of_this_one(lorikeet):

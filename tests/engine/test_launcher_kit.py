@@ -67,9 +67,10 @@ def test_what_a_launcher_does_wrong_is_named():
         check_launcher(Deaf)
     message = str(raised.value)
     assert "work and end: worker 0 does not have the variables of its job's environment" in message
-    assert "work and end: worker 1 received something else than what was sent to it" in message
-    assert "work and end: worker 0 received something else than what was sent to it alone" in message
-    assert "work and end: worker 2: the file that it wrote is not in its place after collect()" in message
+    assert "work and end: worker 1 received something other than what was sent to it" in message
+    assert "work and end: worker 0 received something other than what was sent only to it" in message
+    assert "work and end: worker 2: the file that it wrote is missing after collect()" in message
     assert (
-        "lose a worker: watch() must say {'lost': …} of a worker that ends before its job returned" in message
+        "lose a worker: watch() must yield {'lost': …} for a worker that ends before its job returns"
+        in message
     )

@@ -116,7 +116,7 @@ class HandedOut:
             self._file.close()
 
     def _ask_if_low(self) -> None:
-        # The worker asks with work for AHEAD / 2 seconds left, so no client is idle if the run answers by then.
+        # It asks with work for AHEAD / 2 seconds left, so no client is idle if the run answers by then.
         if self._is_asking or self._is_complete or self._received - self._wanted > self._ahead // 2:
             return
         self._is_asking = True

@@ -359,9 +359,7 @@ class _Grader:
         if prediction.failure:
             failed = {"failure": f"{prediction.failure.kind}: {prediction.failure.message}"}
             return self._same_for_all(sample, prediction, _error(failed))
-        if (
-            self.episodes is not None
-        ):  # an unfinished episode has no state to grade, whatever its last reply says
+        if self.episodes is not None:  # an episode without its end has no state to grade
             episode = self.episodes.get((prediction.sample_id, prediction.repeat))
             if episode is None or episode.failure is not None:
                 why = episode.failure if episode else "the episode was not finished"

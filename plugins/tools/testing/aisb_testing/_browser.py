@@ -30,7 +30,7 @@ CHROMIUM_FLAGS = (
     "--remote-debugging-pipe",
 )  # fmt: skip
 IN_FILES = ("file:", "data:", "blob:", "about:")
-"""The beginnings of addresses that need no host."""
+"""The prefixes of addresses that need no host."""
 ERROR_LEVELS = frozenset(("error", "warning", "assert"))
 
 Point = tuple[float, float]
@@ -61,7 +61,7 @@ class Chromium:
         """The events of all pages, in order."""
 
     def send(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
-        """Return what a command of the protocol comes to."""
+        """Send a command of the protocol, and return its result."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         self._out.write(json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
@@ -108,7 +108,7 @@ class Page:
             self.system(theme)
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Return what a command of the protocol comes to in this page."""
+        """Send a command of the protocol to this page, and return its result."""
         return self._chromium.send(method, self._session, **params)
 
     def resize(self, width: int, height: int) -> None:
@@ -237,7 +237,7 @@ def browser(chromium: Chromium) -> Iterator[Callable[..., Page]]:
     def start(
         width: int = 1280, height: int = 900, *, theme: str | None = None, asks: tuple[str, ...] = ()
     ) -> Page:
-        """Open a page; `asks` are beginnings of the addresses of hosts that it may ask."""
+        """Open a page; `asks` are prefixes of addresses that it may request."""
         page = chromium.page(width, height, theme)
         opened.append((page, (*IN_FILES, *asks)))
         return page

@@ -17,7 +17,7 @@ NONE_EXPECTED: ExpectedFailures = MappingProxyType({})
 class CheckedCase(NamedTuple):
     """The result of one check of a component.
 
-    `name` identifies it within its component, `reason` says why it is made. `problems` is empty if the
+    `name` identifies it within its component, `reason` is its purpose. `problems` is empty if the
     component passes, and has a line for each thing that is wrong otherwise.
     """
 
@@ -27,7 +27,7 @@ class CheckedCase(NamedTuple):
 
 
 def exception_line(error: Exception) -> str:
-    """Return what was raised, and the innermost line outside of Python's own library that raised it."""
+    """Return an exception, and the innermost line outside of Python's standard library that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if not _is_standard(frame.filename)), None)
     line = f"it raises {type(error).__name__}: {error}"
@@ -41,7 +41,7 @@ def _is_standard(file: str) -> bool:
 
 
 def exception_case(error: Exception) -> CheckedCase:
-    """Return the failed check of a component that raised where no check of its own catches it."""
+    """Return the failed check of a component that raised outside of its own checks."""
     reason = "an exception ends the checks of its component, so that later ones were not made"
     return CheckedCase("raises no exception", reason, (exception_line(error),))
 
@@ -57,7 +57,7 @@ def require(kind: str, cases: Iterable[CheckedCase], expected_failures: Expected
     lines = [line for case in cases for line in _unexpected(case, expected_failures)]
     names = [case.name for case in cases]
     lines += [
-        f"{name}: it is expected to fail, and there is no such check; the checks are {', '.join(names)}"
+        f"{name}: it is expected to fail, but there is no such check; the checks are {', '.join(names)}"
         for name in expected_failures
         if name not in names
     ]

@@ -28,9 +28,9 @@ SUMMARY: Mapping[CheckOutcome, str] = {
 @click.argument("name")
 @click.option(
     "--expect-failure", "expected", multiple=True, metavar="'COMPONENT: CHECK=REASON'",
-    help="A check that may fail, and why. Those of the plugin's conformance.toml count as well.",
+    help="A check that may fail, with the reason, in addition to those in the plugin's conformance.toml.",
 )  # fmt: skip
-@click.option("--failures", is_flag=True, help="Print only what is not right.")
+@click.option("--failures", is_flag=True, help="Print only failures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(name: str, expected: tuple[str, ...], failures: bool, as_json: bool) -> int:
     """Run the conformance kit on the installed plugin NAME, a distribution or its module.
@@ -46,7 +46,7 @@ def check(name: str, expected: tuple[str, ...], failures: bool, as_json: bool) -
         raise UsageError(str(error)) from error
     known = {f"{one.name}: {case.name}" for one in components for case in one.cases}
     for missing in expected_failures.keys() - known:
-        raise UsageError(f"{missing!r} is expected to fail, and there is no such check")
+        raise UsageError(f"{missing!r} is expected to fail, but there is no such check")
     counts = _counts(components, expected_failures)
     if as_json:
         click.echo(json.dumps(_record(components, expected_failures), indent=2, ensure_ascii=False))

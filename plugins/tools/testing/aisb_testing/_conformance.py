@@ -42,7 +42,7 @@ def check_plugin(
     Return the names of the checks.
 
     Raises:
-        AssertionError: the plugin does not keep the contract, with a line for all that is wrong.
+        AssertionError: the plugin does not keep the contract; the message has a line for each problem.
     """
     name = target if isinstance(target, str) else target.__name__
     return require(f"plugin {name}", plugin_cases(name), expected_failures)
@@ -134,7 +134,7 @@ def _command_problems(one: DeclaredCommand) -> Iterator[str]:
         yield str(error)
         return
     if not callable(getattr(command, "make_context", None)):
-        yield f"{one.command.place} is no click command"
+        yield f"{one.command.place} is not a click command"
     if not one.command.help or not getattr(command, "help", None):
         yield "it has no help text"
 
@@ -207,7 +207,7 @@ KINDS_OF_RUN = {"accuracy", "performance", "several"}
 
 
 def _attributes(factory: Callable[..., Any]) -> list[str]:
-    """Return what is wrong with the class attributes that a backend or a reporter declares."""
+    """Return the problems of the class attributes of a backend or a reporter."""
     wrong = [
         f"{name} is {getattr(factory, name)!r}; it must be one of {', '.join(map(repr, words))}"
         for name, words in ONE_OF.items()

@@ -41,14 +41,14 @@ def check_environment(
     same for the same replies.
 
     Raises:
-        AssertionError: the environment does not keep the contract, with a line for all that is wrong.
+        AssertionError: the environment does not keep the contract; the message has a line for each problem.
     """
     return require("environment", environment_cases(environment, sample), expected_failures)
 
 
 def environment_cases(environment: Environment, sample: Sample = NOTHING) -> Iterator[CheckedCase]:
     """Yield the checks of an environment, one for each kind of reply."""
-    reason = "an exception of the environment ends the sample as an error, and says nothing of the model"
+    reason = "an exception of the environment ends the sample as an error, which does not measure the model"
     first = _play(environment, sample, [])
     yield CheckedCase("the beginning", "it comes before the first request", first.problems)
     replies = {name: Prediction(sample.id, text=text) for name, text in ODD_TEXTS.items()}
@@ -92,7 +92,7 @@ def _play(environment: Environment, sample: Sample, replies: Sequence[Prediction
     async def play() -> str:
         episode = environment(sample, 0)
         if not isinstance(episode, Episode):
-            raise TypeError(f"it makes {type(episode).__name__}; an Episode is right")
+            raise TypeError(f"it makes {type(episode).__name__}; it must be an Episode")
         try:
             said.append(_checked(await episode.begin(), problems))
             _check_tools(episode, problems)
@@ -116,7 +116,7 @@ def _play(environment: Environment, sample: Sample, replies: Sequence[Prediction
 
 def _checked(messages: object, problems: list[str]) -> tuple[Any, ...]:
     if not isinstance(messages, Sequence) or not all(isinstance(one, Message) for one in messages):
-        problems.append(f"it returns {messages!r:.60}; a sequence of Message is right")
+        problems.append(f"it returns {messages!r:.60}; it must be a sequence of Message")
         return ()
     return tuple(messages)
 

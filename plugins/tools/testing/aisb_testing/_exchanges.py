@@ -87,7 +87,7 @@ async def run_exchanges(
             raise NoDialectError(
                 f"the mock server has no endpoint {call.path}; give check_backend a dialect for it"
             )
-    reason = "a user's parameter that is not sent, or sent and not declared, changes scores unseen"
+    reason = "a parameter that is silently not sent, or sent without being declared, changes scores"
     checked = [CheckedCase("parameters", reason, tuple(undeclared_parameters(probe)))]
     try:
         ask = dialect.read(orjson.loads(body), call.path)
@@ -117,7 +117,7 @@ def undeclared_parameters(backend: HttpBackend) -> Iterator[str]:
     for name in sorted(backend.params - NEVER_SENT):
         values = [KNOWN_PARAMS[name].example] if name in KNOWN_PARAMS else []
         if not any(_changes(backend, name, value) for value in (*values, *ANY_VALUES)):
-            yield f"params declares {name}, which changes nothing of what is sent"
+            yield f"params declares {name}, which does not change the request"
     if _passes_on(backend, MADE_UP, 17):  # it sends any parameter, so its declaration cannot be checked
         if not backend.params:
             yield 'it sends every parameter that it gets and declares none; write params = "any"'
@@ -162,11 +162,11 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
     yield stream_case("usage late", late, dialect, plain, pause_after="finish")
     yield stream_case("no usage", "not every service counts tokens", dialect, make(WORDS, usage=False))
     for name in ("reasoning_content", "reasoning"):
-        reason = "services name the field of reasoning in either way"
+        reason = "services use either name for the field of reasoning"
         reply = make(WORDS, reasoning=["Hm", " so"], reasoning_field=name)
         yield stream_case(name, reason, dialect, reply)
     cut = make([], reasoning=["Hm", " so", " on"], finish_reason="length")
-    reason = "a model may think until its last token, and answer nothing"
+    reason = "a model may use all its tokens for reasoning"
     yield stream_case("reasoning only, cut by length", reason, dialect, cut)
     reason = "services bundle tokens under load, and with speculative decoding"
     yield stream_case("4 tokens a chunk", reason, dialect, make(WORDS, tokens_per_chunk=4))
@@ -193,7 +193,7 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
     reason = "an event can be longer than any buffer"
     yield stream_case("an event of 1 MB", reason, dialect, make(["a", "x" * 1_000_000, "b"]))
     yield stream_case("N = 1", "answers of one token are common: A, B, yes", dialect, make(["42"]))
-    reason = "an answer that was cut is told apart from a wrong one"
+    reason = "a truncated answer is distinguished from a wrong one"
     yield stream_case("cut by length", reason, dialect, make(WORDS, finish_reason="length"))
     if b"data: [DONE]" in data:
         reason = "some gateways leave the connection open after the last event"
@@ -207,7 +207,7 @@ def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
         ("not streamed", write_exchange(ask, WORDS)),
         ("not streamed, cut by length", write_exchange(ask, WORDS, finish_reason="length")),
     ):
-        reason = "gateways may answer with one document where a stream was asked for"
+        reason = "gateways may answer a request for a stream with one document"
         yield Case(name, reason, [document_case(200, dialect.whole(reply))], reply, streamed=False)
 
 
@@ -224,7 +224,7 @@ def failure_cases(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
     ):
         body = dialect.error(Refused(status, text))
         said = "" if b"unknown model" in body else text
-        reason = "the user is told what the service says"
+        reason = "the user needs the service's message"
         script = [document_case(status, body)]
         yield Case(f"status {status}", reason, script, failures=("status",), words=said)
     page = b"<html><head><title>Welcome</title></head><body>It works</body></html>"
@@ -240,7 +240,7 @@ def failure_cases(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
     half = b"".join(events[: len(events) // 2])
     failed = dialect.error_event(Refused(500, "out of memory"))
     for name, reason, steps, kinds in (
-        ("cut mid-stream", "half an answer is a failure", [chunk(half), SHUT], ("cut",)),
+        ("cut mid-stream", "an incomplete answer is a failure", [chunk(half), SHUT], ("cut",)),
         ("stopped mid-stream", "services hang", [chunk(half), HALT], ("timeout",)),
         (
             "an event that is not JSON",
@@ -260,7 +260,7 @@ def failure_cases(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
         )
     if sse:
         named = chunk(half + b'event: error\ndata: {"message": "out of memory", "status": 500}\n\n')
-        reason, kinds = "the name of an event says that it is an error", ("status",)
+        reason, kinds = "an event can be an error by its name", ("status",)
         script = [head(dialect), named, LAST_CHUNK]
         reply = write_exchange(ask, WORDS)
         yield Case("an event named error", reason, script, reply, failures=kinds, partial=True)
@@ -290,7 +290,7 @@ def from_bytes(name: str, reason: str, dialect: Dialect, reply: Reply, pieces: S
 
 
 def tokens_of(events: Iterator[Event]) -> tuple[int, ...]:
-    """Return how many tokens each event has that has any."""
+    """Return the numbers of tokens of events with tokens."""
     return tuple(event.tokens for event in events if event.tokens)
 
 
@@ -329,18 +329,18 @@ async def _run(
 def _not_failed(case: Case, made: Prediction) -> Iterator[str]:
     failure = made.failure
     if failure is None:
-        yield f"it is taken for an answer: {made.text[:60]!r}"
+        yield f"it is treated as an answer: {made.text[:60]!r}"
         return
     if failure.kind not in case.failures:
         yield f"a failure of kind {failure.kind} instead of {' or '.join(case.failures)}: {failure.message}"
     if not failure.message or "\n" in failure.message:
-        yield f"what failed is not said in one line: {failure.message!r}"
+        yield f"the failure's message is not one line: {failure.message!r}"
     if case.words not in failure.message:
-        yield f"the failure does not say {case.words!r}: {failure.message}"
+        yield f"the failure's message lacks {case.words!r}: {failure.message}"
     if case.partial and case.reply is not None:
         whole = "".join(case.reply.reasoning) + case.reply.text
         if not whole.startswith(made.text):
-            yield f"what had come is not kept as it was: {made.text[:60]!r}"
+            yield f"the partial text is not kept: {made.text[:60]!r}"
 
 
 def _not_as_sent(
@@ -381,7 +381,7 @@ def _not_as_timed(case: Case, reply: Reply, made: Prediction) -> Iterator[str]:
     if not case.streamed:
         return
     holding = [kind for kind in timing.chunk_kinds if kind in TOKEN_KINDS]
-    # The name of a tool may come in an event of its own.
+    # The name of a tool may be in a separate event.
     if not len(case.tokens) <= len(holding) <= len(case.tokens) + bool(reply.tool):
         yield f"{len(holding)} chunks hold tokens, not {len(case.tokens)}"
     if sum(timing.chunk_tokens) > reply.output_tokens:
@@ -389,7 +389,7 @@ def _not_as_timed(case: Case, reply: Reply, made: Prediction) -> Iterator[str]:
 
 
 def _steps(script: Script) -> list[Step]:
-    """Return a script, in which pauses stand between bytes, as steps with their times."""
+    """Convert a script with pauses between bytes to steps with times."""
     at, steps = 0.0, []
     for step in script:
         if step is HALT:

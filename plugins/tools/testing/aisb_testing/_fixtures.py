@@ -1,9 +1,9 @@
 """Fixtures for the tests of plugins; pytest finds them if aisb-testing is installed.
 
-`mock(accuracy=1, faults=("cut:0.1",))` starts a mock server with these options, and
-`answering({"/v1/models": (200, {"data": []})})` a service that answers by path, for what no mock server says.
-`scripted(script)` starts a `ScriptedService`. All stop with the test.
-`make_task("gsm8k")` resolves a task over rows that the test wrote, see `_tasks.py`.
+`mock(accuracy=1, faults=("cut:0.1",))` starts a mock server with these options, and `answering({"/v1/models":
+(200, {"data": []})})` a service that answers by path, for replies that the mock server cannot give.
+`scripted(script)` starts a `ScriptedService`. All stop with the test. `make_task("gsm8k")` resolves a task
+over rows that the test wrote, see `_tasks.py`.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def answering() -> Iterator[Callable[..., Answering]]:
 
 @pytest.fixture
 def scripted() -> Iterator[Callable[..., ScriptedService]]:
-    """Start services that play a script and record what really happened."""
+    """Start services that play a script, and record the true events."""
     running: list[ScriptedService] = []
 
     def start(script: Any, **options: Any) -> ScriptedService:

@@ -87,7 +87,7 @@ class CheckedComponent(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """How a plugin's components are made for the checks: the tables of its `conformance.toml`."""
+    """The settings of a plugin's components for the checks: the tables of its `conformance.toml`."""
 
     folder: Path
     tables: Mapping[str, Mapping[str, Any]]
@@ -102,7 +102,7 @@ class Setup(NamedTuple):
         """Return the path of a file beside the tables.
 
         Raises:
-            DataError: it is not there.
+            DataError: there is no such file.
         """
         path = self.folder / name
         if not path.is_file():
@@ -129,7 +129,7 @@ def check_installed(name: str) -> list[str]:
 
 
 def checked_components(name: str, setup: Setup) -> Iterator[CheckedComponent]:
-    """Check what a plugin declares, then each of its components, and yield what came of it.
+    """Check a plugin's declarations, then each of its components, and yield the results.
 
     Raises:
         AssertionError: nothing of this name is installed.
@@ -162,7 +162,7 @@ def read_setup(name: str) -> Setup:
     """Read the `conformance.toml` of a plugin; without one, everything has its defaults.
 
     Raises:
-        UsageError: it is not TOML, or has a table or key that means nothing.
+        UsageError: it is not TOML, or has an unknown table or key.
     """
     for module in entry_modules(name).values():
         folder = _package_folder(module) / FOLDER
@@ -189,19 +189,19 @@ def _package_folder(module: str) -> Path:
 
 def _check_keys(file: Path, kind: str, components: Any) -> None:
     if kind not in SECTIONS or not isinstance(components, Mapping):
-        raise UsageError(f"{file}: [{kind}] means nothing; tables are {', '.join(SECTIONS)}.NAME")
+        raise UsageError(f"{file}: [{kind}] is unknown; tables are {', '.join(SECTIONS)}.NAME")
     for name, table in components.items():
         if unknown := sorted(set(table) - set(KEYS)):
             known = ", ".join(sorted(KEYS))
-            raise UsageError(f"{file}: {kind}.{name}.{unknown[0]} means nothing; keys are {known}")
+            raise UsageError(f"{file}: {kind}.{name}.{unknown[0]} is unknown; keys are {known}")
         for key, value in table.items():
             expected, words = KEYS[key]
             if not isinstance(value, expected):
-                raise UsageError(f"{file}: {kind}.{name}.{key} is {value!r}; {words} is right")
+                raise UsageError(f"{file}: {kind}.{name}.{key} is {value!r}; it must be {words}")
 
 
-class _Skipped(Exception):  # noqa: N818 - it is no error
-    """The component cannot be tried; the text says why."""
+class _Skipped(Exception):  # noqa: N818 - it is not an error
+    """The component cannot be checked; the message has the reason."""
 
 
 def _checked(component: Component, plugins: Plugins, setup: Setup) -> CheckedComponent:
@@ -250,7 +250,7 @@ def _backend(component: Component, plugins: Plugins, setup: Setup) -> Iterator[C
     table = setup.of(component)
     factory = component.factory
     if not (isinstance(factory, type) and issubclass(factory, HttpBackend)):
-        raise _Skipped("it is no backend over HTTP, and there is no suite for others")
+        raise _Skipped("it is not an HTTP backend, and there is no suite for others")
     _made(component, plugins, setup)  # reports a missing option
     dialect = _dialect(table["dialect"]) if "dialect" in table else None
     try:

@@ -63,7 +63,7 @@ def check_dataset(
     Rows must be mappings with text keys and values that JSON can keep, and come out the same a second time.
 
     Raises:
-        AssertionError: the dataset does not keep the contract, with a line for all that is wrong.
+        AssertionError: the dataset does not keep the contract, with a line for each problem.
     """
     return require("dataset", dataset_cases(make), expected_failures)
 
@@ -108,7 +108,7 @@ def check_postprocessor(
     """Check a step: it must return a text, an `Extract` or None for every text, and never raise.
 
     Raises:
-        AssertionError: the postprocessor does not keep the contract, with a line for all that is wrong.
+        AssertionError: the postprocessor does not keep the contract, with a line for each problem.
     """
     return require("postprocessor", postprocessor_cases(step, sample), expected_failures)
 
@@ -130,7 +130,7 @@ def _step_problems(step: Postprocessor, text: str, sample: Sample) -> tuple[str,
         if answer.span and not 0 <= answer.span[0] <= answer.span[1] <= len(text):
             return (f"{shown}: the span {answer.span} lies outside of the text",)
     elif answer is not None and not isinstance(answer, str):
-        return (f"{shown}: it returns {type(answer).__name__}; a text, an Extract or None is right",)
+        return (f"{shown}: it returns {type(answer).__name__}; it must return a text, an Extract or None",)
     return ()
 
 
@@ -141,13 +141,13 @@ def check_evaluator(
     *,
     expected_failures: ExpectedFailures = NONE_EXPECTED,
 ) -> list[str]:
-    """Check an evaluator: scores lie in 0 to 1 for every answer, and metrics can be made of them.
+    """Check an evaluator: every answer gets a score from 0 to 1, and scores can be summarized.
 
-    `right` is an answer that must score 1; left out, the sample's own target where it is a text. An evaluator
-    that asks a judge is to be made with an `ask` that answers.
+    `right` is an answer that must score 1; by default, the sample's target if it is a text. Create an
+    evaluator that uses a judge with an `ask` that answers.
 
     Raises:
-        AssertionError: the evaluator does not keep the contract, with a line for all that is wrong.
+        AssertionError: the evaluator does not keep the contract, with a line for each problem.
     """
     return require("evaluator", evaluator_cases(evaluator, sample, right), expected_failures)
 
@@ -173,7 +173,7 @@ def evaluator_cases(
     for number, some in ((0, ()), (len(scores), scores)):
         yield CheckedCase(
             f"metrics of {number} scores",
-            "a run may end before any answer came, and its report is written all the same",
+            "a run may end before the first answer, and its report is written, too",
             tuple(_metric_problems(evaluator, some)),
         )
 
@@ -184,7 +184,7 @@ def check_reporter(reporter: Reporter, *, expected_failures: ExpectedFailures = 
     The runs are made up: one of two tasks, of which one has groups and one no result, and one of nothing.
 
     Raises:
-        AssertionError: the reporter does not keep the contract, with a line for all that is wrong.
+        AssertionError: the reporter does not keep the contract, with a line for each problem.
     """
     return require("reporter", reporter_cases(reporter), expected_failures)
 
@@ -204,7 +204,7 @@ def _report_problems(reporter: Reporter, run: FinishedRun) -> tuple[str, ...]:
         files = list(reporter.report(run))
     except Exception as error:  # noqa: BLE001 - whatever a reporter raises is what is to be shown
         return (exception_line(error),)
-    return tuple(f"it returns {file!r}, which is no file" for file in files if not _is_file(file))
+    return tuple(f"it returns {file!r}, which is not a file" for file in files if not _is_file(file))
 
 
 def _is_file(file: object) -> bool:
@@ -256,7 +256,7 @@ def check_importer(
     """Check an importer: it reads `path`, and returns None for `foreign`, which another tool wrote.
 
     Raises:
-        AssertionError: the importer does not keep the contract, with a line for all that is wrong.
+        AssertionError: the importer does not keep the contract, with a line for each problem.
     """
     return require("importer", importer_cases(importer, path, foreign), expected_failures)
 
@@ -265,12 +265,12 @@ def importer_cases(importer: Importer, path: Path, foreign: Path) -> Iterator[Ch
     """Yield the checks of an importer."""
     yield CheckedCase(
         "says what it reads",
-        "`reads` stands in the help text of aisb import",
+        "`reads` is part of the help text of aisb import",
         () if importer.reads else ("`reads` is empty",),
     )
     yield CheckedCase(
         "its own file",
-        "each row has one place and at least one answer",
+        "each row has its own position and at least one answer",
         tuple(_import_problems(importer, path)),
     )
     yield CheckedCase(
@@ -296,10 +296,10 @@ def _foreign_problems(importer: Importer, foreign: Path) -> Iterator[str]:
     try:
         is_taken = importer.read(foreign) is not None
     except Exception as error:  # noqa: BLE001 - as above
-        yield f"{foreign}: {exception_line(error)}; None is right"
+        yield f"{foreign}: {exception_line(error)}; it must return None"
         return
     if is_taken:
-        yield f"it takes {foreign} for its own; None is right"
+        yield f"it accepts {foreign} as its own; it must return None"
 
 
 def _task_problems(task: object) -> Iterator[str]:
@@ -318,7 +318,7 @@ def check_command(
     """Check a click command: it has a help text, and explains each of its options.
 
     Raises:
-        AssertionError: the command does not keep the contract, with a line for all that is wrong.
+        AssertionError: the command does not keep the contract, with a line for each problem.
     """
     return require("command", command_cases(command), expected_failures)
 
@@ -329,13 +329,13 @@ def command_cases(command: click.Command) -> Iterator[CheckedCase]:
 
     if not isinstance(command, click.Command):
         problem = f"it is a {type(command).__name__}, not a click command; decorate it with @click.command()"
-        yield CheckedCase("click command", "aisb calls it with the words of the user", (problem,))
+        yield CheckedCase("click command", "aisb calls it with the user's arguments", (problem,))
         return
     has_help = bool(command.help or command.short_help)
     yield CheckedCase(
         "help text",
         "aisb COMMAND --help begins with it",
-        () if has_help else (f"{command.name} has no help text; its function's docstring is one",),
+        () if has_help else (f"{command.name} has no help text; the docstring of its function becomes one",),
     )
     unexplained = [
         f"{parameter.opts[0]} has no help text"
@@ -346,7 +346,7 @@ def command_cases(command: click.Command) -> Iterator[CheckedCase]:
 
 
 def _score(evaluator: Evaluator, text: str | None, sample: Sample) -> tuple[Score | None, tuple[str, ...]]:
-    """Return the score of an answer, and what is wrong with it."""
+    """Return the score of an answer, and its problems."""
     import asyncio
 
     shown = repr(text and text[:30])
@@ -375,4 +375,4 @@ def _metric_problems(evaluator: Evaluator, scores: Sequence[Score]) -> Iterator[
             yield f"{name}: {exception_line(error)}"
             continue
         if any(not isinstance(metric, Metric) for metric in metrics):
-            yield f"{name} returns something else than Metric"
+            yield f"{name} returns something other than a Metric"

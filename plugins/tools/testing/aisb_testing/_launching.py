@@ -75,7 +75,7 @@ def check_launcher(
 def launcher_cases(factory: Callable[..., Launcher], options: Mapping[str, Any]) -> Iterator[CheckedCase]:
     """Yield the checks of a launcher."""
     for check, reason in (
-        (_work_and_end, "messages, variables and files reach each worker, and come back"),
+        (_work_and_end, "messages, variables and files reach each worker and are returned"),
         (_lose_a_worker, "a worker that died must not be waited for"),
         (_stop_a_worker, "a worker that does not end by itself must not outlive the run"),
     ):
@@ -133,13 +133,13 @@ def _work_of(job: TrialJob, messages: Sequence[Mapping[str, Any]]) -> list[str]:
     if [message["number"] for message in messages if "number" in message] != list(range(100)):
         wrong.append(f"{who}: messages are lost, or not in the order of sending")
     if any(m["echo"] != {"start": 2**53, "text": "now \u2713\n"} for m in messages if "echo" in m):
-        wrong.append(f"{who} received something else than what was sent to it")
+        wrong.append(f"{who} received something other than what was sent to it")
     if any((m["own"] or {}).get("for") != job.number for m in messages if "own" in m):
-        wrong.append(f"{who} received something else than what was sent to it alone")
+        wrong.append(f"{who} received something other than what was sent only to it")
     if not any("ended" in message for message in messages):
         wrong.append(f"{who}: its last message did not arrive")
     if not job.writes[0].exists() or job.writes[0].read_text("utf-8") != f"WORDS OF {job.number}":
-        wrong.append(f"{who}: the file that it wrote is not in its place after collect()")
+        wrong.append(f"{who}: the file that it wrote is missing after collect()")
     return wrong
 
 
@@ -159,7 +159,7 @@ async def _lose_a_worker(launcher: Launcher, folder: Path) -> list[str]:
         raised = True
     await launcher.stop(0.1)
     await launcher.collect()
-    return [] if raised else ["watch() must say {'lost': …} of a worker that ends before its job returned"]
+    return [] if raised else ["watch() must yield {'lost': …} for a worker that ends before its job returns"]
 
 
 async def _stop_a_worker(launcher: Launcher, folder: Path) -> list[str]:

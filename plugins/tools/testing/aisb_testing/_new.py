@@ -21,7 +21,7 @@ TEMPLATES = files("aisb_testing") / "templates"
 
 
 class SkeletonKind(NamedTuple):
-    """What is written for one kind of component.
+    """The files and lines for one kind of component.
 
     `hook` and `place` declare it: the component is `place` in the module of its kind. `setup` is its part of
     `conformance.toml`. `imports` are the lines that its tests need.
@@ -91,7 +91,7 @@ EXAMPLE_FILES = {
 )  # fmt: skip
 @click.option(
     "--into", "folder", default=".", show_default=True,
-    type=click.Path(path_type=Path, file_okay=False), help="Where the distribution's folder is made.",
+    type=click.Path(path_type=Path, file_okay=False), help="Folder in which the distribution is created.",
 )  # fmt: skip
 def new(name: str, kinds: tuple[str, ...], folder: Path) -> None:
     """Write the distribution aisb-NAME, a plugin that passes its own tests.
@@ -111,19 +111,17 @@ def write_plugin(name: str, kinds: Sequence[str], folder: Path) -> Path:
     """Write a distribution with one component of each kind, and return its folder.
 
     Raises:
-        UsageError: the name cannot be a distribution's, or the folder is there.
+        UsageError: the name is not valid for a distribution, or the folder exists.
         RunError: it cannot be written.
     """
     identifier = name.replace("-", "_")
     if not PLUGIN_NAME.fullmatch(name) or keyword.iskeyword(identifier):
         raise UsageError(f"{name!r} cannot be a plugin's name; write lower-case letters, digits and dashes")
     if name.startswith("aisb-"):
-        raise UsageError(
-            f"the distribution is called aisb-NAME by itself; write {name.removeprefix('aisb-')}"
-        )
+        raise UsageError(f"the prefix aisb- is added automatically; write {name.removeprefix('aisb-')}")
     root = folder / f"aisb-{name}"
     if root.exists():
-        raise UsageError(f"{root} is there already; choose another name, or another folder with --into")
+        raise UsageError(f"{root} already exists; choose another name, or another folder with --into")
     for path, text in _contents(name, identifier, kinds).items():
         try:
             (root / path).parent.mkdir(parents=True, exist_ok=True)

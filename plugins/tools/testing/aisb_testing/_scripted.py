@@ -1,4 +1,4 @@
-"""A service that plays a script for each request, and records what really happened.
+"""A service that plays a script for each request, and records the true events.
 
     def script(request):
         if request.number % 2:
@@ -82,7 +82,7 @@ class ScriptedService:
         return self
 
     def stop(self) -> None:
-        """Close every connection, and serve no longer; the record stays. Raise what the script raised."""
+        """Close every connection, and stop serving; keep the record. Raise an exception of the script."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
@@ -162,7 +162,7 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, ServedReques
 async def _play(
     steps: Iterable[Step], request: ServedRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> bool:
-    """Do what a script says. Return whether the connection can carry another request."""
+    """Play a script. Return whether the connection can carry another request."""
     end: ExpectedEnd = "played"
     try:
         for step in steps:

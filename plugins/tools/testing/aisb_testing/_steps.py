@@ -15,7 +15,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Step(NamedTuple):
-    """What happens at a time, in seconds after the request was read.
+    """An action and its time, in seconds after the request was read.
 
     `tokens` is the number of output tokens in the bytes; `whole` marks the step that completes the reply.
     """

@@ -13,7 +13,7 @@ ExpectedEnd = Action | Literal["played", "client left", "stopped"]
 
 
 class Written(NamedTuple):
-    """A step of bytes, and when it was written."""
+    """A step with bytes, and the time at which it was written."""
 
     ns: int
     step: Step
@@ -50,12 +50,12 @@ class ServedRequest:
 
     @property
     def whole_ns(self) -> int | None:
-        """When the reply was whole; None if it never was."""
+        """The time at which the reply was complete; None if it never was."""
         return next((written.ns for written in self.written if written.step.whole), None)
 
     @property
     def over_ns(self) -> int | None:
-        """When the request ended: the reply was complete, or its connection closed."""
+        """The time at which the request ended: its reply was complete, or its connection closed."""
         return self.whole_ns or self.ended_ns
 
     @property
@@ -140,14 +140,14 @@ class ServiceTruth:
 
     @property
     def mean_in_flight(self) -> float | None:
-        """How many requests were in flight on average."""
+        """The average number of requests in flight."""
         start, end = self.window
         spent = sum(max(0, min(over, end) - max(begun, start)) for _, begun, over in self._spans())
         return spent / (end - start) if end > start else None
 
     @property
     def most_in_flight(self) -> int:
-        """How many requests were in flight at once at most."""
+        """The maximum number of requests in flight."""
         start, end = self.window
         changes = []
         for _, begun, over in self._spans():
