@@ -66,6 +66,9 @@ class Producer:
     """An actor that stands for the collectors of some nodes."""
 
     def __init__(self, batch: bytes, batches: int) -> None:
+        from aisb_launcher_ray._collector import FileChunk  # here, because it takes seconds on a busy machine
+
+        self._chunk = FileChunk
         self._batch = batch
         self._batches = batches
         self._starts = 0.0
@@ -76,11 +79,9 @@ class Producer:
 
     async def pull(self, node: int, number: int) -> tuple[object, ...]:
         """Return a batch of a node at its time."""
-        from aisb_launcher_ray._collector import FileChunk
-
         due = self._starts + number + node % 100 / 100
         await asyncio.sleep(max(0.0, due - time.monotonic()))
-        chunk = FileChunk(f"worker-{node}", (number - 1) * len(self._batch), self._batch)
+        chunk = self._chunk(f"worker-{node}", (number - 1) * len(self._batch), self._batch)
         return (number, (), (chunk,), ((node, ""),) if number == self._batches else ())
 
 
@@ -113,6 +114,7 @@ def collect(load: Load, seconds: int, folder: Path) -> bool:
     batch = record * load.records
     actor = ray.remote(Producer).options(num_cpus=0, max_concurrency=1000)
     producers = [actor.remote(batch, seconds) for _ in range(PRODUCERS)]
+    ray.get([each.start.remote(0.0) for each in producers])  # their processes are there
     at = time.monotonic() + 1
     ray.get([each.start.remote(at) for each in producers])
     left, over = load.nodes, threading.Event()

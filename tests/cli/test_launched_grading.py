@@ -120,3 +120,27 @@ def test_a_launcher_that_fails_ends_the_scoring_with_its_name(aisb, service, tmp
     said = aisb("score", "latest", "-w", str(tmp_path / "here"), "--launcher", "broken", code=2)
     assert "launcher 'broken'" in said
     assert "KeyError: 'no such host'" in said
+
+
+def test_formulas_have_the_verdicts_on_workers_that_they_have_here(aisb, tmp_path):
+    answers = (r"\frac{1}{2}", "0.5", "x^2 + 2x + 1", "(x+1)^2", r"\{1, 2\}", "7")
+    rows = [{"question": f"Number {n}?", "answer": answers[n % 5 + n % 2]} for n in range(20)]
+    replies = [
+        {"question": row["question"], "reply": f"\\boxed{{{answers[n % 6]}}}"} for n, row in enumerate(rows)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "replies.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in replies))
+    task = TASK.replace(
+        'sample]\nfields = { prelude = { value = "{prompt}" } }', 'sample]\ntarget = "{answer}"'
+    )
+    task = task.replace("Complete the function.\\n{prompt}", "{question}").replace('"code"', '"boxed"')
+    (tmp_path / "programs.toml").write_text(task.replace("code-run", "math-verify"))
+    found = []
+    with start_mock(MockOptions(answers=str(tmp_path / "replies.jsonl"))) as service:
+        run = ("run", "--models", "vllm-chat", "--url", service.url, "--datasets", "programs.toml")
+        for launcher in ("local", "spawned"):
+            said = aisb(*run, "-w", str(tmp_path / launcher), "--launcher", launcher, "--workers", "2")
+            found.append(graded(tmp_path / launcher))
+    assert "math-verify: graded on 2 workers of the launcher spawned" in said
+    assert found[0] == found[1]
+    assert 0 < sum(score["value"] for score in found[0][0]) < 20
