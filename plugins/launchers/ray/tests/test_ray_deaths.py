@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from aisb_engine import open_finished_run
 from aisb_mock import MockOptions, start_mock
 
 pytestmark = [
@@ -63,7 +64,10 @@ def check_performance(run):
     kept = sum(run.records().values())
     assert facts["not_asked"] == 400 - kept > 0
     verdict = "INVALID" if facts["not_asked"] > 40 else "SUSPECT"
-    assert f"{verdict}: {facts['not_asked'] / 4:.1f} % of the planned requests were lost" in out
+    ((_, result),) = open_finished_run(run.folder).performance.items()
+    (signal,) = [one for one in result.certificate.signals if "planned requests were lost" in one.reason]
+    assert signal.verdict == verdict
+    assert f"{facts['not_asked'] / 4:.1f} % of the planned requests were lost" in signal.reason
     assert f"{kept} requests, 0 failed" in out
 
 
