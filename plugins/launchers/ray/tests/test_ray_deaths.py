@@ -140,7 +140,7 @@ def test_a_performance_run_keeps_what_was_measured_without_a_raylet(begin, machi
 
 def test_a_run_whose_nodes_are_all_lost_says_so_and_reuse_resumes(begin, machines, resume):
     machines.add("seven")
-    run = begin(*ACCURACY, *on("seven"), "--set", "launcher.start_within=15")
+    run = begin(*ACCURACY, *on("seven"), "--set", "launcher.start_within=45")
     lose(run, lambda: machines.kill_node("seven"))
     _, err = run.end(code=2)
     assert "no other worker can be started in its place: the Ray cluster placed 0 of 1 workers" in err
