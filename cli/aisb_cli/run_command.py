@@ -86,12 +86,12 @@ class Run(SpreadOptions, Grouped):
     """The `run` command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. Refuse Python files and several loads, naming the command that takes them."""
+        """Parse the arguments. Refuse Python files and several loads or lengths, naming the command that takes them."""
         takes_file = any(isinstance(parameter, click.Argument) for parameter in self.params)
         if not takes_file and args and not args[0].startswith("-") and not ctx.resilient_parsing:
             _refuse_python(Path(args[0]))
         if line := sweep_line(args):
-            ctx.fail(f"a run has one load; a sweep measures several:\n  {line}")
+            ctx.fail(f"a run has one load and one length of prompts; a sweep measures several:\n  {line}")
         return super().parse_args(ctx, args)
 
     headings = HEADINGS

@@ -1,4 +1,4 @@
-"""The command line of `aisb sweep` that does what several loads in `aisb run` ask for."""
+"""The command line of `aisb sweep` that measures the several values which `aisb run` was given."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import re
 import shlex
 from collections.abc import Sequence
 
-KEYS = {"--request-rate": "load.request_rate", "--concurrency": "load.concurrency"}
+KEYS = {
+    "--request-rate": "load.request_rate",
+    "--concurrency": "load.concurrency",
+    "--input-len": "task.dataset.input",
+    "--output-len": "task.dataset.output",
+}
+"""Options of `aisb run` with one value, and the key of a grid that takes several."""
 SEVERAL = re.compile(r"\d+(\.\d+)?(,\d+(\.\d+)?)+")
 MODES = ("-m", "--mode")
 
 
 def sweep_line(words: Sequence[str]) -> str:
-    """Return the command line where an option lists several loads, as `--request-rate 5,10`; "" elsewhere."""
+    """Return the command line if an option of `KEYS` lists several values (`--request-rate 5,10`), else ""."""
     grids: list[str] = []
     rest: list[str] = []
     left = iter(words)

@@ -172,28 +172,34 @@ def test_a_dry_run_prints_the_points_and_a_point_lasts_a_minute_unless_told(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_line_that_run_answers_several_loads_with_is_a_sweep(tmp_path: Path) -> None:
-    words = (
-        "--mode",
-        "perf",
-        "--models",
-        "vllm-chat",
-        *NOWHERE,
-        "--datasets",
-        "synthetic",
-        "--num-prompts",
-        "3",
-    )
-    ended = aisb("run", *words, "--request-rate", "5,10", "--concurrency=1,4", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("several", "grids", "points"),
+    [
+        (
+            ("--request-rate", "5,10", "--concurrency=1,4"),
+            "--grid load.request_rate=5,10 --grid load.concurrency=1,4",
+            4,
+        ),
+        (
+            ("--input-len", "16,32,64", "--output-len=4,8"),
+            "--grid task.dataset.input=16,32,64 --grid task.dataset.output=4,8",
+            6,
+        ),
+        (("--concurrency", "1,4,16", "--input-len=16"), "--grid load.concurrency=1,4,16", 3),
+    ],
+)
+def test_run_answers_several_values_with_the_line_of_a_sweep(
+    tmp_path: Path, several: tuple[str, ...], grids: str, points: int
+) -> None:
+    words = ("--models", "vllm-chat", *NOWHERE, "--datasets", "synthetic", "--num-prompts", "3")
+    ended = aisb("run", "--mode", "perf", *words, *several, cwd=tmp_path)
     assert ended.returncode == 2
     (line,) = (one.strip() for one in ended.stderr.splitlines() if "aisb sweep" in one)
-    assert line == (
-        "aisb sweep --grid load.request_rate=5,10 --grid load.concurrency=1,4 --models vllm-chat "
-        "--url http://127.0.0.1:1 --datasets synthetic --num-prompts 3"
-    )
+    single = [word for word in several if word == "--input-len=16"]
+    assert line == " ".join(["aisb sweep", grids, *words, *single])
     planned = aisb(*shlex.split(line)[1:], "--dry-run", cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
-    assert len(planned.stdout.splitlines()) == 2 + 4
+    assert len(planned.stdout.splitlines()) == 2 + points
 
 
 @pytest.mark.parametrize(
