@@ -1,5 +1,6 @@
 """The suites for plugin authors: a sound backend passes, and each kind of mistake is found."""
 
+import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import ClassVar
 import pytest
 from minimal import Chat
 
+from aisb import PerformanceResult, Reporter
 from aisb._backend import HttpBackend, HttpCall
 from aisb._types import Chunk, Usage
-from aisb_testing import check_backend, check_plugin
+from aisb_testing import check_backend, check_plugin, check_reporter
+from aisb_testing._made_runs import REQUESTS, measured
 
 
 @dataclass(kw_only=True, eq=False)
@@ -212,3 +215,71 @@ def first_party():
 @pytest.mark.parametrize("name", list(first_party()))
 def test_every_plugin_of_this_project_keeps_the_contract(name):
     assert check_plugin(name)
+
+
+class OnePage(Reporter):
+    def report(self, run):
+        return []
+
+    def report_several(self, runs, folder):
+        file = folder / "one.txt"
+        file.write_text("".join(f"{run.timestamp} {len(run.performance)}\n" for run in runs))
+        return [file]
+
+
+class MeanLatency(OnePage):
+    """Reads a latency without asking whether there is one."""
+
+    def report_several(self, runs, folder):
+        for run in runs:
+            for result in run.performance.values():
+                assert result.stages[0].parameters["TTFT"].median > 0
+        return super().report_several(runs, folder)
+
+
+class ElsewhereWritten(OnePage):
+    def report_several(self, runs, folder):
+        return super().report_several(runs, runs[0].folder)
+
+
+class Promised(Reporter):
+    default_for = frozenset({"several"})
+
+    def report(self, run):
+        return []
+
+
+def test_a_reporter_of_several_runs_shows_them_too():
+    names = check_reporter(OnePage())
+    assert names[2:] == ["several runs", "one of several runs", "several runs, one without replies"]
+
+
+@pytest.mark.parametrize(
+    ("reporter", "says"),
+    [
+        (MeanLatency, "several runs, one without replies: it raises AttributeError: 'NoneType' object"),
+        (ElsewhereWritten, "one.txt, which is not in the folder that it was given"),
+        (Promised, "`default_for` has 'several', and it has no method `report_several`"),
+    ],
+)
+def test_mistakes_of_a_reporter_of_several_runs_are_found(reporter, says):
+    with pytest.raises(AssertionError) as caught:
+        check_reporter(reporter())
+    assert says in str(caught.value)
+
+
+def test_a_reporter_of_one_run_is_not_asked_for_several():
+    class Single(Reporter):
+        def report(self, run):
+            return []
+
+    assert check_reporter(Single()) == ["a run with results", "a run without results"]
+
+
+@pytest.mark.parametrize("users", [1, 4])
+def test_made_up_performance_runs_have_every_column_that_is_documented(users):
+    result = measured(users)
+    documented = set(re.findall(r"`(\w+)`", PerformanceResult.requests.__doc__)) - {"UnknownName"}
+    assert documented <= set(result.requests())
+    assert all(len(column) == REQUESTS for column in result.requests().values())
+    assert [row for row, _ in result.chunk_gaps([2, 5])] == [2, 5]

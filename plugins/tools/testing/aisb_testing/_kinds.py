@@ -13,17 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb import (
-    OUTCOMES,
     Evaluator,
     Extract,
     FinishedRun,
     ImportedTask,
     Importer,
     Metric,
-    Outcome,
     Postprocessor,
     Reporter,
-    Result,
     Row,
     Sample,
     Score,
@@ -35,6 +32,7 @@ from aisb_testing._cases import (
     exception_line,
     require,
 )
+from aisb_testing._made_runs import accuracy_runs, performance_runs
 
 if TYPE_CHECKING:
     import click
@@ -181,7 +179,9 @@ def evaluator_cases(
 def check_reporter(reporter: Reporter, *, expected_failures: ExpectedFailures = NONE_EXPECTED) -> list[str]:
     """Check a reporter: it shows runs with and without results, and returns the files that it wrote.
 
-    The runs are made up: one of two tasks, of which one has groups and one no result, and one of nothing.
+    The runs are made up: one of two tasks, of which one has groups and one no result, and one of nothing. A
+    reporter with a `report_several` of its own also shows performance runs together: two of one curve, one
+    alone, and one in which all requests failed. It must write into the folder that it is given.
 
     Raises:
         AssertionError: the reporter does not keep the contract, with a line for each problem.
@@ -190,13 +190,43 @@ def check_reporter(reporter: Reporter, *, expected_failures: ExpectedFailures = 
 
 
 def reporter_cases(reporter: Reporter) -> Iterator[CheckedCase]:
-    """Yield the checks of a reporter, one for each made-up run."""
+    """Yield the checks of a reporter, one for each made-up run, or set of runs."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        for name, reason, run in _made_runs(Path(folder)):
+        for name, reason, run in accuracy_runs(Path(folder)):
             (run.folder / "summary").mkdir(parents=True)
             yield CheckedCase(name, reason, _report_problems(reporter, run))
+        yield from _several_cases(reporter, Path(folder))
+
+
+def _several_cases(reporter: Reporter, folder: Path) -> Iterator[CheckedCase]:
+    if type(reporter).report_several is Reporter.report_several:
+        if "several" in reporter.default_for:
+            yield CheckedCase(
+                "several runs",
+                "a reporter that is a default for several runs is asked to show them",
+                ("`default_for` has 'several', and it has no method `report_several`",),
+            )
+        return
+    for number, (name, reason, runs) in enumerate(performance_runs(folder)):
+        for run in runs:
+            (run.folder / "summary").mkdir(parents=True, exist_ok=True)
+        into = folder / f"several-{number}"
+        into.mkdir()
+        yield CheckedCase(name, reason, _several_problems(reporter, runs, into))
+
+
+def _several_problems(reporter: Reporter, runs: Sequence[FinishedRun], into: Path) -> tuple[str, ...]:
+    try:
+        files = list(reporter.report_several(runs, into))
+    except Exception as error:  # noqa: BLE001 - whatever a reporter raises is what is to be shown
+        return (exception_line(error),)
+    strange = [file for file in files if _is_file(file) and into not in Path(file).parents]
+    return (
+        *_missing_files(files),
+        *(f"it returns {file}, which is not in the folder that it was given" for file in strange),
+    )
 
 
 def _report_problems(reporter: Reporter, run: FinishedRun) -> tuple[str, ...]:
@@ -204,46 +234,15 @@ def _report_problems(reporter: Reporter, run: FinishedRun) -> tuple[str, ...]:
         files = list(reporter.report(run))
     except Exception as error:  # noqa: BLE001 - whatever a reporter raises is what is to be shown
         return (exception_line(error),)
+    return _missing_files(files)
+
+
+def _missing_files(files: Iterable[object]) -> tuple[str, ...]:
     return tuple(f"it returns {file!r}, which is not a file" for file in files if not _is_file(file))
 
 
 def _is_file(file: object) -> bool:
     return isinstance(file, Path) and file.is_file()
-
-
-def _made_runs(folder: Path) -> list[tuple[str, str, FinishedRun]]:
-    metrics = (
-        Metric("accuracy", 75.0, 30.1, 95.4, "%", 4),
-        Metric("accuracy", 50.0, 9.5, 90.5, "%", 2, "anatomy"),
-        Metric("accuracy", 100.0, 34.2, 100.0, "%", 2, "virology"),
-        Metric("naive_average", 75.0, None, None, "%", 4),
-    )
-    outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0) | {"correct": 3, "wrong": 1}
-    file = folder / "results.json"
-    shown = Result(
-        "model-a",
-        "exam",
-        "c2e13a",
-        "gen",
-        file,
-        metrics=metrics,
-        outcomes=outcomes,
-        bounds=(75.0, 75.0),
-        predictions=4,
-    )
-    full = FinishedRun(
-        folder / "20261121_220301",
-        "20261121_220301",
-        models=("model-a",),
-        tasks=("exam", "essay"),
-        results=(shown,),
-        unscored=(("model-a", "essay"),),
-    )
-    empty = FinishedRun(folder / "20261121_220302", "20261121_220302")
-    return [
-        ("a run with results", "it has a task with groups and a task without a result", full),
-        ("a run without results", "a run that failed at once is reported, too", empty),
-    ]
 
 
 def check_importer(
