@@ -86,7 +86,7 @@ class Run(SpreadOptions, Grouped):
     """The `run` command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. Refuse Python files and several loads or lengths, naming the command that takes them."""
+        """Parse the arguments. Refuse Python files and lists of values, naming the command for them."""
         takes_file = any(isinstance(parameter, click.Argument) for parameter in self.params)
         if not takes_file and args and not args[0].startswith("-") and not ctx.resilient_parsing:
             _refuse_python(Path(args[0]))

@@ -18,7 +18,7 @@ MODES = ("-m", "--mode")
 
 
 def sweep_line(words: Sequence[str]) -> str:
-    """Return the command line if an option of `KEYS` lists several values (`--request-rate 5,10`), else ""."""
+    """Return the command line if an option of `KEYS` lists values (`--request-rate 5,10`), else ""."""
     grids: list[str] = []
     rest: list[str] = []
     left = iter(words)
