@@ -46,7 +46,7 @@ TABLE = {
     ),
     "a forbidden model": (
         refusal(403, "This project may not use m"),
-        "HTTP 403: This project may not use m; the service knows the key, or wants none, and refuses all the same",
+        "HTTP 403: This project may not use m; the service does not allow it: check what the key may use, or give one with --api-key-env",
         False,
     ),
     "a wrong path": (

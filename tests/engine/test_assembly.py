@@ -149,7 +149,7 @@ async def test_an_event_that_the_backend_trips_over_is_named():
     ("status", "advice"),
     [
         (401, "; give the right key with --api-key-env"),
-        (403, "; the service knows the key, or wants none, and refuses all the same"),
+        (403, "; the service does not allow it: check what the key may use, or give one with --api-key-env"),
         (404, "; check url, path and the name of the model"),
         (500, ""),
         (529, ""),

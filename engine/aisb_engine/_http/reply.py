@@ -18,7 +18,7 @@ from aisb_engine._stream.failures import failed_finish
 
 _ADVICE = {
     401: "; give the right key with --api-key-env",
-    403: "; the service knows the key, or wants none, and refuses all the same",
+    403: "; the service does not allow it: check what the key may use, or give one with --api-key-env",
     404: "; check url, path and the name of the model",
     405: "; check url and path",
 }

@@ -88,7 +88,7 @@ def pack_rates(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
     order = order[known]
     sent = ~_unknown(columns["sent_ns"][order])
     return _packed(
-        {**_head(result, axis, every), "asked": _planned_rate(result, axis)},
+        {**_head(result, axis, every), "requested": _planned_rate(result, axis)},
         {
             "start": _steps(axis.ticks(starts[order][::every])),
             "late": _late(result, axis, order[::every]),
@@ -148,15 +148,15 @@ def _facts(result: PerformanceResult) -> Iterator[tuple[str, str]]:
         rate = f"{ramp}/s"
     if requested.options.get("use_timestamp"):
         rate = "the trace's own times"
-    sent = "" if achieved.rate is None else f", achieved {achieved.rate:,.4g}/s"
-    yield "rate", f"asked {rate}{sent}"
+    achieved_rate = "" if achieved.rate is None else f", achieved {achieved.rate:,.4g}/s"
+    yield "rate", f"requested {rate}{achieved_rate}"
     limit = f"at most {requested.concurrency:,}" if requested.concurrency else "no limit"
-    had = (
+    achieved_limit = (
         ""
         if achieved.concurrency is None
         else f", achieved {achieved.concurrency:,.4g}, peak {_peak(achieved.peak)}"
     )
-    yield "concurrency", f"asked {limit}{had}"
+    yield "concurrency", f"requested {limit}{achieved_limit}"
     if ramp:
         yield "stable", result.unsteady
     elif result.window is None:

@@ -1,4 +1,4 @@
-// The charts of rates: requests a second as asked, planned and sent, lateness, and the intervals between requests.
+// The charts of rates: requests a second as requested, planned and sent, lateness, and the intervals between requests.
 "use strict";
 
 // How many of the sorted times lie in each part of a view.
@@ -30,8 +30,8 @@ function rateChart(head, planned, sent) {
       if (planned.length) {
         traces.push({ type: "scatter", mode: "lines", name: "planned", x, y: rate(planned), line: { shape: "hvh", width: 1.5, color: colour("first") }, hovertemplate: "%{y:,.4~g}/s" });
       }
-      if (head.asked.length) {
-        traces.push({ type: "scatter", mode: "lines", name: "requested", x: head.asked.map((point) => point[0]), y: head.asked.map((point) => point[1]), line: { width: 1.8, dash: "dash", color: colour("text") }, hovertemplate: "%{y:,.4~g}/s" });
+      if (head.requested.length) {
+        traces.push({ type: "scatter", mode: "lines", name: "requested", x: head.requested.map((point) => point[0]), y: head.requested.map((point) => point[1]), line: { width: 1.8, dash: "dash", color: colour("text") }, hovertemplate: "%{y:,.4~g}/s" });
       }
       let note = `Bins of ${span(width)}.`;
       if (head.window) note += " Shaded: the stable stage.";
@@ -72,21 +72,21 @@ function gaps(times, tick) {
 }
 
 async function intervals(head, planned, sent) {
-  const [wanted, had] = [gaps(planned, head.tick), gaps(sent, head.tick)];
+  const [wanted, seen] = [gaps(planned, head.tick), gaps(sent, head.tick)];
   const part = (sorted, share) => (sorted.length ? sorted[Math.floor(share * (sorted.length - 1))] : 0);
-  const most = Math.max(part(wanted, 0.995), part(had, 0.995)) || 1;
+  const most = Math.max(part(wanted, 0.995), part(seen, 0.995)) || 1;
   const width = round(most / 60);
   const count = Math.floor(most / width) + 1;
   const x = Array.from({ length: count }, (_, n) => (n + 0.5) * width);
   const beyond = (sorted) => sorted.length - upTo(sorted, count * width);
   const share = (sorted) => Array.from(histogram(sorted, 0, width, count), (found) => (100 * found) / (sorted.length || 1));
-  let note = `${counted(had.length)} intervals, in parts of ${span(width / 1000)}.`;
+  let note = `${counted(seen.length)} intervals, in parts of ${span(width / 1000)}.`;
   if (head.every > 1) note += ` They are between every ${head.every} requests.`;
-  if (beyond(had)) note += ` Longer than what is shown: ${counted(beyond(had))}, up to ${span(had[had.length - 1] / 1000)}.`;
-  at("intervals-note").textContent = had.length ? note : "There are no two requests to lie apart.";
+  if (beyond(seen)) note += ` Longer than what is shown: ${counted(beyond(seen))}, up to ${span(seen[seen.length - 1] / 1000)}.`;
+  at("intervals-note").textContent = seen.length ? note : "There are no two requests to lie apart.";
   return async () => {
     const hovertemplate = "%{y:.4~g} %";
-    const traces = [{ type: "bar", name: "sent", x, y: share(had), width, marker: { color: colour("second"), line: { width: 0 } }, opacity: 0.75, hovertemplate }];
+    const traces = [{ type: "bar", name: "sent", x, y: share(seen), width, marker: { color: colour("second"), line: { width: 0 } }, opacity: 0.75, hovertemplate }];
     if (wanted.length) {
       traces.push({ type: "scatter", mode: "lines", name: "planned", x, y: share(wanted), line: { shape: "hvh", width: 1.5, color: colour("first") }, hovertemplate });
     }

@@ -147,17 +147,24 @@ def test_many_reasons_are_listed_up_to_a_number_and_the_rest_are_counted(make):
     assert np.bincount(columns["reason"]).tolist() == [0, *(count for _, count in head["reasons"])]
 
 
-def test_the_rate_asked_is_drawn_as_a_line_or_along_its_ramp(make):
+def test_the_requested_rate_is_drawn_as_a_line_or_along_its_ramp(make):
     replies = [reply(n, 1 + 10 * n) for n in range(100)]
     found = measured(make(replies, load={"asked": {"request_rate": 100}, "planned": 100}))
-    assert read(data.pack_rates(found))[0]["asked"] == [[0.0, 100.0], [1.0, 100.0]]
+    assert read(data.pack_rates(found))[0]["requested"] == [[0.0, 100.0], [1.0, 100.0]]
     found = measured(
         make(replies, task="ramp", load={"asked": {"ramp_up": "linear:10:100"}, "planned": 100}), task="ramp"
     )
-    asked = read(data.pack_rates(found))[0]["asked"]
-    assert (asked[0], asked[-1][1]) == ([0.0, 10.0], 100.0)
+    requested = read(data.pack_rates(found))[0]["requested"]
+    assert (requested[0], requested[-1][1]) == ([0.0, 10.0], 100.0)
     # 100 requests at 10 growing to 100 a second take ∫ 100 dp / (10 + 90 p) = 100/90 · ln 10 seconds.
-    assert asked[-1][0] == pytest.approx(100 / 90 * np.log(10), rel=1e-3)
+    assert requested[-1][0] == pytest.approx(100 / 90 * np.log(10), rel=1e-3)
+
+
+def test_the_facts_name_the_requested_and_the_achieved_load(make):
+    replies = [reply(n, 1 + 10 * n) for n in range(100)]
+    facts = dict(read(data.pack_rates(measured(make(replies))))[0]["facts"])
+    assert re.fullmatch(r"requested no pacing, achieved [\d.,]+/s", facts["rate"])
+    assert re.fullmatch(r"requested at most 8, achieved [\d.]+, peak \d+", facts["concurrency"])
 
 
 def test_hostile_names_cannot_end_a_script_or_become_markup(make):
