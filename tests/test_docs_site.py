@@ -54,6 +54,18 @@ def test_every_component_and_model_has_its_place(site):
         assert f"<code>{entry.name}</code>" in page
 
 
+def test_every_backend_has_its_row_of_abilities(site):
+    from aisb._plugins import Plugins
+
+    page = (site / "reference/backends.html").read_text("utf-8")
+    backends = [
+        one for one in Plugins.load().components() if one.kind == "backend" and one.plugin != "builtin"
+    ]
+    assert len(backends) > 10
+    for one in backends:
+        assert f"<td>{one.name}</td>" in page
+
+
 @pytest.mark.parametrize(
     ("module", "page"),
     [

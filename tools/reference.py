@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aisb_cli.backend_abilities import COLUMNS, all_abilities, table
 from aisb_cli.main import cli
 from aisb_engine import Catalog, Component, Option, Plugins, factory_options, factory_summary, read_toml
 
@@ -145,6 +146,23 @@ def models() -> str:
             (_code(entry.name), _plain(table.get("summary", "")), _code(table["backend"]), entry.plugin)
         )
     return "\n".join([*parts, _table(("model", "what it is for", "backend", "plugin"), rows)])
+
+
+def backends() -> str:
+    """Return the page of what each backend can do, as `aisb plugins list --backends` prints it."""
+    found = all_abilities(Plugins.load().components())
+    parts = [
+        "# What each backend can do",
+        "",
+        "After this page you can choose the backend for what a task needs. `aisb plugins list --backends`",
+        "prints the same of what is installed. The values are those of the default options; – shows once a",
+        "model is loaded, or does not apply.",
+        "",
+        _table(COLUMNS, table(found)),
+        "",
+        _table(("column", "meaning"), ((_code(name), _plain(text)) for name, text in COLUMNS.items())),
+    ]
+    return "\n".join(parts)
 
 
 def components() -> str:
@@ -275,6 +293,7 @@ def _entity(mark: re.Match[str]) -> str:
 PAGES = {
     "reference/commands": commands,
     "reference/models": models,
+    "reference/backends": backends,
     "reference/components": components,
     "reference/names": partial(
         names,

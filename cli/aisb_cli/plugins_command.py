@@ -29,13 +29,20 @@ def plugins() -> None:
 @shared.as_json
 @click.option("--all", "with_others", is_flag=True, help="List plugins that are not installed, too.")
 @click.option("--debug", is_flag=True, help="Show the traceback of each plugin that failed to load.")
+@click.option("--backends", is_flag=True, help="Show what each backend can do instead.")
 @click.pass_context
-def list_command(context: click.Context, *, as_json: bool, with_others: bool, debug: bool) -> None:
+def list_command(
+    context: click.Context, *, as_json: bool, with_others: bool, debug: bool, backends: bool
+) -> None:
     """List plugins: distribution, state, what each offers, and why one failed.
 
     \b
       aisb plugins list --all
+      aisb plugins list --backends
     """  # noqa: D301 - \b is for click
+    if backends:
+        _print_backends(context, as_json=as_json)
+        return
     infos = _infos(context)
     others = not_installed() if with_others else []
     if as_json:
@@ -69,6 +76,22 @@ def list_command(context: click.Context, *, as_json: bool, with_others: bool, de
         text = f"{one.distribution}: {brought or 'no components'}"
         click.echo(textwrap.fill(text, _columns(), subsequent_indent="  ", break_on_hyphens=False))
         click.echo(f"  {one.install}")
+
+
+def _print_backends(context: click.Context, *, as_json: bool) -> None:
+    from tabulate import tabulate
+
+    from aisb_cli.backend_abilities import COLUMNS, all_abilities, table
+
+    found = all_abilities(shared.load_plugins(context).components())
+    if as_json:
+        _print_json([one._asdict() for one in found])
+        return
+    heads = [name.replace(" ", "\n").replace("-", "-\n") for name in COLUMNS]
+    click.echo(tabulate(table(found), headers=heads, tablefmt="simple") + "\n")
+    for name, meaning in COLUMNS.items():
+        click.echo(f"{name:9}  {meaning}")
+    click.echo("\nWith default options; – shows once a model is loaded, or does not apply.")
 
 
 def _infos(context: click.Context) -> list[PluginInfo]:

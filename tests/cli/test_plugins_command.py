@@ -184,3 +184,23 @@ def test_every_command_says_that_no_plugin_has_a_name_to_block(words):
     done = CliRunner().invoke(cli, ["--block", "reporter-plot", *words])
     assert done.exit_code == 0, done.output
     assert done.stderr == "no plugin named 'reporter-plot' to block; did you mean 'reporter-plots'?\n"
+
+
+def test_the_list_of_backends_shows_what_their_requests_hold():
+    done = CliRunner().invoke(cli, ["plugins", "list", "--backends", "--json"])
+    found = {one["name"]: one for one in json.loads(done.stdout)}
+    assert "imported" not in found
+    chat, text = found["vllm-chat"], found["vllm-completions"]
+    assert (chat["prompts"], chat["images"], chat["tools"], chat["token_ids"]) == ("chat", True, True, False)
+    assert (text["prompts"], text["images"], text["tools"], text["token_ids"]) == ("text", False, False, True)
+    assert (chat["log_probabilities"], found["openai-chat"]["log_probabilities"]) == (True, False)
+    assert (chat["replies"], chat["counters"], chat["parameters"]) == ("both", True, "any")
+    assert (found["hf-chat"]["replies"], found["hf-chat"]["images"]) == ("local", None)
+    assert "max_tokens" in found["hf-chat"]["parameters"]
+
+
+def test_the_table_of_backends_explains_its_columns():
+    done = CliRunner().invoke(cli, ["plugins", "list", "--backends"])
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["vllm-chat", "chat", "both", "yes", "yes", "yes", "no", "yes"] in rows
+    assert "images     sends images, and other media, of a message" in done.stdout
