@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -52,3 +55,44 @@ def test_every_page_that_is_linked_is_there() -> None:
                 "reference/"
             )  # with the site, whose strict build follows its links
             assert made or (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+def first_minutes(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(README.parent / "tools/first_minutes.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+
+
+@pytest.mark.parametrize("page", ["first-run.md", "first-run.zh.md"])
+def test_the_seconds_in_the_docs_are_of_the_commands_of_the_readme(page: str) -> None:
+    text = (README.parent / "docs" / page).read_text(encoding="utf-8")
+    block = re.search(r"```console\n\$ python tools/first_minutes.py .*\n((?:.*\n)*?)```", text)
+    assert block
+    shown = re.findall(r"^ +\d+\.\d s  (.*)$", block[1], re.MULTILINE)
+    spec = importlib.util.spec_from_file_location("first_minutes", README.parent / "tools/first_minutes.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    steps = module.commands(README.read_text(encoding="utf-8"))
+    assert [module.shortened(step) for step in steps] == shown
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--model", "there is no such folder; name the folder of a chat model"),
+        ("--environment", "no bin/aisb; name one with aisb installed"),
+    ],
+)
+def test_the_first_minutes_refuse_a_folder_that_is_not_there(option: str, message: str) -> None:
+    done = first_minutes(option, "no-such-folder")
+    assert done.returncode == 2
+    assert f"{option} no-such-folder: {message}" in done.stderr
+
+
+@pytest.mark.slow
+def test_every_command_of_the_first_minutes_succeeds() -> None:
+    done = first_minutes("--environment", sys.prefix)
+    assert done.returncode == 0, done.stdout
+    assert len(re.findall(r"^ +\d+\.\d s  aisb ", done.stdout, re.MULTILINE)) == 5
+    assert "not run: the commands for a local model" in done.stdout
