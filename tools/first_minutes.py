@@ -60,9 +60,10 @@ def main(arguments: list[str]) -> int:
 def commands(readme: str) -> list[str]:
     """Return the commands of the README's sections "Install" and "The first minutes", in order.
 
-    Of "Install", only its first code block: the others are for other machines and purposes.
+    Of "Install", only the smallest installation, its first code block of pip.
     """
-    found = blocks(readme, "Install")[:1] + blocks(readme, "The first minutes")
+    smallest = [block for block in blocks(readme, "Install") if block.startswith("pip ")][:1]
+    found = smallest + blocks(readme, "The first minutes")
     lines = "\n".join(found).replace("\\\n", " ").splitlines()
     return [" ".join(line.split(" #")[0].split()) for line in lines if line.startswith(("pip ", "aisb "))]
 
