@@ -34,8 +34,13 @@ class Invocation:
             click.echo(note, err=True)
         return plugins
 
-    def run_command(self, words: Sequence[str]) -> RunCommand:
+    def run_command(
+        self, words: Sequence[str], plugins: Plugins | None = None, *, dry: bool = False
+    ) -> RunCommand:
         """Return the command that `aisb run` with these words would execute.
+
+        With `plugins`, services that the words give by their address are looked at; with `dry` no token is
+        asked for.
 
         Raises:
             click.UsageError: the words are no command line of `aisb run`, or have an option for a single run
@@ -43,7 +48,7 @@ class Invocation:
         """
         from aisb_cli.run_command import parse_run
 
-        return parse_run(words)
+        return parse_run(words, plugins, dry=dry)
 
     def display(self) -> Display:
         """Return what shows how far a run is: rows that move on a terminal, else lines."""

@@ -311,8 +311,10 @@ def _check_gates(gates: Gates, command: RunCommand, plugins: Plugins) -> None:
     gates.check_names(subtask.task for subtask in spec.subtasks)
 
 
-def parse_run(words: Sequence[str]) -> RunCommand:
+def parse_run(words: Sequence[str], plugins: Plugins | None = None, *, dry: bool = False) -> RunCommand:
     """Return the command that `aisb run` would execute with these arguments, for use by another command.
+
+    With `plugins`, services that are given by their address are looked at; with `dry` no token is asked for.
 
     Raises:
         UsageError: `aisb run` would refuse the arguments, or one of them is an option for a single run.
@@ -330,7 +332,7 @@ def parse_run(words: Sequence[str]) -> RunCommand:
                 flag = max(parameter.opts, key=len)
                 raise click.UsageError(f"{flag} is for a single run: leave it out of {outer.command_path}")
         flags["sets"] = (*context.obj.settings, *flags["sets"])
-        return run_command(context, flags)
+        return run_command(context, flags | {"dry_run": dry}, plugins)
 
 
 def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins | None = None) -> RunCommand:

@@ -15,24 +15,13 @@ from typing import Any
 
 import click
 
-from aisb import Message, Request, ServiceError, UsageError
-from aisb_cli.services import (
-    CHAT_FILE,
-    COMPLETIONS_FILE,
-    FILES_BY_PAGE,
-    Connection,
-    Service,
-    look_at,
-    make_backend,
-    recognize,
-)
+from aisb import UsageError
+from aisb_cli.services import CHAT_FILE, COMPLETIONS_FILE, Connection, Service, detect_service
 from aisb_engine import Catalog, Plugins, Resolver, RunInput, mask_secrets, mask_url, safe_name, split_names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NEW_RUNS = ("all", "infer", "perf")
 """The modes that begin a run; the others read one."""
-NO_CHAT = (400, 404, 405, 501)
-"""Statuses of a service without a chat API, or whose model has no chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +174,9 @@ class _Looking:
         """Look at a service, and return its models: one for each of its APIs that the tasks need."""
         if not self.tasks:
             raise UsageError("nothing to run: --datasets is not set (aisb run --search shows all names)")
-        service, why = asyncio.run(self._look(url))
+        asks_chat = not (self._dry or all(map(self._sends_text, self.tasks)))
+        connection = self._connection_of(name)
+        service, why = asyncio.run(detect_service(url, self._plugins, connection, asks_chat=asks_chat))
         texts = self.tasks if why else tuple(filter(self._sends_text, self.tasks))
         if service.asked_as != CHAT_FILE:
             texts = ()
@@ -201,54 +192,13 @@ class _Looking:
         _tell(service, models, why, f"{name}: " if is_named else "")
         return models
 
-    async def _look(self, url: str) -> tuple[Service, str]:
-        """Return a service's description, and why its chat API cannot be used, if so."""
-        file = await recognize(url, self._plugins, self._connection)
-        if file is None:
-            raise ServiceError(
-                f"{mask_url(url)} answers, and is no kind of service that aisb recognizes: it has none of "
-                f"the pages {', '.join(FILES_BY_PAGE)}\n  check the address, or name the model file that "
-                "fits: --models NAME --url URL (aisb run --search shows all names)"
-            )
-        service = await look_at(url, self._plugins, file, self._connection)
-        if self._dry or file != CHAT_FILE or all(map(self._sends_text, self.tasks)):
-            return service, ""
-        return service, await self._why_no_chat(service)
-
-    async def _why_no_chat(self, service: Service) -> str:
-        """Ask for one token through both APIs; return why the chat API fails if the other one works."""
-        said = await self._refusal(service, CHAT_FILE)
-        return said if said and not await self._refusal(service, COMPLETIONS_FILE) else ""
-
-    async def _refusal(self, service: Service, file: str) -> str:
-        """Return how an API refuses a request for one token; empty if it does not."""
-        options = {**self._connection.options, "model": service.model}
-        backend = make_backend(
-            service.url,
-            self._plugins,
-            file,
-            options,
-            [*self._connection.connecting_sets(), "model.stream=false"],
-        )
-        chat = backend.prompt_form == "chat"
-        request = Request(
-            "probe",
-            messages=(Message("user", "Say yes."),) if chat else None,
-            text=None if chat else "Say yes.",
-            params={"max_tokens": 1},
-        )
-        try:
-            call = backend.encode(request)
-            body = call.body if isinstance(call.body, Mapping) else None
-            answer = await backend.fetch(call.path, body=body, timeout=60)
-        except ServiceError:
-            return ""
-        finally:
-            await backend.aclose()
-        if answer.status not in NO_CHAT:
-            return ""
-        words = backend.error_message(answer.status, answer.body)
-        return words if words == f"HTTP {answer.status}" else f"{answer.status}: {words}"
+    def _connection_of(self, name: str | None) -> Connection:
+        """Return how to reach a service; `--set models.NAME.model` chooses the model of a named one."""
+        start = f"models.{name}.model="
+        chosen = [text.removeprefix(start) for text in self._connection.sets if text.startswith(start)]
+        if not chosen:
+            return self._connection
+        return replace(self._connection, options={**self._connection.options, "model": chosen[-1]})
 
     def _sends_text(self, name: str) -> bool:
         """Return whether a task needs the completions API: for texts, token ids or likelihoods."""

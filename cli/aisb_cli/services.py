@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from aisb import AisbError, HttpBackend, UsageError
+from aisb import AisbError, HttpBackend, Message, Request, ServiceError, UsageError
 from aisb_engine import (
     Catalog,
     Plugins,
@@ -24,6 +24,8 @@ from aisb_engine import (
 CHAT_FILE = "vllm_api_stream_chat"
 COMPLETIONS_FILE = "vllm_api_general_stream"
 """The model files for the two APIs of a service of OpenAI's kind."""
+NO_CHAT = (400, 404, 405, 501)
+"""Statuses of a service without a chat API, or whose model has no chat template."""
 FILES_BY_PAGE: Mapping[str, str] = {
     "/v1/models": CHAT_FILE,
     "/info": "tgi_stream_api_general",
@@ -82,6 +84,60 @@ class Connection:
     def connecting_sets(self) -> list[str]:
         """Return the settings that decide whether a service can be reached."""
         return [text for text in self.sets if _option(text) in CONNECTION_OPTIONS]
+
+
+async def detect_service(
+    url: str, plugins: Plugins, connection: Connection, *, asks_chat: bool = True, first: bool = False
+) -> tuple[Service, str]:
+    """Return what a service is, and why its chat API cannot be used; "" if it can.
+
+    With `asks_chat`, a service of OpenAI's kind is asked for one token through its chat API, and if it
+    refuses, through its completions API; without, its chat API is taken to work. `first` is as in `look_at`.
+
+    Raises:
+        ServiceError: the service does not answer, is of no known kind, or serves several models.
+        UsageError: the model file is not installed.
+    """
+    file = await recognize(url, plugins, connection)
+    if file is None:
+        raise ServiceError(
+            f"{mask_url(url)} answers, and is no kind of service that aisb recognizes: it has none of "
+            f"the pages {', '.join(FILES_BY_PAGE)}\n  check the address, or name the model file that "
+            "fits: --models NAME --url URL (aisb run --search shows all names)"
+        )
+    service = await look_at(url, plugins, file, connection, first=first)
+    if not asks_chat or file != CHAT_FILE:
+        return service, ""
+    refusal = await _refusal(service, plugins, connection, CHAT_FILE)
+    if refusal and not await _refusal(service, plugins, connection, COMPLETIONS_FILE):
+        return service, refusal
+    return service, ""
+
+
+async def _refusal(service: Service, plugins: Plugins, connection: Connection, file: str) -> str:
+    """Return how an API refuses a request for one token; empty if it does not."""
+    options = {**connection.options, "model": service.model}
+    sets = [*connection.connecting_sets(), "model.stream=false"]
+    backend = make_backend(service.url, plugins, file, options, sets)
+    chat = backend.prompt_form == "chat"
+    request = Request(
+        "probe",
+        messages=(Message("user", "Say yes."),) if chat else None,
+        text=None if chat else "Say yes.",
+        params={"max_tokens": 1},
+    )
+    try:
+        call = backend.encode(request)
+        body = call.body if isinstance(call.body, Mapping) else None
+        answer = await backend.fetch(call.path, body=body, timeout=60)
+    except ServiceError:
+        return ""
+    finally:
+        await backend.aclose()
+    if answer.status not in NO_CHAT:
+        return ""
+    words = backend.error_message(answer.status, answer.body)
+    return words if words == f"HTTP {answer.status}" else f"{answer.status}: {words}"
 
 
 async def recognize(url: str, plugins: Plugins, connection: Connection | None = None) -> str | None:

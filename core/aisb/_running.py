@@ -47,8 +47,11 @@ class CommandContext(Protocol):
     def load_plugins(self, block: Iterable[str] = ()) -> Plugins:
         """Load all plugins except these and those that `aisb --block` names, and print notes about them."""
 
-    def run_command(self, words: Sequence[str]) -> Any:
+    def run_command(self, words: Sequence[str], plugins: Plugins | None = None, *, dry: bool = False) -> Any:
         """Return the `aisb_engine.RunCommand` that `aisb run` with these words would execute.
+
+        With `plugins`, services that the words give by their address are looked at, as `aisb run` does, and
+        become models; with `dry` no token is asked for.
 
         Raises:
             click.UsageError: the words are not a command line of `aisb run`.

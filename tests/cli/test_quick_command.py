@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from aisb import ServiceError
 from aisb_cli.quick.answer import answer, thorough_command
 from aisb_cli.quick.ladder import Rung
 from aisb_cli.quick.questions import QUESTIONS, Sense
-from aisb_cli.quick.services import Service, find_services
+from aisb_cli.quick.services import Service, find_services, service_at
 from aisb_engine import JudgedObjective, Plugins, parse_run_objectives
 from aisb_mock import MockOptions, start_mock
+from aisb_testing._fixtures import Answering
 
 OBJECTIVES = parse_run_objectives("ttft_p95=2s,failures=1%")
 SERVICE = Service("http://127.0.0.1:8000", "vllm_api_stream_chat", "vLLM", "m", ("m",))
@@ -152,3 +154,20 @@ def test_a_service_that_is_not_there_ends_with_exit_code_3(tmp_path: Path) -> No
     ended = aisb("--url", "http://127.0.0.1:9", cwd=tmp_path)
     assert ended.returncode == 3
     assert "127.0.0.1:9" in ended.stderr
+
+
+def test_a_service_without_a_chat_api_is_asked_through_the_other(
+    answering: Callable[..., Answering],
+) -> None:
+    text = {"choices": [{"text": "It is 7.", "finish_reason": "stop"}]}
+    service = answering(
+        {
+            "/v1/models": (200, {"data": [{"id": "org/Base-7B", "owned_by": "vllm"}]}),
+            "/v1/chat/completions": (400, {"message": "the model has no chat template"}),
+            "/v1/completions": (200, text),
+        }
+    )
+    found = asyncio.run(service_at(service.url, Plugins.load(), None, {}))
+    assert (found.asked_as, found.model) == ("vllm_api_general_stream", "org/Base-7B")
+    with pytest.raises(ServiceError, match="is no kind of service that aisb recognizes"):
+        asyncio.run(service_at(answering({}).url, Plugins.load(), None, {}))

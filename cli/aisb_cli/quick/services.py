@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from aisb import AisbError, ServiceError
-from aisb_cli.services import CHAT_FILE, Connection, Service, look_at, recognize
+from aisb_cli.services import COMPLETIONS_FILE, Connection, Service, detect_service, look_at
 from aisb_engine import Plugins, mask_secrets
 
 PORTS = (8000, 8080, 30000, 11434, 1234, 3000, 23333)
@@ -19,12 +20,16 @@ CONNECT_SECONDS = 0.5
 async def service_at(url: str, plugins: Plugins, asked_as: str | None, options: Mapping[str, Any]) -> Service:
     """Return a service's description. The first of several models is chosen unless `options` name one.
 
+    Without `asked_as`, its kind is detected as for `aisb run --url URL`.
+
     Raises:
         ServiceError: the service does not answer, or refuses.
     """
     connection = Connection(options)
-    name = asked_as or await recognize(url, plugins, connection) or CHAT_FILE
-    return await look_at(url, plugins, name, connection, first=True)
+    if asked_as is not None:
+        return await look_at(url, plugins, asked_as, connection, first=True)
+    service, no_chat = await detect_service(url, plugins, connection, first=True)
+    return replace(service, asked_as=COMPLETIONS_FILE) if no_chat else service
 
 
 async def find_services(

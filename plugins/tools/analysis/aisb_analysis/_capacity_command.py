@@ -13,19 +13,23 @@ import click
 from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
+    from aisb import CommandContext
     from aisb_analysis._capacity.answer import Capacity
     from aisb_analysis._capacity.loads import Limit
     from aisb_analysis._capacity.measured import MeasuredService
+    from aisb_engine import Plugins
 
 DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
 MIN_BUDGET_SECONDS = 60.0
 MODEL, TASK = "capacity", "synthetic"
+DEFAULT_MODEL = "vllm-chat"
+"""The backend without --url and --models."""
 
 
 @click.command()
 @click.option("--url", metavar="URL", help="Address of the service.")
 @click.option(
-    "--models", "model", default="vllm-chat", show_default=True, metavar="NAME", help="Model or backend."
+    "--models", "model", metavar="NAME", help="Model file or backend for the service [default: detected]."
 )
 @click.option("--model-name", metavar="NAME", help="Model to request [default: the served one].")
 @click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
@@ -84,11 +88,10 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     options = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_stored_options(flags)}
     _keep_or_check(folder / "capacity.json", options)
-    service = _service(folder, flags, limits)
+    plugins = context.obj.load_plugins()
+    service = _service(folder, flags, limits, _model(context.obj, flags, plugins))
     found = Search(service, limits, budget, say=lambda line: click.echo(line, err=True)).run()
-    failed = show_together(
-        service.runs, folder, context.obj.load_plugins(), printed=False, notes=list(found.lines())
-    )
+    failed = show_together(service.runs, folder, plugins, printed=False, notes=list(found.lines()))
     _show(found, folder, as_json=flags["as_json"])
     return failed
 
@@ -131,13 +134,29 @@ def _keep_or_check(path: Path, options: dict[str, Any]) -> None:
         )
 
 
-def _service(folder: Path, flags: dict[str, Any], limits: list[Limit]) -> MeasuredService:
+def _model(context: CommandContext, flags: dict[str, Any], plugins: Plugins) -> dict[str, Any]:
+    """Return the table of the model. Without --models, the service at the address is looked at.
+
+    Raises:
+        ServiceError: the service does not answer, is of no known kind, or serves several models.
+    """
+    options = {"url": flags["url"], "model": flags["model_name"], "api_key_env": flags["api_key_env"]}
+    given = {key: value for key, value in options.items() if value is not None}
+    if flags["model"] or not flags["url"]:
+        return {"base": flags["model"] or DEFAULT_MODEL, **given}
+    words = ["--models", f"{MODEL}={flags['url']}", "--datasets", flags["task"] or TASK]
+    for flag, name in (("--model-name", "model"), ("--api-key-env", "api_key_env")):
+        words += [flag, given[name]] if name in given else []
+    asked = context.run_command(words, plugins).asked
+    return {"base": DEFAULT_MODEL, **asked.tables["models"][MODEL], **given}
+
+
+def _service(
+    folder: Path, flags: dict[str, Any], limits: list[Limit], model: dict[str, Any]
+) -> MeasuredService:
     from aisb import UsageError
     from aisb_analysis._capacity.measured import MeasuredService
 
-    model = {"base": flags["model"]}
-    options = {"url": flags["url"], "model": flags["model_name"], "api_key_env": flags["api_key_env"]}
-    model |= {key: value for key, value in options.items() if value is not None}
     task: dict[str, Any] = {"base": flags["task"] or TASK}
     lengths = {"input": flags["input_len"], "output": flags["output_len"]}
     set_lengths = {key: value for key, value in lengths.items() if value is not None}

@@ -63,7 +63,8 @@ def sweep(context: click.Context, /, **flags: Any) -> int:
     from aisb_engine import RunFolder
 
     record, words = _record(flags, context.args)
-    runner = _runner(context.obj, record, words)
+    record.check_runs()
+    runner = _runner(context.obj, record, words, dry_run=flags["dry_run"])
     specs = runner.check()
     if flags["dry_run"]:
         _print_plan(runner, specs)
@@ -109,20 +110,28 @@ def _record(flags: dict[str, Any], words: Sequence[str]) -> tuple[SweepRecord, l
     return SweepRecord.begin(new_folder(flags["work_dir"]), words, grid), list(words)
 
 
-def _runner(context: CommandContext, record: SweepRecord, words: Sequence[str]) -> SweepRunner:
-    from aisb import UsageError
-    from aisb_analysis._sweep.running import SweepRunner, known_models, with_defaults, with_models
-    from aisb_analysis._sweep.services import service_tables, take_services
+def _runner(
+    context: CommandContext, record: SweepRecord, words: Sequence[str], *, dry_run: bool
+) -> SweepRunner:
+    """Return the runner of a sweep. Services that are given by their address are looked at, as by `aisb run`.
 
-    plain, services = take_services(words)
-    command = context.run_command(plain)
+    Raises:
+        ServiceError: a service does not answer, or is of no known kind.
+        UsageError: the words are no performance run.
+    """
+    from aisb import UsageError
+    from aisb_analysis._sweep.running import SweepRunner, missing_task, with_default_model
+
+    plugins = context.load_plugins()
+    command = context.run_command(words)
     if command.mode not in {"all", "perf"}:
         raise UsageError(f"--mode {command.mode}: the points of a sweep are performance runs; omit --mode")
-    plugins = context.load_plugins()
-    if services:
-        tables = service_tables(services, known_models(command, plugins))
-        command = with_models(command, tables)
-    return SweepRunner(record, with_defaults(command), plugins, context.display)
+    command = context.run_command(
+        [*words, *missing_task(command)],
+        plugins,
+        dry=dry_run and not record.done,  # finished points are compared with what the service really is
+    )
+    return SweepRunner(record, with_default_model(command), plugins, context.display)
 
 
 def _print_plan(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:

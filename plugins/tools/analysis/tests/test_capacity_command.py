@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from aisb_analysis._capacity_command import read_budget
 from aisb_analysis._together import show_together
 from aisb_engine import Plugins
 from aisb_mock import MockOptions, start_mock
+from aisb_testing._fixtures import Answering
 
 pytest.importorskip("scipy")
 
@@ -111,3 +114,26 @@ def test_lengths_of_another_task_are_refused(tmp_path: Path) -> None:
     ended = aisb("--datasets", "demo_gsm8k", "--input-len", "5", cwd=tmp_path)
     assert ended.returncode == 2
     assert "--input-len and --output-len apply to synthetic prompts" in ended.stderr
+
+
+def test_the_kind_of_the_service_is_detected(tmp_path: Path, answering: Callable[..., Answering]) -> None:
+    tgi = answering({"/info": (200, {"model_id": "org/Tiny", "version": "3.0"})})
+    words = ("--url", tgi.url, "--budget", "60s")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", "capacity", *words],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr
+        assert "is Text Generation Inference and serves org/Tiny; asking it with tgi_" in next(process.stderr)
+        ends = time.monotonic() + 60
+        while not tgi.bodies:  # the search sends its requests to the API of that kind
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+    unknown = aisb("--url", answering({}).url, cwd=tmp_path)
+    assert unknown.returncode == 3
+    assert "is no kind of service that aisb recognizes" in unknown.stderr

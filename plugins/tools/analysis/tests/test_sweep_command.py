@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ from forked import run_forked
 from aisb import UsageError
 from aisb_analysis._sweep.grid import parse_grids, points_of_grid
 from aisb_analysis._sweep.record import SweepRecord
-from aisb_analysis._sweep.services import service_tables, take_services
 from aisb_cli.main import main
 from aisb_mock import MockOptions, start_mock
+from aisb_testing._fixtures import Answering
 
 AISB = (sys.executable, "-m", "aisb_cli.main")
 SHORT = ("--input-len", "16", "--output-len", "4")
@@ -156,6 +157,8 @@ def test_a_dry_run_prints_the_points_and_a_point_lasts_a_minute_unless_told(tmp_
         "load.request_rate=2,4",
         "--grid",
         "task.dataset.input=16,32",
+        "--models",
+        "vllm-chat",
         "--dry-run",
         *NOWHERE,
         cwd=tmp_path,
@@ -269,29 +272,48 @@ def test_a_grid_that_cannot_be_read_is_refused(texts: list[str], says: str) -> N
         parse_grids(texts)
 
 
-def test_addresses_are_taken_from_the_names_of_models() -> None:
-    words = [
-        "--models",
-        "a=http://h:1/v1",
-        "vllm-chat=http://h:2,sim",
-        "--datasets",
-        "x=http://no",
-        "--models=b=https://h",
-    ]
-    plain, services = take_services(words)
-    assert plain == ["--models", "a", "vllm-chat", "sim", "--datasets", "x=http://no", "--models", "b"]
-    assert services == {"a": "http://h:1/v1", "vllm-chat": "http://h:2", "b": "https://h"}
-    assert service_tables(services, ["vllm-chat"])["a"] == {"base": "vllm-chat", "url": "http://h:1/v1"}
-    assert service_tables(services, ["vllm-chat"])["vllm-chat"] == {"url": "http://h:2"}
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--models", "a=http://h:1", "a=http://h:2"], "--models a has two addresses"),
-        (["--models", "a=http://h:1", "--url", "http://h"], "--url and --models NAME=URL are both given"),
+        (("--models", "a=http://h:1", "a=http://h:2"), "--models has the name a twice"),
+        (("--models", "a=http://h:1", "--url", "http://h"), "--url and --models NAME=URL are both given"),
     ],
 )
-def test_a_model_with_two_addresses_is_refused(words: list[str], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
-        take_services(words)
+def test_a_model_with_two_addresses_is_refused(words: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    ended = aisb("sweep", "--grid", "load.concurrency=1", *words, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert says in ended.stderr
+
+
+def test_services_are_detected_as_by_run_and_a_setting_chooses_among_models(
+    tmp_path: Path, answering: Callable[..., Answering]
+) -> None:
+    tgi = answering({"/info": (200, {"model_id": "org/Tiny", "version": "3.0"})})
+    with start_mock(MockOptions(models=("m/a", "m/b"))) as two:
+        models = ("--models", f"old={tgi.url}", f"new={two.url}", "--set", "models.new.model=m/b")
+        ended = aisb("sweep", "--grid", "load.concurrency=1,2", *models, "--dry-run", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "is Text Generation Inference and serves org/Tiny; asking it with tgi_stream" in ended.stderr
+    assert "serves m/b; asking it with vllm_api_stream_chat" in ended.stderr
+    assert not tgi.bodies
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_without_a_chat_api_is_swept_through_the_other(
+    tmp_path: Path, answering: Callable[..., Answering]
+) -> None:
+    text = {"choices": [{"text": "It is 7.", "finish_reason": "stop"}]}
+    service = answering(
+        {
+            "/v1/models": (200, {"data": [{"id": "org/Base-7B", "owned_by": "vllm"}]}),
+            "/v1/chat/completions": (400, {"message": "the model has no chat template"}),
+            "/v1/completions": (200, text),
+        }
+    )
+    words = ("--grid", "load.concurrency=1,2", "--num-prompts", "2", "--reporters", "csv", *SHORT)
+    ended = aisb("sweep", *words, "--url", service.url, "--set", "model.stream=false", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "asking it with vllm_api_general_stream, since its chat API refuses" in ended.stderr
+    (file,) = tmp_path.glob("outputs/sweeps/*/points.csv")
+    rows = list(csv.DictReader(file.open()))
+    assert [(row["model"], row["requests"], row["failed"]) for row in rows] == [("Base-7B", "2", "0")] * 2

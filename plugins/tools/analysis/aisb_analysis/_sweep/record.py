@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from aisb import UsageError
-from aisb_analysis._sweep.grid import Grid, points_of_grid
-from aisb_engine import mask_secrets, write_atomically
+from aisb_analysis._sweep.grid import Grid, describe, points_of_grid
+from aisb_engine import RunFolder, mask_secrets, write_atomically
 
 SCHEMA = "aisb-sweep/1"
 FILE = "sweep.json"
@@ -71,6 +71,20 @@ class SweepRecord:
     def done(self) -> list[Point]:
         """The points that have been measured."""
         return [point for point in self.points if point.run is not None]
+
+    def check_runs(self) -> None:
+        """Check that the runs of the finished points exist.
+
+        Raises:
+            UsageError: one does not.
+        """
+        for point in self.done:
+            folder = RunFolder(self.runs / str(point.run))
+            if not folder.config.exists():
+                raise UsageError(
+                    f"{self.folder} lists {folder} as the run of {describe(point.settings)}, "
+                    "which does not exist\n  restore it, or start a new sweep"
+                )
 
     def write(self) -> None:
         """Write the record, so that a kill leaves the old one or the new one."""

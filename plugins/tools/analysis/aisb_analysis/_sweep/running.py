@@ -14,7 +14,6 @@ from aisb import AisbError, CheckFailed, ServiceError, UsageError
 from aisb_analysis._sweep.grid import as_sets, describe
 from aisb_analysis._sweep.record import Point, SweepRecord, changed_settings
 from aisb_engine import (
-    Catalog,
     RunFolder,
     execute_run,
     open_finished_run,
@@ -117,11 +116,6 @@ class SweepRunner:
 
     def _check_done(self, point: Point, now: Mapping[str, Any]) -> None:
         folder = RunFolder(self.record.runs / str(point.run))
-        if not folder.config.exists():
-            raise UsageError(
-                f"{self.record.folder} lists {folder} as the run of {describe(point.settings)}, "
-                "which does not exist\n  restore it, or start a new sweep"
-            )
         changed = list(changed_settings(read_toml(folder.config), now))
         if changed:
             more = f"\n  and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -133,29 +127,24 @@ class SweepRunner:
             )
 
 
-def with_defaults(command: RunCommand) -> RunCommand:
-    """Return a command with the usual model and synthetic prompts where it names none."""
-    file = read_user_file(command.asked.file) if command.asked.file else {}
-    run = file.get("run", {})
-    asked = command.asked
-    if not asked.models and not run.get("models"):
-        asked = replace(asked, models=[DEFAULT_MODEL])
-    if not asked.datasets and not run.get("datasets"):
-        asked = replace(asked, datasets=[DEFAULT_TASK])
-    return replace(command, asked=asked)
+def missing_task(command: RunCommand) -> list[str]:
+    """Return the words that add synthetic prompts to a command without tasks; none if it has tasks."""
+    run = _run_of_file(command)
+    has_tasks = command.asked.datasets or run.get("datasets") or run.get("combinations")
+    return [] if has_tasks else ["--datasets", DEFAULT_TASK]
 
 
-def with_models(command: RunCommand, tables: Mapping[str, Mapping[str, Any]]) -> RunCommand:
-    """Return a command with tables of models merged over those of its file."""
-    models = {**command.asked.tables.get("models", {}), **tables}
-    return replace(command, asked=replace(command.asked, tables={**command.asked.tables, "models": models}))
+def with_default_model(command: RunCommand) -> RunCommand:
+    """Return a command with the usual model, if it names neither a model nor the address of a service."""
+    run, asked = _run_of_file(command), command.asked
+    if asked.models or run.get("models") or run.get("combinations") or asked.run.get("combinations"):
+        return command
+    return replace(command, asked=replace(asked, models=[DEFAULT_MODEL]))
 
 
-def known_models(command: RunCommand, plugins: Plugins) -> list[str]:
-    """Return all names of models: of model files, of backends, and of the user's file."""
-    file = read_user_file(command.asked.file) if command.asked.file else {}
-    entries = Catalog(plugins).entries("model")
-    return [*(entry.name for entry in entries), *plugins.names("backend"), *file.get("models", {})]
+def _run_of_file(command: RunCommand) -> Mapping[str, Any]:
+    table: Mapping[str, Any] = read_user_file(command.asked.file).get("run", {}) if command.asked.file else {}
+    return table
 
 
 def _results(run: FinishedRun) -> list[str]:
