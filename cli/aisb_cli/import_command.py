@@ -45,6 +45,14 @@ class ImportCommand(click.Command):
     help="Task that grades them [default: the one with the same name]; a new name of a performance result.",
 )
 @click.option("--model", metavar="NAME", help="Name of the model [default: from the tool].")
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Your own tasks [default: ./aisb.toml].",
+)
 @click.option("--no-score", is_flag=True, help="Only import; score later with aisb score.")
 @shared.work_dir("Parent of run folders.")
 @click.pass_context
@@ -55,6 +63,7 @@ def import_(
     model: str | None,
     work_dir: Path,
     *,
+    config_file: Path | None,
     no_score: bool,
 ) -> int:
     """Import the results of another tool as a run, and score its answers by our rules. Nothing is sent.
@@ -75,8 +84,15 @@ def import_(
     found = [one for path in paths for one in importers.read(path)]
     if model:
         found = [replace(one, model=model) for one in found]
+    if config_file is None and Path("aisb.toml").is_file():
+        config_file = Path("aisb.toml")
     folder, written = write_imported(
-        found, plugins, work_dir, choice_evaluators=LIKELIHOOD_EVALUATORS, graded_by=_graded_by(names)
+        found,
+        plugins,
+        work_dir,
+        choice_evaluators=LIKELIHOOD_EVALUATORS,
+        graded_by=_graded_by(names),
+        file=config_file,
     )
     for line in _told(written):
         click.echo(line, err=True)
@@ -138,7 +154,9 @@ def _told(written: Iterable[ImportedPart]) -> Iterable[str]:
             f"{one.task} · {one.model}: {one.rows} {what} of {one.tool} from {one.source}"
             + (f"; it scored {theirs}" if theirs else "")
         )
-        if one.graded_by is None and not one.performance:
+        if one.why_ungraded:
+            yield f"  they are kept, but not graded: {one.why_ungraded}"
+        elif one.graded_by is None and not one.performance:
             yield (
                 f"  no task of this name says how {one.task} is graded: import it again with --as TASK "
                 "(aisb tasks list)"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import tomli_w
 
-from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample
+from aisb import AisbError, ImportedRow, ImportedTask, Prediction, Sample, UsageError
 from aisb._plugins import Plugins
 from aisb._templates import Template
 from aisb_engine._data.samples import LETTERS, SampleMaker, sample_table
@@ -53,7 +53,8 @@ GOLD = ("answer", "target", "gold", "label", "answerKey")
 class ImportedPart:
     """One imported subtask: the task of ours that grades it, if there is one, and the tool's own scores.
 
-    `rows` is the number of questions, or of requests if it is a result of `performance`.
+    `rows` is the number of questions, or of requests if it is a result of `performance`. `why_ungraded` is
+    the reason why our task for the answers cannot grade them; else it is empty.
     """
 
     model: str
@@ -64,6 +65,7 @@ class ImportedPart:
     source: Path
     scores: Mapping[str, float]
     performance: bool = False
+    why_ungraded: str = ""
 
 
 def write_imported(
@@ -73,22 +75,26 @@ def write_imported(
     *,
     choice_evaluators: Evaluators,
     graded_by: Mapping[str, str] | None = None,
+    file: Path | None = None,
 ) -> tuple[RunFolder, list[ImportedPart]]:
     """Write a new run with these subtasks; return its folder and its parts.
 
     `graded_by` maps task names of the tool to those of our tasks; `*` stands for all others. By default a
-    task is graded by ours of the same name. Results of performance are not graded, and get the names that
-    `graded_by` has. Likelihoods of options are graded by `choice_evaluators`, tables like those in
-    `[[evaluate]]`, whatever the task says.
+    task is graded by ours of the same name. `file` is the user's `aisb.toml`, whose tasks count as ours.
+    Results of performance are not graded, and get the names that `graded_by` has. Likelihoods of options are
+    graded by `choice_evaluators`, tables like those in `[[evaluate]]`, whatever the task says. A task with an
+    environment cannot grade imported answers: they lack the state of the environment.
 
     Raises:
-        UsageError: we have no such task, or the folder cannot be written.
+        UsageError: we have no such task, it cannot grade imported answers, or the folder cannot be written.
     """
     performance = check_kinds(found)
     if performance:
         found = with_names(found, graded_by or {})
-    names = _Names(plugins, graded_by or {})
-    gradings = [_Grading(None) for _ in found] if performance else [names.find(one) for one in found]
+        gradings = [_Grading(None) for _ in found]
+    else:
+        names = _Names(plugins, graded_by or {}, file)
+        gradings = [names.find(one) for one in found]
     gradings = _with_variant_names(gradings)
     parts = [
         _Part.make(one, grading, plugins, choice_evaluators)
@@ -112,25 +118,32 @@ def write_imported(
             _write(folder, model, task, same)
         manifest.end(0)
     return folder, [
-        ImportedPart(p.model, p.task.name, p.graded_by, p.rows, p.tool, p.source, p.scores, performance)
+        ImportedPart(
+            p.model, p.task.name, p.graded_by, p.rows, p.tool, p.source, p.scores, performance, p.why_ungraded
+        )
         for p in parts
     ]
 
 
 class _Grading(NamedTuple):
-    """The task that grades a task of another tool, if any; and the group of it that the tool's task is."""
+    """The task that grades a task of another tool, if any; and the group of it that the tool's task is.
+
+    `why_ungraded` says why a task of ours for the answers cannot grade them.
+    """
 
     task: Task | None
     group: str | None = None
     variant: str | None = None
+    why_ungraded: str = ""
 
 
 class _Names:
     """Finds the task of ours that grades a task of another tool."""
 
-    def __init__(self, plugins: Plugins, given: Mapping[str, str]) -> None:
+    def __init__(self, plugins: Plugins, given: Mapping[str, str], file: Path | None) -> None:
         self._catalog = Catalog(plugins)
-        self._resolver = Resolver(plugins, self._catalog, RunInput())
+        self._resolver = Resolver(plugins, self._catalog, RunInput(file=file))
+        self._own = self._resolver.user.get("tasks", {})
         self._given = given
 
     def find(self, one: ImportedTask) -> _Grading:
@@ -138,18 +151,30 @@ class _Names:
         given = self._given.get(one.task, self._given.get("*"))
         name = given or one.graded_by or one.task
         try:
-            selection, _ = self._catalog.find("task", Selection.parse(name))
+            selection, _ = self._catalog.find("task", Selection.parse(name), self._own)
         except AisbError:
             if given is not None:
                 raise
             return self._grouped(name)
         task = self._resolver.show(name)
+        if task.environment is not None:
+            why = (
+                f"the task {task.name} grades the state of an environment ({task.environment.use}) at the "
+                "end, which imported answers do not have"
+            )
+            if given is not None:
+                raise UsageError(
+                    f"{why}\n  import them without --as {name}, which keeps them ungraded, or run the task: "
+                    f"aisb run --datasets {name}"
+                )
+            return _Grading(None, why_ungraded=why)
         chosen = task.dataset.select.get(_group_field(task) or "", [])
         return _Grading(task, chosen[0] if len(chosen) == 1 else None, selection.variant)
 
     def _grouped(self, name: str) -> _Grading:
         """Return the task whose name is a prefix of this name; the rest of it is the group."""
-        for known in sorted((entry.name for entry in self._catalog.entries("task")), key=len, reverse=True):
+        ours = {*self._own, *(entry.name for entry in self._catalog.entries("task"))}
+        for known in sorted(ours, key=len, reverse=True):
             if name.startswith((f"{known}_", f"{known}-")):
                 task = self._resolver.show(known)
                 if task.sample.group:
@@ -201,6 +226,7 @@ class _Part:
     predictions: tuple[Prediction, ...] = ()
     repeats: int = 1
     performance: ImportedPerformance | None = None
+    why_ungraded: str = ""
 
     @classmethod
     def make(cls, one: ImportedTask, grading: _Grading, plugins: Plugins, evaluators: Evaluators) -> _Part:
@@ -232,6 +258,7 @@ class _Part:
             ),
             predictions=predictions,
             repeats=max((len(row.answers) for row in one.rows), default=1),
+            why_ungraded=grading.why_ungraded,
         )
 
     @property

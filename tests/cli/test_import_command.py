@@ -330,3 +330,35 @@ def test_a_path_that_is_not_there_and_an_unknown_task_are_errors(tmp_path):
     done = aisb("import", path, "--as", "gsm8k=", cwd=tmp_path, code=2)
     assert "--as gsm8k= names no task: write --as gsm8k=TASK, or --as TASK for all" in done.stderr
     assert not Path(tmp_path / "outputs").exists()
+
+
+def test_tasks_of_the_users_file_grade_answers_as_in_a_run(tmp_path):
+    path = opencompass(tmp_path, name="pens")
+    table = '[tasks.pens]\nbase = "gsm8k"\nsummary = "Ours"\n'
+    (tmp_path / "aisb.toml").write_text(table)
+    done = aisb("import", path, cwd=tmp_path)
+    assert "pens · pen-8b: 4 rows of OpenCompass" in done.stderr
+    assert "no task of this name" not in done.stderr
+    assert results(tmp_path, "pens")["accuracy"] == 50.0
+    (tmp_path / "aisb.toml").rename(tmp_path / "other.toml")
+    done = aisb("import", path, "--as", "pens", cwd=tmp_path, code=2)
+    assert "no task named 'pens'" in done.stderr
+    done = aisb("import", path, "--as", "pens", "-c", "other.toml", "-w", "again", cwd=tmp_path)
+    assert "50.00" in done.stdout
+
+
+def test_answers_for_a_task_with_an_environment_are_kept_ungraded_and_the_reason_is_given(tmp_path):
+    path = opencompass(tmp_path, name="bfcl_multi_turn")
+    done = aisb("import", path, cwd=tmp_path)
+    why = (
+        "the task bfcl_multi_turn grades the state of an environment (bfcl-services) at the end, which imported "
+        "answers do not have"
+    )
+    assert f"they are kept, but not graded: {why}" in done.stderr
+    assert "imported into" in done.stderr
+    (lines,) = tmp_path.glob("outputs/default/*/predictions/pen-8b/bfcl_multi_turn.jsonl")
+    assert len(lines.read_text().splitlines()) == 4
+    done = aisb("import", path, "--as", "bfcl_multi_turn", "-w", "named", cwd=tmp_path, code=2)
+    assert why in done.stderr
+    assert "import them without --as bfcl_multi_turn" in done.stderr
+    assert not (tmp_path / "named").exists()
