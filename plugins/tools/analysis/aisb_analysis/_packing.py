@@ -1,8 +1,8 @@
 """Pack a run into a capsule: all that a third party needs to recompute its numbers, without keys.
 
 It contains the configuration, the manifest, the tasks, the log with its samples, and the published files:
-predictions, results and performance tables. Pages and readable logs are left out, since they can be
-recreated.
+predictions, results and performance tables. Pages, readable logs, and files in the layout of another tool are
+left out, since they can be recreated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from aisb_engine import (
 )
 
 if TYPE_CHECKING:
-    from aisb_engine import Plugins, Task
+    from aisb_engine import Plugins, RunFolder, Task
 
 ARCHIVE_VERSION = 1
 LEFT_OUT = "(left out)"
@@ -51,14 +51,13 @@ PACKED = (
     "log/*/*/samples.jsonl.gz",
     "log/*/*/vitals-*.jsonl",
     "log/*/*/worker-*",
-    "predictions/*/*.jsonl",
-    "results/*/*.json",
-    "results/*/*_scores.jsonl",
     "performances/*/*.csv",
     "performances/*/*.json",
     "performances/*/*.npz",
 )
-"""The packed files of a run folder; `tasks/*.toml` is added."""
+"""The packed files of a run folder; `PACKED_OWN` and `tasks/*.toml` are added."""
+PACKED_OWN = ("predictions/*/*.jsonl", "results/*/*.json", "results/*/*_scores.jsonl")
+"""The packed files of the folder for own predictions and results, which may be a subfolder of the run."""
 
 PackedChange = Callable[[Any], Any]
 
@@ -97,7 +96,7 @@ def write_capsule(run: OpenedRun, target: Path, plugins: Plugins, *, prompts: bo
         with tempfile.TemporaryDirectory(prefix=".aisb-pack-", dir=target.absolute().parent) as temporary:
             staged = Path(temporary) / folder.timestamp
             summed_by = {name: _fields_summed_by(task) for name, task in run.spec.tasks.items()}
-            stage = _Stage(folder.path, staged, masker, prompts=prompts, summed_by=summed_by)
+            stage = _Stage(folder, staged, masker, prompts=prompts, summed_by=summed_by)
             stage.copy_all()
             ungraded = _ungraded(run, staged, plugins) if masker.count or not prompts else {}
             made = Path(temporary) / "capsule"
@@ -144,17 +143,27 @@ def masked_copy(run: OpenedRun, target: Path, plugins: Plugins) -> None:
         raise RunError(f"{run.folder} is being written: copy it after its command has ended")
     masker = Masker(run.spec, plugins)
     try:
-        stage = _Stage(run.folder.path, target, masker, prompts=True, summed_by={})
+        stage = _Stage(run.folder, target, masker, prompts=True, summed_by={})
         stage.copy_all()
-        if run.folder.own_files != run.folder.path:  # the usual places have the files of another tool
-            stage.apart = run.folder.own_files.name
-            stage.copy_files(f"{stage.apart}/{pattern}" for pattern in PACKED)
+        if stage.apart:  # the usual places have the files of another tool
+            stage.copy_files(PACKED_OWN)
     except OSError as error:
         raise CannotWriteError(f"{target} cannot be written: {error.strerror}") from error
 
 
+def own_patterns(folder: RunFolder) -> list[str]:
+    """Return `PACKED_OWN` as patterns below the run folder."""
+    apart = apart_name(folder)
+    return [f"{apart}/{pattern}" if apart else pattern for pattern in PACKED_OWN]
+
+
+def apart_name(folder: RunFolder) -> str:
+    """Return the name of the subfolder with own predictions and results; empty if there is none."""
+    return "" if folder.own_files == folder.path else folder.own_files.name
+
+
 def _refuse_trials(run: OpenedRun) -> None:
-    for path in sorted(run.folder.path.glob("results/*/*.json")):
+    for path in sorted(run.folder.own_files.glob("results/*/*.json")):
         if trial := read_run_json(path).get("trial"):
             raise RunError(
                 f"{path} was last scored as a trial by other rules ({', '.join(trial)}), which cannot be "
@@ -177,21 +186,22 @@ class _Stage:
 
     def __init__(
         self,
-        source: Path,
+        folder: RunFolder,
         target: Path,
         masker: Masker,
         *,
         prompts: bool,
         summed_by: Mapping[str, Collection[str]],
     ) -> None:
-        self.source, self.target, self.masker, self.prompts = source, target, masker, prompts
+        self.source, self.target, self.masker, self.prompts = folder.path, target, masker, prompts
         self.summed_by = summed_by
-        self.apart = ""
+        self.apart = apart_name(folder)
+        self.patterns = (*PACKED, *own_patterns(folder))
         self.damaged = 0
         self.records: dict[str, int] = {}
 
     def copy_all(self) -> None:
-        self.copy_files(PACKED)
+        self.copy_files(self.patterns)
         self._write_tasks()
 
     def copy_files(self, patterns: Iterable[str]) -> None:

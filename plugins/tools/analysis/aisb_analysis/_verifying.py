@@ -29,10 +29,11 @@ from aisb_analysis._differences import (
     table_differences,
     value_differences,
 )
-from aisb_analysis._packing import ARCHIVE_VERSION, PACKED, task_files
+from aisb_analysis._packing import ARCHIVE_VERSION, PACKED, own_patterns, task_files
 from aisb_engine import (
     OpenedRun,
     PluginFaults,
+    RunFolder,
     inspect_log,
     open_run,
     read_run_json,
@@ -90,7 +91,7 @@ def verify_capsule(path: Path, plugins: Plugins, *, trust: bool = False) -> Veri
         found.differing += archive.problems
         found.files = len(archive.files)
         folder = Path(temporary) / found.run
-        found.differing += _unknown_files(archive.files, found.run)
+        found.differing += _unknown_files(archive.files, RunFolder(folder))
         if Path(found.run).name != found.run or not folder.is_dir():
             found.differing.append(f"{INDEX}: it has no run named {found.run!r}")
             return found
@@ -105,10 +106,11 @@ def verify_capsule(path: Path, plugins: Plugins, *, trust: bool = False) -> Veri
     return found
 
 
-def _unknown_files(names: Iterable[str], run: str) -> Iterator[str]:
+def _unknown_files(names: Iterable[str], folder: RunFolder) -> Iterator[str]:
+    patterns = (*PACKED, *own_patterns(folder), "tasks/*.toml")
     for name in names:
         first, _, rest = name.partition("/")
-        if first != run or not any(_matches(rest, pattern) for pattern in (*PACKED, "tasks/*.toml")):
+        if first != folder.path.name or not any(_matches(rest, pattern) for pattern in patterns):
             yield f"{name} does not belong in a capsule"
 
 
@@ -174,7 +176,7 @@ class _Check:
     trust: bool
 
     def run_all(self) -> None:
-        folder = self.run.folder.path
+        folder = self.run.folder.own_files
         known = {(one.model, one.task): one for one in self.run.spec.subtasks}
         for path in sorted(folder.glob("results/*/*")):
             pair = path.parent.name, path.name.removesuffix(".json").removesuffix("_scores.jsonl")

@@ -157,6 +157,42 @@ def test_scores_metrics_and_performance_tables_are_computed_again(
     assert found.checked == {"performance tables": 5}
 
 
+def test_a_run_with_the_files_of_another_layout_is_packed_with_its_own_and_computed_again(
+    tmp_path: Path, plugins: Plugins
+) -> None:
+    ended = aisb(
+        "run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "6", "-w", "apart",
+        "--set", "run.files_apart=true", "--reporters", "aisbench", cwd=tmp_path,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    run = open_run(tmp_path / "apart", "latest", plugins)
+    assert list(run.folder.path.glob("predictions/sim/*"))  # those of the other layout
+    capsule = tmp_path / "apart.capsule"
+    write_capsule(run, capsule, plugins)
+    names = zipfile.ZipFile(capsule).namelist()
+    inside = [name.partition("/")[2] for name in names]
+    for name in ("predictions/sim/demo_gsm8k.jsonl", "results/sim/demo_gsm8k.json"):
+        assert f"aisb/{name}" in inside
+        assert name not in inside
+    assert "aisb/results/sim/demo_gsm8k_scores.jsonl" in inside
+    found = verify_capsule(capsule, plugins)
+    assert (found.differing, found.unchecked, found.notes) == ([], [], [])
+    assert found.checked["grades"] == found.checked["predictions"] == 6
+
+    def changed(files: dict[str, bytes]) -> None:
+        name = only(files, "aisb/results/sim/demo_gsm8k.json")
+        table = json.loads(files[name])
+        table["accuracy"] += 1
+        files[name] = json.dumps(table).encode()
+        files[name.replace("/aisb/", "/")] = b"{}"
+        files[name.replace("demo_gsm8k", "other")] = b"{}"
+
+    said = differing(forged(capsule, tmp_path, changed), plugins)
+    assert "aisb/results/sim/demo_gsm8k.json: accuracy: published" in said
+    assert "/results/sim/demo_gsm8k.json does not belong in a capsule" in said
+    assert "aisb/results/sim/other.json: it belongs to no subtask of the run" in said
+
+
 def test_any_changed_byte_is_found(capsules: dict[str, Path], tmp_path: Path, plugins: Plugins) -> None:
     data = capsules["speed"].read_bytes()
     draw = random.Random(20261130)
