@@ -48,7 +48,7 @@ STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX"
     default=24,
     show_default=True,
     metavar="N",
-    help="Problems for --determinism; each is sent six times.",
+    help="Problems for --determinism; each is sent six times, so a slow service needs minutes.",
 )
 @shared.work_dir("Parent of future run folders.")
 @shared.data_dir

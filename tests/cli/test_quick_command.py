@@ -106,6 +106,21 @@ def test_a_queue_is_told_from_replies_that_slow_each_other_down() -> None:
     assert said(rung(1))["what limits it"].startswith("not known: there was time for one user only")
 
 
+def test_a_slow_service_is_described_by_what_few_requests_can_tell() -> None:
+    """One request is no percentile, and the time for more users follows from the time of a reply."""
+    judged = (JudgedObjective(OBJECTIVES[0], 9710.0, 1), JudgedObjective(OBJECTIVES[1], 0.0, 1))
+    slow = replace(rung(1, ttft=9710, rate=0.09), requests=1, e2el=11_300.0, judged=judged)
+    found = said(slow)
+    assert found["users at once"] == (
+        "not even one with ttft_p95 <= 2s, failures <= 1%; with 1, ttft_p95 is 9.71 s (of 1 request); before a "
+        "thorough run, choose objectives that one user meets (--slo)"
+    )
+    assert found["what limits it"].endswith("one user only; --seconds 100 gives more")
+    assert found["measured"].startswith("1 request in 20 s")
+    busy = said(replace(slow, spoiled="the event loop lagged"))
+    assert busy["one user"].endswith("; this machine was too busy, so the times may be too long")
+
+
 def test_a_limiter_and_failures_are_named() -> None:
     limited = said(rung(1), rung(4, failed=0.6, throttled=0.4, retried=0.2, rate=5.0))
     assert limited["what limits it"].startswith(

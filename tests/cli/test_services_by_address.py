@@ -199,7 +199,7 @@ def test_a_performance_run_on_an_address_is_shown_again_as_printed(aisb, mock, t
     code, said = aisb("run", "--url", mock.url, *TASK, "--mode", "perf", "-w", "speed tests")
     assert code == 0, said
     assert "Qwen3-8B on demo_gsm8k" in said
-    (again,) = re.findall(r"show it again with: aisb (.*)", said)
+    (again,) = re.findall(r"show the result again: aisb (.*)", said)
     code, said = aisb(*shlex.split(again))
     assert (code, "Qwen3-8B on demo_gsm8k" in said, "asking it with" in said) == (0, True, False), said
 

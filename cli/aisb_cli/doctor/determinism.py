@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aisb import RunError
+from aisb_cli.display import choose_display
 from aisb_cli.doctor import Finding
+from aisb_cli.doctor.duration_estimate import EstimatingDisplay
 from aisb_engine import RunCommand, RunInput, execute_run, mask_url
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def _ask(
         load={"num_prompts": prompts},
         run={"reporters": []},
     )
-    ended = execute_run(RunCommand(asked, work_dir=folder), plugins)
+    display = EstimatingDisplay(choose_display(), "--prompts N sends fewer, Ctrl-C ends it")
+    ended = execute_run(RunCommand(asked, work_dir=folder), plugins, display)
     if ended.interrupted:
         raise KeyboardInterrupt
     if ended.finished is None:

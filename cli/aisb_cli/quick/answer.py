@@ -19,6 +19,11 @@ SLOWER = 1.5
 """Replies slow each other down if a token takes this many times as long."""
 HARDLY = 1.3
 """Growth of the throughput below this factor counts as "hardly"."""
+FEW = 5
+"""With fewer requests than this, a percentile is printed with their number."""
+LADDER_REPLIES = 8
+"""The time for 1 and then 4 users who wait for each other, in replies with one user."""
+MOST_SECONDS = 600
 NOTHING_STREAMED = "it does not stream its replies: the times to the first token and per token are unknown"
 
 
@@ -82,6 +87,8 @@ def _one_user(rung: Rung) -> str:
         return f"no request succeeded: {rung.failure or 'nothing was answered'}"
     length = "" if rung.output_tokens is None else f" of {rung.output_tokens:.0f} tokens"
     whole = f"a reply{length} takes {_time(rung.e2el)}"
+    if rung.spoiled:
+        whole += "; this machine was too busy, so the times may be too long"
     if rung.ttft is None:
         return f"{whole}; {NOTHING_STREAMED}"
     speed = f", then {1000 / rung.tpot:.3g} tokens/s" if rung.tpot else ""
@@ -96,19 +103,30 @@ def _users(rungs: Sequence[Rung], objectives: Sequence[Objective]) -> str:
     broke = min((rung for rung in rungs if not rung.holds), key=lambda rung: rung.users, default=None)
     if broke is None:
         return f"at least {held} with {asked}"
-    least = f"{held}" if held else "not even one"
-    return f"{least} with {asked}; with {broke.users}, {_missed(broke)}"
+    missed = f"with {asked}; with {broke.users}, {_missed(broke)}"
+    if held:
+        return f"{held} {missed}"
+    if broke.users > 1:
+        return f"not even one {missed}"
+    return f"not even one {missed}; before a thorough run, choose objectives that one user meets (--slo)"
 
 
 def _missed(rung: Rung) -> str:
     """Return the objectives that a rung misses; percentiles do not count if requests failed."""
     parts = [f"{100 * rung.failed:.3g} % of the requests fail"] if rung.failed > VISIBLE else []
     parts += [
-        f"{judged.objective} is {_time(judged.value)}"
+        f"{judged.objective} is {_time(judged.value)}{_few(judged.requests)}"
         for judged in rung.missed
         if judged.objective.name != "failures" and judged.value is not None and math.isfinite(judged.value)
     ]
     return ", ".join(parts) or "requests fail"
+
+
+def _few(requests: int) -> str:
+    """Return how many requests a percentile is of, if they are few."""
+    if requests >= FEW:
+        return ""
+    return " (of 1 request)" if requests == 1 else f" (of {requests} requests)"
 
 
 def _throughput(rungs: Sequence[Rung]) -> str:
@@ -124,7 +142,9 @@ def _throughput(rungs: Sequence[Rung]) -> str:
 
 def _no_limit(rungs: Sequence[Rung]) -> str:
     if len(rungs) == 1:
-        return "not known: there was time for one user only; --seconds gives more"
+        needed = 10 * math.ceil(LADDER_REPLIES * (rungs[0].e2el or 0.0) / 10_000)
+        more = f"--seconds {min(max(needed, 60), MOST_SECONDS)}"
+        return f"not known: there was time for one user only; {more} gives more"
     return f"no limit found with up to {_users_of(rungs[-1])}"
 
 
@@ -202,7 +222,8 @@ def _measured(rungs: Sequence[Rung], seconds: float) -> str:
     lengths = [rung.input_tokens for rung in rungs if rung.input_tokens is not None]
     prompts = f"prompts of about {sum(lengths) / len(lengths):.0f} tokens" if lengths else "short prompts"
     count = sum(rung.requests for rung in rungs)
-    return f"{count:,} requests in {seconds:.0f} s, with {prompts}: a first estimate, without intervals"
+    requests = "1 request" if count == 1 else f"{count:,} requests"
+    return f"{requests} in {seconds:.0f} s, with {prompts}: a first estimate, without intervals"
 
 
 def _time(milliseconds: float) -> str:
