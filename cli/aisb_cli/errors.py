@@ -12,6 +12,25 @@ import click
 _COMMAND = re.compile(r"\b(?:aisb|ais_bench|pip|git|iconv|export) \S")
 """A line with one of these commands is not wrapped, so that users can copy it whole."""
 
+OPTIONS_ELSEWHERE = {
+    "--api-base": "--url URL",
+    "--base-url": "--url URL",
+    "--batch-size": "--concurrency N",
+    "--limit": "--num-prompts N",
+    "--max-concurrency": "--concurrency N",
+    "--max-tokens": "--max-out-len N",
+    "--num-fewshot": "--set task.prompt.shots=N",
+    "--num-samples": "--num-prompts N",
+    "--output": "--work-dir DIR",
+    "--output-dir": "--work-dir DIR",
+    "--output-path": "--work-dir DIR",
+    "--rate": "--request-rate R",
+    "--tasks": "--datasets NAME…",
+    "--temperature": "--set params.temperature=T",
+    "--top-p": "--set params.top_p=P",
+}
+"""What stands here for an option that other evaluation tools and load generators have."""
+
 
 def print_error(message: str) -> None:
     """Print an error on the terminal, with secrets masked; further lines of the message are details."""
@@ -23,11 +42,23 @@ def print_error(message: str) -> None:
 def print_click_error(error: click.ClickException) -> None:
     """Print an error in the arguments of a command, with the command that explains them."""
     message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.UsageError) and message.startswith("Usage: "):  # a group without a command
+        click.echo(message, err=True)
+        return
+    if isinstance(error, click.NoSuchOption) and (meant := _meant(error)):
+        message = f"no such option {error.option_name!r}; {meant}"
     # Click writes "No such option '--modls'. (Did you mean one of: '--mode', '--models'?)".
     message = re.sub(r"\. ?\(?Did you mean (?:one of: )?(.*?)\?\)?$", r"; did you mean \1?", message)
     message = f"{message[:1].lower()}{message[1:].removesuffix('.')}"
-    context = getattr(error, "ctx", None)
     print_error(f"{message}\n  see {context.command_path} --help" if context else message)
+
+
+def _meant(error: click.NoSuchOption) -> str:
+    """Return what to write instead of an option that other tools have, if the command takes that."""
+    known = {flag for option in error.ctx.command.params for flag in option.opts} if error.ctx else set()
+    instead = OPTIONS_ELSEWHERE.get(error.option_name, "")
+    return f"write {instead} here" if instead.partition(" ")[0] in known else ""
 
 
 def wrap(text: str, width: int | None) -> str:

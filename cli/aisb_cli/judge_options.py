@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aisb import UsageError
 from aisb_cli.invocation import Invocation
 
 
@@ -53,6 +54,11 @@ def judge_table(name: str | None, url: str | None, *, own: bool = False) -> dict
     """
     from aisb_engine import read_user_file
 
+    if name and "://" in name:
+        raise UsageError(
+            f"--judge {name}: this is an address, and --judge takes a model; write\n"
+            f"  --judge vllm-chat --judge-url {name}"
+        )
     table: dict[str, Any] = {}
     if name:
         file = Path("aisb.toml")

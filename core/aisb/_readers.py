@@ -39,7 +39,8 @@ def json(
         except json_format.JSONDecodeError as error:
             file.line = error.lineno
             more = "; for one object per line write use = 'jsonl'" if error.msg == "Extra data" else ""
-            raise file.error(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+            what = error.msg.removesuffix(" at")  # "Unterminated string starting at"
+            raise file.error(f"not JSON: {what} at column {error.colno}{more}") from error
         except RecursionError as error:
             raise file.error(TOO_DEEP) from error
         file.line = None
@@ -126,7 +127,8 @@ def _parsed_line(file: DataFile, text: str) -> Any:
             more = ": the line is incomplete"
         else:
             more = ""
-        raise file.error(f"not JSON: {error.msg} at column {error.colno}{more}") from error
+        what = error.msg.removesuffix(" at")  # "Unterminated string starting at"
+        raise file.error(f"not JSON: {what} at column {error.colno}{more}") from error
     except RecursionError as error:
         raise file.error(TOO_DEEP) from error
 

@@ -10,7 +10,8 @@ import termios
 
 import pytest
 
-from aisb_cli.errors import wrap
+from aisb_cli.errors import OPTIONS_ELSEWHERE, wrap
+from aisb_cli.run_command import run
 
 RUN = [sys.executable, "-m", "aisb_cli.main"]
 
@@ -73,3 +74,44 @@ def test_a_misspelt_word_is_an_error_with_the_nearest_one(words, said, tmp_path)
     done = subprocess.run([*RUN, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == f"error: {said}"
+
+
+@pytest.mark.parametrize("words", [[], ["runs"], ["tasks"], ["mock"]])
+def test_a_group_without_a_command_shows_its_help_and_no_error(words):
+    done = subprocess.run([*RUN, *words], capture_output=True, text=True, check=False)
+    shown = done.stdout + done.stderr
+    assert shown.startswith(" ".join(["Usage: aisb", *words]))
+    assert "error:" not in shown
+    assert "Commands:" in shown
+    assert "see aisb" not in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("--limit", "--num-prompts N"),
+        ("--base-url", "--url URL"),
+        ("--temperature", "--set params.temperature=T"),
+        ("--tasks", "--datasets NAME…"),
+    ],
+)
+def test_an_option_of_another_tool_is_answered_with_the_one_of_this_tool(option, instead):
+    done = subprocess.run([*RUN, "run", option, "3"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"error: no such option '{option}'; write {instead} here",
+        "  see aisb run --help",
+    ]
+
+
+def test_only_options_that_exist_are_named_instead_of_those_of_other_tools():
+    flags = {flag for option in run.params for flag in option.opts}
+    assert {instead.partition(" ")[0] for instead in OPTIONS_ELSEWHERE.values()} <= flags
+    assert not flags & set(OPTIONS_ELSEWHERE)
+
+
+def test_an_address_as_judge_is_an_error_that_names_the_option_for_it(tmp_path):
+    words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--judge", "http://127.0.0.1:9"]
+    done = subprocess.run([*RUN, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "  --judge vllm-chat --judge-url http://127.0.0.1:9" in done.stderr.splitlines()

@@ -323,7 +323,9 @@ def test_the_help_and_the_error_for_an_unknown_file_name_every_installed_importe
 
 
 def test_a_path_that_is_not_there_and_an_unknown_task_are_errors(tmp_path):
-    assert "there is no nowhere" in aisb("import", "nowhere", cwd=tmp_path, code=2).stderr
+    assert (
+        "nowhere: there is no such file or folder" in aisb("import", "nowhere", cwd=tmp_path, code=2).stderr
+    )
     path = lm_eval_gsm8k(tmp_path)
     done = aisb("import", path, "--as", "gsm8", cwd=tmp_path, code=2)
     assert "no task named 'gsm8'; did you mean 'gsm8k'?" in done.stderr

@@ -236,7 +236,7 @@ def test_long_reference_answers_call_for_a_judge(work):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--datasets", "./own.txt"], "./own.txt: is neither a task file (.toml) nor a data file"),
+        (["--datasets", "./own.txt"], "./own.txt: this is neither a task file (.toml) nor a data file"),
         (["--datasets", "./none.jsonl"], "none.jsonl: there is no such file"),
         (["--datasets", "demo_gsm8k", "--question", "a"], "--question needs a data file: --datasets FILE"),
     ],

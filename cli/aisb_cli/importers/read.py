@@ -29,7 +29,7 @@ class Importers:
             DataError: no importer recognizes it, or it is broken; the message says what can be read.
         """
         if not path.exists():
-            raise DataError(f"there is no {path}")
+            raise DataError(f"{path}: there is no such file or folder")
         for component, importer in self._importers:
             if found := self._read(component, importer, path):
                 return found

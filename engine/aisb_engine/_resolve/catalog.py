@@ -175,7 +175,7 @@ def _refuse_path(name: str) -> None:
         quoted = shlex.quote(name)
         raise ConfigError(
             name,
-            "is neither a task file (.toml) nor a data file that can be a task here\n"
+            "this is neither a task file (.toml) nor a data file that can be a task here\n"
             f"  aisb run --datasets {quoted} takes a .jsonl, .json, .csv or .parquet file, and "
             f"aisb tasks new {quoted} writes a task file for it",
         )

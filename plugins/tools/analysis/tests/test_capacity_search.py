@@ -126,7 +126,7 @@ LIMITS = [Limit("ttft_p95", "ttft", 500.0, 0.05)]
 
 
 def test_a_service_that_fails_every_request_has_no_capacity() -> None:
-    with pytest.raises(UsageError, match="no request of 1 users succeeded"):
+    with pytest.raises(UsageError, match="no request of 1 user succeeded"):
         Search(Failing(), LIMITS, 600).run()
 
 
@@ -138,7 +138,7 @@ def test_points_that_the_client_spoiled_are_measured_again() -> None:
 
 
 def test_a_client_that_spoils_every_point_ends_the_search() -> None:
-    with pytest.raises(UsageError, match="this machine cannot generate the load of 1 users"):
+    with pytest.raises(UsageError, match="this machine cannot generate the load of 1 user"):
         Search(Spoiling(Slots(1), 100), LIMITS, 600).run()
 
 

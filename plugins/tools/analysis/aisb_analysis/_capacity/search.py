@@ -128,10 +128,10 @@ class Search:
     def _climb(self) -> None:
         users, seconds, best = 1, max(3.0, self._budget / 120), 0.0
         while True:
-            point = self._measure(MeasuredLoad(seconds, users=users), f"{users} users")
+            point = self._measure(MeasuredLoad(seconds, users=users), _named(users))
             if bool(point.failed.all()):
                 raise UsageError(
-                    f"no request of {users} users succeeded, so there is no capacity to measure\n"
+                    f"no request of {_named(users)} succeeded, so there is no capacity to measure\n"
                     "  aisb doctor --models NAME --url URL shows what is wrong"
                 )
             self._rungs.append(point)
@@ -158,7 +158,7 @@ class Search:
     def _watch(self) -> bool:
         """Measure the knee again; return whether the service has changed since the first measurement."""
         seconds = max(8.0, 3 * self._e2e)
-        point = self._measure(MeasuredLoad(seconds, users=self._knee), f"sentinel of {self._knee} users")
+        point = self._measure(MeasuredLoad(seconds, users=self._knee), f"sentinel of {_named(self._knee)}")
         self._sentinels.append(_log_throughput(point, seconds))
         change = self._sentinels[-1][0] - self._sentinels[0][0]
         if len(self._sentinels) == 1 or abs(change) <= self._visible():
@@ -304,7 +304,7 @@ class Search:
             if users in points and len(points[users]) > 3:
                 break
             points.setdefault(users, []).append(
-                self._measure(MeasuredLoad(seconds, users=users), f"{users} users")
+                self._measure(MeasuredLoad(seconds, users=users), _named(users))
             )
         throughput = _throughput(points[low][-1])[0] if low in points else 0.0
         return Users(low, None if high is None else high - 1, throughput)
@@ -403,6 +403,10 @@ def _next_rate(held: float | None, broke: float | None, rate: float) -> float:
     if held is None:
         return rate / STEP
     return rate * STEP if broke is None else sqrt(held * broke)
+
+
+def _named(users: int) -> str:
+    return f"{users} user{'' if users == 1 else 's'}"
 
 
 def _throughput(point: LoadPoint) -> tuple[float, float]:
