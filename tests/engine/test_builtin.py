@@ -55,7 +55,9 @@ def test_numbers_of_any_size_keep_their_digits(rows):
 
 
 def test_a_torn_line_names_file_and_line(rows):
-    with pytest.raises(DataError, match=r"a.jsonl, line 2: not JSON: (?!.* at at ).*: the line is incomplete"):
+    with pytest.raises(
+        DataError, match=r"a.jsonl, line 2: not JSON: (?!.* at at ).*: the line is incomplete"
+    ):
         rows("a.jsonl", '{"a": 1}\n{"a": "b', "jsonl")
 
 
