@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Annotated, NoReturn
+from typing import Annotated, ClassVar, Literal, NoReturn
 
 from aisb._backend import Backend
 from aisb._errors import UsageError
@@ -14,6 +14,8 @@ from aisb._types import Chunk, Request, Row, ServiceInfo
 @dataclass(kw_only=True, eq=False)
 class Imported(Backend):
     """Answers imported from another tool; nothing can be sent."""
+
+    params: ClassVar[frozenset[str] | Literal["any"]] = frozenset()
 
     source: Annotated[str, "origin of the answers"] = ""
 

@@ -7,8 +7,9 @@ from aisb import Command, hookimpl
 
 @hookimpl
 def aisb_commands() -> list[Command]:
-    """Declare `aisb plugins new` and `aisb plugins check`."""
+    """Declare `aisb plugins new`, `aisb plugins check` and `aisb plugins quality`."""
     return [
         Command("plugins new", "Write a new plugin that passes its own tests.", "aisb_testing._new:new"),
         Command("plugins check", "Run the conformance kit on a plugin.", "aisb_testing._check_command:check"),
+        Command("plugins quality", "Show the quality of plugins.", "aisb_testing._quality_command:quality"),
     ]
