@@ -364,3 +364,36 @@ def test_outputs_from_anywhere_are_judged_and_what_is_said_is_kept_beside_them(t
     code, _, err = aisb(*words, "--judge-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert code == 0, err
     assert "24 questions, 24 of them answered in the log" in err
+
+
+def test_the_progress_of_judging_counts_only_the_rows_that_are_judged(tmp_path, data, judge):
+    rows = [
+        {"question": f"What is the value of thing number {n} here?", "answer": str(n), "kind": kind}
+        for n, kind in enumerate(["open", "exact", "exact"] * 4)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "things.toml").write_text(
+        """summary = "Things"
+[dataset]
+use = "jsonl"
+path = "./rows.jsonl"
+[prompt]
+user = "{question}"
+[sample]
+target = "{answer}"
+[[evaluate]]
+use = "judge"
+repeats = 2
+only = { kind = "open" }
+[[evaluate]]
+use = "exact-match"
+only = { kind = "exact" }
+"""
+    )
+    code, _, err = aisb(
+        "run", "--models", "sim", "--datasets", "./things.toml", "--set", f"model.answers={data}/model.jsonl",
+        "--judge", "vllm-chat", "--judge-url", judge, cwd=tmp_path,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "judged by vllm-chat: 8 questions" in err
+    assert "judging things · sim · vllm-chat: done: 8/8 finished" in err

@@ -33,7 +33,7 @@ from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.graders import Graders, RunGraders
 from aisb_engine._scoring.judging import Judging, is_judged, with_sent_prompts
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
-from aisb_engine._scoring.scoring import evaluator_details, measure, score
+from aisb_engine._scoring.scoring import evaluator_details, measure, question_count, score
 from aisb_engine._scoring.second_readings import Dispute, disputed
 from aisb_engine._spec import MarksTable, RunTable, Subtask, Task
 
@@ -225,11 +225,12 @@ async def grade_subtask(
         samples, unmade = remade(answers.task, task, plugins)
         if judging:
             samples = with_sent_prompts(samples, asked, task)
+        left = [one for one in predictions if (one.sample_id, one.repeat) not in settled]
         grade = partial(
             score,
             task,
             samples,
-            [one for one in predictions if (one.sample_id, one.repeat) not in settled],
+            left,
             plugins,
             steps=steps,
             judges=judges,
@@ -241,8 +242,7 @@ async def grade_subtask(
         if steps is None:  # without postprocessors no answer can be found, so there is nothing to grade
             judges = {}
         elif judging:
-            each = sum(judge.questions_per_answer for judge in judges.values())
-            judging.begin(f"{name} · {model}", each * sum(p.failure is None for p in summaries(predictions)))
+            judging.begin(f"{name} · {model}", question_count(judges.values(), samples, left))
             with judging.show_progress(display or Silent()):
                 scored = await grade(concurrency=judging.concurrency)
         else:

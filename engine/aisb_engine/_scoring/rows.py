@@ -44,6 +44,12 @@ class GraderOfRows(Evaluator):
         self.questions_per_answer = max(one.questions_per_answer for _, one in parts)
         self.grades_none = any(one.grades_none for _, one in parts)
 
+    def questions_for(self, sample: Sample) -> int:
+        """Return how many questions the evaluator for a row sends to the judge for an answer."""
+        fitting = (evaluator for use, evaluator in self.parts if use.fits(sample.fields))
+        first = next(fitting, None)
+        return 0 if first is None else first.questions_per_answer
+
     def ungraded_details(self, sample: Sample) -> Mapping[str, Any]:
         """Return the details of this row's evaluator on a sample that could not be graded."""
         for use, evaluator in self.parts:

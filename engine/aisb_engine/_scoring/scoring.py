@@ -158,6 +158,21 @@ def _last_turns(samples: Mapping[str, Sample], predictions: Sequence[Prediction]
     return [number for _, (_, number) in sorted(last.items())]
 
 
+def question_count(
+    judges: Iterable[Evaluator], samples: Mapping[str, Sample], predictions: Sequence[Prediction]
+) -> int:
+    """Return how many questions evaluators send to the judge about predictions, if each has an answer."""
+    judges, last = list(judges), set(_last_turns(samples, predictions))
+    return sum(
+        judge.questions_for(samples[prediction.sample_id])
+        if isinstance(judge, GraderOfRows)
+        else judge.questions_per_answer
+        for number, prediction in enumerate(summaries(predictions))
+        if number in last and prediction.failure is None
+        for judge in judges
+    )
+
+
 def chosen(task: Task, prediction: Prediction) -> Extract:
     """Return the letter of the most likely option as the answer."""
     by = task.logprob.normalise
