@@ -91,9 +91,9 @@ def test_a_plugins_command_runs_with_plugins_and_its_exit_code(aisb):
 
 
 def test_a_command_of_two_words_is_a_command_of_the_group(aisb):
-    assert aisb("runs", "tag", "latest", "good").stdout == "latest is good\n"
+    assert aisb("runs", "price", "latest", "good").stdout == "latest is good\n"
     shown = aisb("runs", "--help").stdout
-    assert "  tag   Put a tag on a run.\n" in shown
+    assert "  price  Put a price on a run.\n" in shown
     assert "  list  " in shown
     assert aisb("runs", "list", "--json").stdout == "[]\n"
     assert aisb("budget", "show").stdout == "no limit\n"
@@ -121,7 +121,7 @@ def test_plugins_commands_are_completed_and_a_broken_plugin_prints_nothing(aisb)
     ]
     assert done.stderr == ""
     words["COMP_CWORD"] = "2"
-    assert aisb(block="twins", COMP_WORDS="aisb runs t", **words).stdout == "plain,tag\n"
+    assert aisb(block="twins", COMP_WORDS="aisb runs pr", **words).stdout == "plain,price\n"
     done = aisb(block="twins", COMP_WORDS="aisb cost-lost x", **words)
     assert done.stderr == ""
     assert aisb(block="twins", COMP_WORDS="aisb run --fe", **words).stdout == "plain,--few\n"

@@ -29,10 +29,10 @@ def refuses():
 
 @click.command()
 @click.argument("run")
-@click.argument("tag")
-def tag(run, tag):
-    """Put TAG on RUN."""
-    click.echo(f"{run} is {tag}")
+@click.argument("price")
+def price(run, price):
+    """Put PRICE on RUN."""
+    click.echo(f"{run} is {price}")
 
 
 @click.command()

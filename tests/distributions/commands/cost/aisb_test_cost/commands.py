@@ -12,7 +12,7 @@ def aisb_commands():
         Command("cost-fails", "Fail with an error of Python.", f"{place}:fails"),
         Command("cost-refuses", "Refuse with an error of aisb.", f"{place}:refuses"),
         Command("cost-lost", "Be nowhere.", "aisb_test_cost.absent:lost"),
-        Command("runs tag", "Put a tag on a run.", f"{place}:tag"),
+        Command("runs price", "Put a price on a run.", f"{place}:price"),
         Command("budget show", "Show the budget.", f"{place}:budget"),
         Command("twin", "Be there twice.", f"{place}:cost"),
     ]
