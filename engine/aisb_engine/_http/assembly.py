@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
 import orjson
 
 from aisb._backend import HttpBackend, HttpCall, host_and_port
-from aisb._errors import AisbError, AttemptFailed, ConfigError
+from aisb._errors import AisbError, AttemptFailed
 from aisb._types import Chunk, Failure, Prediction, Request
 from aisb_engine._faults import RAISED, exception_words, is_stop
+from aisb_engine._headers import checked_headers, own_headers
 from aisb_engine._http.reply import finish, predict
 from aisb_engine._http.transport import Exchange, Transport, WireRequest, open_transport
-from aisb_engine._masking import headers_from_environment
 from aisb_engine._stream import KnownEvents, StreamReader
 
 Note = Callable[[str], None]
@@ -105,7 +105,7 @@ def wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequ
         transport.shared = urlsplit(backend.url).path, tuple(_headers(backend).items())
     prefix, headers = transport.shared
     if extra:
-        headers = tuple((dict(headers) | _checked(extra.items())).items())
+        headers = tuple((dict(headers) | _lower(checked_headers(extra.items()))).items())
     if body is None:
         body = b""
     elif not isinstance(body, bytes):
@@ -127,13 +127,9 @@ def _headers(backend: HttpBackend) -> dict[str, str]:
 
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-    own = {**backend.headers, **headers_from_environment(backend), **backend.auth_headers()}
-    return headers | _checked(own.items())
+    return headers | _lower(own_headers(backend))
 
 
-def _checked(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the headers with lower-case names. Raise `ConfigError` for a header that cannot be sent."""
-    for name, value in headers:
-        if not value.isprintable() or not value.isascii() or not name.isascii() or not name.isprintable():
-            raise ConfigError(f"headers.{name}", "a header is one line of ASCII characters")
-    return {name.lower(): value for name, value in headers}
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers with lower-case names."""
+    return {name.lower(): value for name, value in headers.items()}

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aisb._backend import Fetched, HttpBackend, host_and_port
 from aisb._errors import ServiceError, UsageError
 from aisb._types import Failure
-from aisb_engine._masking import headers_from_environment
+from aisb_engine._headers import own_headers
 
 if TYPE_CHECKING:
     import ssl
@@ -47,6 +47,7 @@ async def fetch(
 
     Raises:
         ServiceError: the service does not answer; the message says what to try.
+        ConfigError: a header cannot be sent.
     """
     if backend.transport == "native" and proxy_for(backend.url) is None:
         return await _fetch_natively(backend, path, body, timeout)
@@ -54,8 +55,7 @@ async def fetch(
     import orjson
 
     url = backend.url + path
-    own = {**backend.headers, **headers_from_environment(backend), **backend.auth_headers()}
-    headers = {"accept-encoding": "identity", **own}
+    headers = {"accept-encoding": "identity", **own_headers(backend)}
     content = None
     if body is not None:
         headers["content-type"] = "application/json"

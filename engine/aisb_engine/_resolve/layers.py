@@ -14,6 +14,7 @@ from aisb._errors import ConfigError, UnknownName, did_you_mean
 from aisb._options import bind, option_with, options
 from aisb._plugins import Plugins
 from aisb._roles import BatchSize, ReplyTokenizer
+from aisb_engine._headers import check_header_options
 from aisb_engine._resolve.catalog import Catalog, Selection, read_toml, read_user_file
 from aisb_engine._resolve.moved import refuse_moved
 from aisb_engine._resolve.names import safe_name
@@ -237,6 +238,7 @@ class Resolver:
         model = validate(Model, _with_tokenizer(layers.table, component.factory), where)
         refuse_moved(model.options, component.factory, where)
         bind(component.factory, model.options, where=f"{where}.options")
+        check_header_options(model.options, where)
         return model
 
     def valid_task(self, layers: Layers) -> Task:
