@@ -79,9 +79,10 @@ def test_an_answer_that_cannot_be_graded_is_named_with_the_log_that_says_why(tmp
     words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2", "-w", str(tmp_path)]
     done = CliRunner().invoke(cli, [*words, "--set", 'task.evaluate=[{use="instructions"}]'])
     said = " ".join(done.stdout.split())
-    assert "could not be graded: look at them with --dump-eval-details" in said
     assert "the first error is request 0; log: logs/eval/sim/demo_gsm8k.out" in said
     (run,) = tmp_path.iterdir()
+    again = f"aisb score {run.name} -w {tmp_path} --dump-eval-details"
+    assert f"could not be graded; write them to results/ with: {again}" in said
     told = (run / "logs/eval/sim/demo_gsm8k.out").read_text()
     assert " request 0: not graded: raised: the row has no instructions in the field " in told
 

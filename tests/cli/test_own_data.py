@@ -339,6 +339,16 @@ def test_a_row_without_an_answer_is_not_asked_and_changes_nothing_for_the_others
     assert "n 4," in said
 
 
+def test_a_file_without_answers_is_said_to_be_not_scored_with_the_file_of_its_predictions(work):
+    said, outcomes = graded(work, [{"question": question} for question in APPLES], APPLES)
+    assert outcomes == {}
+    said = " ".join(said.split())
+    assert "own · sim: not scored, since the task has no evaluator; predictions/sim/own.jsonl has" in said
+    assert "warning:" not in said
+    (kept,) = (work / "outputs/default").glob("*/predictions/sim/own.jsonl")
+    assert len(kept.read_text().splitlines()) == len(APPLES)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("odd", "reply", "outcome"),

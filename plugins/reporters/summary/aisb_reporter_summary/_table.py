@@ -20,13 +20,14 @@ PERF = "perf"
 UNCLEAR_SHARE = 0.02
 """More unclear samples than this, and the score alone would mislead."""
 
+WRITE = "to results/ with: {score} --dump-eval-details"
 REMEDIES: dict[Outcome, str] = {
     "truncated": "ask for longer answers with --max-out-len",
-    "unparsed": "look at them with --dump-eval-details",
-    "refused": "look at them with --dump-eval-details",
+    "unparsed": f"write these answers {WRITE}",
+    "refused": f"write these answers {WRITE}",
     "error": "ask for them again with: {resume}",
 }
-GRADED_BADLY = "their answers are there, and could not be graded: look at them with --dump-eval-details"
+GRADED_BADLY = f"their answers are there, and could not be graded; write them {WRITE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             remedy = REMEDIES[most] if most != "error" or result.failed else GRADED_BADLY
             yield (
                 f"warning: {result.task} · {result.model}: {100 * share:.1f} % unclear ({found}): "
-                f"{_where(result)}{remedy.format(resume=resume)}"
+                f"{_where(result)}{remedy.format(resume=resume, score=run.command('aisb score'))}"
             )
         if result.trial:
             yield (
@@ -254,9 +255,21 @@ def warnings(run: FinishedRun) -> Iterator[str]:
         why = run.manifest.get("tasks", {}).get(task, {}).get("not_asked")
         left = unsent_requests(run).get((model, task), 0)
         asked = f"; {left} requests not sent yet: resume with: {resume}" if left else ""
+        if not _has_evaluator(run, task) and not (why or asked):
+            yield (
+                f"{task} · {model}: not scored, since the task has no evaluator; "
+                f"predictions/{model}/{task}.jsonl has the answers"
+            )
+            continue
         yield f"warning: {task} · {model}: no result" + (
             f": {why}" if why else asked or f"; logs/infer/{model}/{task}.out says why"
         )
+
+
+def _has_evaluator(run: FinishedRun, task: str) -> bool:
+    """Return whether a task is graded; the resolved configuration leaves out an empty list of evaluators."""
+    table = run.configuration.get("tasks", {}).get(task)
+    return table is None or bool(table.get("evaluate"))
 
 
 def _unclear_share(result: Result) -> float:
