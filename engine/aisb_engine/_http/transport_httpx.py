@@ -1,6 +1,8 @@
 """The transport over httpx, for a proxy or HTTP/2: the same replies at a higher cost.
 
 Stamps are taken when httpx passes data on, so they are later than those of the native transport.
+A reply that no request asked for is not detected: httpx buffers it, and returns it for the next request on
+the connection.
 """
 
 from __future__ import annotations
