@@ -27,18 +27,17 @@ def show_ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str] = 
 
 def _ending(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> Iterator[str]:
     """Yield what happened and where it is, then a line for each command that is useful next."""
-    work = [] if str(command.work_dir) == "outputs/default" else ["-w", str(command.work_dir)]
     stopped = "stopped, " if ended.is_stopped else ""
     yield f"{stopped}{ended.failed} failed; everything is in {ended.folder}"
     if ended.failed:
         yield f"  show why: {ended.folder.command('aisb logs')}"
     if command.mode in {"perf", "perf_viz"}:
-        again = shlex.join([*_command(), "--mode", "perf_viz", "--reuse", ended.folder.timestamp, *work])
-        yield f"  show the result again: {again}"
+        words = shlex.join([*_command(), "--mode", "perf_viz", "--reuse"])
+        yield f"  show the result again: {ended.folder.command(words)}"
     elif ended.is_stopped:
-        yield f"  resume with: {_resuming(ended, command, [*work, *flags])}"
+        yield f"  resume with: {_resuming(ended, command, flags)}"
     elif ended.failed:
-        yield f"  send them again: {_resuming(ended, command, [*work, *flags])}"
+        yield f"  send them again: {_resuming(ended, command, flags)}"
 
 
 def _command() -> list[str]:
@@ -50,7 +49,7 @@ def _command() -> list[str]:
 
 def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> str:
     """Return the command that resumes a run, and name what the user has to fill in."""
-    words = [*_command(), "--reuse", ended.folder.timestamp, *flags]
+    words = list(flags)
     if command.mode == "infer":
         words += ["--mode", "infer"]
     if command.data_dir is not None:
@@ -58,4 +57,5 @@ def _resuming(ended: ExecutedRun, command: RunCommand, flags: Sequence[str]) -> 
     for key in ended.secret_settings:
         words += ["--set", f"{key}=…"]
     secrets = "\n  … stands for a secret, which the run folder does not keep: give it again"
-    return shlex.join(words) + (secrets if ended.secret_settings else "")
+    resume = ended.folder.command(shlex.join([*_command(), "--reuse"]))
+    return " ".join([resume, *map(shlex.quote, words)]) + (secrets if ended.secret_settings else "")
