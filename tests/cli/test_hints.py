@@ -133,7 +133,7 @@ def test_messages_on_a_scored_run_name_commands_that_work(aisb: Run) -> None:
         f"aisb run --mode perf_viz --reuse {run.name} -w 'my runs'"
     ]
     trial = aisb("score", "latest", "-w", WORK, "--set", 'task.postprocess=[{use="last-line"}]')
-    assert check(trial) == [score]
+    assert score in check(trial)
     assert check(aisb("pack", str(run), code=2)) == [score]
     (scores,) = run.glob("results/*/*_scores.jsonl")
     scores.write_text("damaged\n")
