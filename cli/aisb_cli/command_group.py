@@ -11,7 +11,7 @@ import click
 
 from aisb import AisbError, PluginError, UnknownName
 from aisb_cli.faults import CommandFault
-from aisb_cli.grouped_help import Grouped
+from aisb_cli.grouped_help import WHOLE, Grouped
 from aisb_cli.invocation import Invocation
 from aisb_engine import DeclaredCommands, duplicate_command_error, error_words
 
@@ -106,10 +106,9 @@ class Commands(click.Group):
         """Write the help line of each command, from its declaration if it has one."""
         lines = self._help_lines(ctx)
         names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(map(len, names), default=0)
         for name in names:
             if name not in lines and (command := self.get_command(ctx, name)) and not command.hidden:
-                lines[name] = command.get_short_help_str(limit)
+                lines[name] = command.get_short_help_str(WHOLE)
         rows = [(name, lines[name]) for name in names if name in lines]
         if rows:
             with formatter.section("Commands"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb_cli import shared_options as shared
+from aisb_cli.grouped_help import Listing
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins
@@ -29,7 +30,7 @@ FILE_HEADER = """\
 """
 
 
-@click.group()
+@click.group(cls=Listing)
 def config() -> None:
     """Write a configuration file to start from."""
 

@@ -12,6 +12,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
+from aisb_cli.grouped_help import Listing
 from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aisb_engine import DataFolders, Plugins, Task
 
 
-@click.group()
+@click.group(cls=Listing)
 def data() -> None:
     """List the data sets of tasks, check them, and download them.
 

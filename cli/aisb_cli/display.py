@@ -94,7 +94,7 @@ class PlainDisplay:
                     self._print(ending_line(subtask, now))
                 elif phase == "asking":
                     resumed = f", {subtask.resumed} of them finished before" if subtask.resumed else ""
-                    size = f"{subtask.total} requests"
+                    size = f"{subtask.total} request{'' if subtask.total == 1 else 's'}"
                     if subtask.lasts is not None:
                         size = f"requests for {duration(subtask.lasts)}"
                     self._print(f"{name_of(subtask)}: {size}{resumed}; log: {subtask.log_file}")

@@ -47,6 +47,22 @@ class Grouped(click.Command):
                 formatter.write_dl([(_flag(one), getattr(one, "help", None) or "") for one in hidden])
 
 
+WHOLE = 1000
+"""More characters than any sentence of help has, so that click cuts none off."""
+
+
+class Listing(click.Group):
+    """A group whose help shows the whole first sentence of each command, where click would cut it off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with its sentence, over several lines if it is long."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        shown = [(name, one.get_short_help_str(WHOLE)) for name, one in commands if one and not one.hidden]
+        if shown:
+            with formatter.section("Commands"):
+                formatter.write_dl(shown)
+
+
 EVERYTHING = "aisb_cli.help_all"
 
 

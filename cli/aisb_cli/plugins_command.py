@@ -14,13 +14,14 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.command_group import declared_commands
+from aisb_cli.grouped_help import Listing
 from aisb_cli.index import not_installed
 
 if TYPE_CHECKING:
     from aisb_engine import Component, DeclaredCommand, Option, PluginInfo, Plugins
 
 
-@click.group()
+@click.group(cls=Listing)
 def plugins() -> None:
     """Show the installed plugins and what they offer."""
 

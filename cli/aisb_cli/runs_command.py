@@ -12,6 +12,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_runs
+from aisb_cli.grouped_help import Listing
 from aisb_cli.headlines import compact_lines
 from aisb_cli.tag_command import tag
 from aisb_cli.terminal import as_json_text
@@ -24,7 +25,7 @@ STATES = ("running", "done", "partial", "failed", "stopped", "killed", "crashed"
 DATES = ("%Y-%m-%d", "%Y%m%d", "%Y-%m-%d %H:%M", "%Y%m%d_%H%M%S")
 
 
-@click.group()
+@click.group(cls=Listing)
 def runs() -> None:
     """List and show runs, print where one is, remove some.
 

@@ -11,6 +11,7 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
+from aisb_cli.grouped_help import Listing
 from aisb_cli.index import not_installed
 from aisb_cli.own_data_options import column_options, named_columns
 from aisb_cli.terminal import as_json_text
@@ -26,7 +27,7 @@ NEW_HEAD = """\
 """
 
 
-@click.group()
+@click.group(cls=Listing)
 def tasks() -> None:
     """List tasks, show what one sends, and write new ones."""
 

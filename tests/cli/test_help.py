@@ -76,3 +76,12 @@ def test_every_listing_can_be_json(words, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     assert isinstance(json.loads(shown(*words, "--json")), list)
+
+
+@pytest.mark.parametrize("group", ["runs", "tasks", "data", "plugins", "config"])
+def test_the_help_of_a_group_cuts_no_sentence_off(group):
+    shown = CliRunner().invoke(cli, [group, "--help"], env={"COLUMNS": "80"}).output
+    listed = shown.partition("Commands:")[2]
+    assert listed.strip()
+    assert "..." not in listed
+    assert ",.." not in listed

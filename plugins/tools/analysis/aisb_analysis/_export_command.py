@@ -74,7 +74,7 @@ def export(context: click.Context, /, **flags: Any) -> int:
     if target.exists() and not flags["force"]:
         raise UsageError(f"{target} exists already; --force replaces it, -o names another file")
     count = write_table_file(content, target, form)
-    click.echo(f"{target}: {count} rows, {len(content.columns)} columns")
+    click.echo(f"{target}: {count} row{'' if count == 1 else 's'}, {len(content.columns)} columns")
     return 0
 
 
