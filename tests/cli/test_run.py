@@ -482,7 +482,7 @@ def test_missing_data_names_each_place_and_where_it_comes_from(tmp_path: Path) -
         (["--models", "sim", "--datasets", "demo_gsm8k", "--reuse", "20200101_000000"], "no run '20200101_000000'; there is no run in outputs/default yet"),
         (["--mode", "eval"], "--mode eval needs a run to read: --reuse TIMESTAMP"),
         (["--mode", "quick"], "'quick' is not one of"),
-        (["--datasets", "demo_gsm8k"], "nothing to run: --models is not set"),
+        (["--datasets", "demo_gsm8k"], "--models is not set (aisb run --search shows all names); --url URL takes"),
         (["--models", "sim", "--datasets", "demo_gsm8k", "--custom-dataset-path", "x"], "error: x: expected a .jsonl, .json, .csv or .parquet file"),
     ],
 )  # fmt: skip

@@ -154,7 +154,7 @@ def test_a_resolved_run_resolves_to_itself(plugins: Plugins, tmp_path: Path) -> 
         ({"datasets": "demo_gsm8"}, UnknownName, "no task named 'demo_gsm8'; did you mean 'demo_gsm8k'?"),
         ({"datasets": "gsm8k:zero"}, UnknownName, "no variant of gsm8k named 'zero'"),
         ({"datasets": "gsm8k:a:b"}, ConfigError, "a selection is NAME[:variant][:field=value+value]"),
-        ({"models": "", "datasets": ""}, UsageError, "nothing to run: --models is not set (aisb run --search shows"),
+        ({"models": "", "datasets": ""}, UsageError, "names); --url URL takes a service"),
         ({"sets": ["task.promt.shots=0"]}, ConfigError, "tasks.demo_gsm8k.promt: there is no such key; did you mean 'prompt'?"),
         ({"sets": ["task.prompt.shot_count=0"]}, ConfigError, "tasks.demo_gsm8k.prompt.shot_count: there is no such key; did you mean"),
         ({"sets": ["task.prompt.shots=-1"]}, ConfigError, "tasks.demo_gsm8k.prompt.shots: input should be greater than or equal to 0 (it is -1)"),

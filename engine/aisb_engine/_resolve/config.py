@@ -59,7 +59,10 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
         subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in before]
     for what, chosen in (("models", spec_models), ("datasets", spec_tasks)):
         if not chosen:
-            raise UsageError(f"nothing to run: --{what} is not set (aisb run --search shows all names)")
+            service = "; --url URL takes a service" if what == "models" else ""
+            raise UsageError(
+                f"nothing to run: --{what} is not set (aisb run --search shows all names){service}"
+            )
     if not run.resolved and "selection" not in run.model_fields_set:
         run = run.model_copy(update={"selection": "groups"})
     run = _without_combinations(run)
