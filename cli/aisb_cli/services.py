@@ -179,7 +179,7 @@ def make_backend(
     table = Resolver(plugins, Catalog(plugins), RunInput(options=given, sets=sets)).model(name).table
     of_model = {**table.get("options", {}), "url": url}
     made = connect_backend(
-        plugins.make("backend", table["backend"], of_model, where=f"models.{name}.options")
+        plugins.make("backend", table["backend"], of_model, where="the address of the service")
     )
     if not isinstance(made, HttpBackend):
         raise UsageError(f"{name} is no model of a service, so there is no address to look at")

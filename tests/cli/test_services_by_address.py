@@ -304,3 +304,13 @@ def test_a_key_is_sent_when_a_service_is_found_out(aisb, monkeypatch) -> None:
         assert "sesame" not in said
         code, said = aisb("run", "--url", service.url, *TASK)
     assert (code, "requires an API key (401" in said) == (3, True), said
+
+
+def test_an_address_without_a_scheme_is_named_as_the_user_wrote_it(aisb) -> None:
+    code, said = aisb("run", "--url", "127.0.0.1:8000", "--datasets", "demo_gsm8k")
+    assert code == 2
+    assert (
+        "the address of the service: url = '127.0.0.1:8000' has no scheme; write http://127.0.0.1:8000"
+        in said
+    )
+    assert "vllm_api_stream_chat" not in said
