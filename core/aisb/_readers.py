@@ -121,12 +121,11 @@ def _parsed_line(file: DataFile, text: str) -> Any:
     try:
         return json_format.loads(text)
     except json_format.JSONDecodeError as error:
+        more = ""
         if file.line == 1 and text in {"[", "{"}:
             more = "; the file is a single JSON value: write use = 'json'"
         elif error.pos >= len(text) or error.msg.startswith("Unterminated"):
             more = ": the line is incomplete"
-        else:
-            more = ""
         what = error.msg.removesuffix(" at")  # "Unterminated string starting at"
         raise file.error(f"not JSON: {what} at column {error.colno}{more}") from error
     except RecursionError as error:
@@ -135,8 +134,9 @@ def _parsed_line(file: DataFile, text: str) -> Any:
 
 def _object(file: DataFile, row: Any) -> Row:
     if not isinstance(row, Mapping):
-        is_whole_file = isinstance(row, list) and file.row is None
-        more = " (a file that is one list: use = 'json')" if is_whole_file else ""
+        more = (
+            " (a file that is one list: use = 'json')" if file.row is None and isinstance(row, list) else ""
+        )
         raise file.error(f"expected an object with fields, found {_kind(row)}{more}")
     return row
 

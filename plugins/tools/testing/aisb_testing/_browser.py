@@ -165,9 +165,17 @@ class Page:
     def until(self, condition: str, seconds: float = 60) -> None:
         """Wait until a script's result is true."""
         ends = time.monotonic() + seconds
-        while not self.run(f"Boolean({condition})"):
+        while not self._holds(condition):
             assert time.monotonic() < ends, f"never: {condition}"
             time.sleep(0.02)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(f"Boolean({condition})"))
+        except AssertionError as error:
+            if "navigated or closed" in str(error):  # a link was followed; the new page is asked next
+                return False
+            raise
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         """Send a mouse event of the protocol's type `kind`."""
