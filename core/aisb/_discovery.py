@@ -51,15 +51,16 @@ class PluginInfo:
     traceback: str | None = None
 
 
+Take: TypeAlias = Callable[[PluginInfo, object], PluginInfo]
+
+
 def names_to_block(block: Iterable[str] = ()) -> set[str]:
     """Return the names of the plugins not to load: those given, and those in the variable `AISB_BLOCK`."""
     texts = (*block, os.environ.get("AISB_BLOCK", ""))
     return {name for text in texts for name in re.split(r"[,\s]+", text) if name}
 
 
-def read_entries(
-    group: str, blocked: Iterable[str], take: Callable[[PluginInfo, object], PluginInfo]
-) -> list[PluginInfo]:
+def read_entries(group: str, blocked: Iterable[str], take: Take) -> list[PluginInfo]:
     """Load the entry points of a group, and return the state of each plugin.
 
     `take` is called with a plugin and its module, and returns the plugin with what it offers. An exception of
@@ -84,9 +85,7 @@ def read_entries(
     return infos
 
 
-def _loaded(
-    info: PluginInfo, entry: EntryPoint, take: Callable[[PluginInfo, object], PluginInfo]
-) -> PluginInfo:
+def _loaded(info: PluginInfo, entry: EntryPoint, take: Take) -> PluginInfo:
     try:
         return take(info, entry.load())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - no exception of a plugin may end the command

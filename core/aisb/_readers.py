@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from aisb._data import DataFile, DataFiles
-from aisb._errors import UsageError
+from aisb._errors import DataError, UsageError
 from aisb._types import Row
 
 TOO_DEEP = "not JSON: it is nested too deeply"
+WHOLE_FILE_HINT = " (a file that is one list: use = 'json')"
 HEADER_HINT = "; for a file without a header set columns"
 
 
@@ -39,8 +40,7 @@ def json(
         except json_format.JSONDecodeError as error:
             file.line = error.lineno
             more = "; for one object per line write use = 'jsonl'" if error.msg == "Extra data" else ""
-            what = error.msg.removesuffix(" at")  # "Unterminated string starting at"
-            raise file.error(f"not JSON: {what} at column {error.colno}{more}") from error
+            raise _not_json(file, error, more) from error
         except RecursionError as error:
             raise file.error(TOO_DEEP) from error
         file.line = None
@@ -126,18 +126,20 @@ def _parsed_line(file: DataFile, text: str) -> Any:
             more = "; the file is a single JSON value: write use = 'json'"
         elif error.pos >= len(text) or error.msg.startswith("Unterminated"):
             more = ": the line is incomplete"
-        what = error.msg.removesuffix(" at")  # "Unterminated string starting at"
-        raise file.error(f"not JSON: {what} at column {error.colno}{more}") from error
+        raise _not_json(file, error, more) from error
     except RecursionError as error:
         raise file.error(TOO_DEEP) from error
 
 
+def _not_json(file: DataFile, error: json_format.JSONDecodeError, more: str) -> DataError:
+    what = error.msg.removesuffix(" at")  # "Unterminated string starting at"
+    return file.error(f"not JSON: {what} at column {error.colno}{more}")
+
+
 def _object(file: DataFile, row: Any) -> Row:
     if not isinstance(row, Mapping):
-        more = (
-            " (a file that is one list: use = 'json')" if file.row is None and isinstance(row, list) else ""
-        )
-        raise file.error(f"expected an object with fields, found {_kind(row)}{more}")
+        hint = WHOLE_FILE_HINT if isinstance(row, list) and file.row is None else ""
+        raise file.error(f"expected an object with fields, found {_kind(row)}{hint}")
     return row
 
 
