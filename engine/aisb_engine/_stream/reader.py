@@ -121,8 +121,8 @@ class StreamReader:
             self._state, self.done_ns, self._at_boundary = ENDED, stamp, False
             return True
         chunk = self._known.piece(data) if self._known else None
-        if chunk is not None:
-            self._add_decoded(data[data.find(b"{") : -4], chunk, stamp)
+        if chunk is not None and self._add_decoded(chunk, stamp):
+            self._learn(data[data.find(b"{") : -4], chunk)
         return chunk is not None
 
     def _read_first(self, data: bytes, stamp: int, known: KnownEvents) -> None:
@@ -329,8 +329,8 @@ class StreamReader:
             return
         try:
             chunk = self._decode_event(payload)
-            if chunk is not None:
-                self._add_decoded(payload, chunk, stamp)
+            if chunk is not None and self._add_decoded(chunk, stamp):
+                self._learn(payload, chunk)
         except RAISED as error:  # only this request fails, and the run counts it
             self.failure = None if self.done else problems.unreadable(payload, error, self.status)
 
@@ -354,15 +354,17 @@ class StreamReader:
             known.keep(payload, chunk)
         return chunk
 
-    def _add_decoded(self, payload: bytes, chunk: Chunk, stamp: int) -> None:
+    def _add_decoded(self, chunk: Chunk, stamp: int) -> bool:
+        """Add the chunk of an event. Return whether to learn from it: not from the first of its kind."""
         self._had_event = True
         self._add(stamp, chunk)
         self.done = self.done or (self._last_is_final and chunk.finish_reason is not None)
-        if self._learns:
-            self._learn(payload, chunk)
+        self._misses += 1
+        return self._learns and (self.columns.run_length > 1 or self._misses > MISSES)
 
     def _add(self, stamp: int, chunk: Chunk) -> None:
-        self._count_matches()
+        if self._template is not None:
+            self._count_matches()
         new = self.columns.add(stamp, chunk)
         if self._sink is not None:
             self._sink(new)
@@ -372,12 +374,11 @@ class StreamReader:
             self._misses = 0
 
     def _learn(self, payload: bytes, chunk: Chunk) -> None:
-        """Learn the template from an event that did not match, unless it is the first of its kind."""
-        self._misses += 1
+        """Learn the template from an event that did not match."""
         if self._misses > MISSES:
             self._learns = self._at_boundary = False
             self._template = None
-        elif self.columns.run_length > 1 and (found := find_template(payload, chunk, self._decode)):
+        elif found := find_template(payload, chunk, self._decode):
             self._template = Template(self.columns, found, chunk)
 
     def answer_began(self) -> bool:
