@@ -28,14 +28,14 @@ function openReader(source, start) {
       h("h2", { id: "reader-title" }, `${task.task} · ${task.ids[answer.sample]}`),
       h("span", { class: "quiet" }, `${whole(place + 1)} of ${whole(source.count)}`),
       h("span", { class: "reader-tools" },
-        compared.length ? picker("beside", [["", "nothing"], ...compared.map((one) => [key(one), label(one)])], (value) => { beside = value || null; show(); }, second ? key(second) : "") : null,
+        compared.length ? picker("compare with", [["", "none"], ...compared.map((one) => [key(one), label(one)])], (value) => { beside = value || null; show(); }, second ? key(second) : "") : null,
         h("button", { type: "button", onclick: step(-1), disabled: place === 0, "aria-label": "Previous sample", title: "previous (←)" }, "‹"),
         h("button", { type: "button", onclick: step(1), disabled: place === source.count - 1, "aria-label": "Next sample", title: "next (→)" }, "›"),
         h("button", { type: "button", onclick: () => dialog.close(), "aria-label": "Close", title: "close (Esc)" }, "✕"),
       ),
     );
     const body = h("div", { class: "reader-body", tabindex: "0" },
-      h("section", { class: "asked" }, h("h3", {}, "Prompt"), promptView(task, prompts[number] || [], task.models[answer.m].file), choices.length ? h("ol", { class: "choices", type: "A" }, choices.map((text) => h("li", {}, text))) : null, h("h3", {}, "Right answer"), h("pre", { class: "text gold" }, gold ?? "not known")),
+      h("section", { class: "asked" }, h("h3", {}, "Prompt"), promptView(task, prompts[number] || [], task.models[answer.m].file), choices.length ? h("ol", { class: "choices", type: "A" }, choices.map((text) => h("li", {}, text))) : null, h("h3", {}, "Reference answer"), h("pre", { class: "text gold" }, gold ?? "not known")),
       h("div", { class: `panes${panes.length > 1 ? " two" : ""}` }, panes),
     );
     dialog.replaceChildren(bar, body);
