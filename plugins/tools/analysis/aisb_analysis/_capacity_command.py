@@ -80,11 +80,11 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     from aisb_analysis._capacity.loads import limits_of
     from aisb_analysis._capacity.search import Search
     from aisb_analysis._together import show_together
-    from aisb_engine import parse_run_objectives
+    from aisb_engine import RunFolder, parse_run_objectives
 
     limits = limits_of(parse_run_objectives(",".join(flags["objectives"]) or DEFAULTS))
     budget = read_budget(flags["budget"])
-    folder = flags["reuse"] or flags["work_dir"] / datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
+    folder = flags["reuse"] or RunFolder.create(flags["work_dir"], datetime.now().astimezone()).path
     folder.mkdir(parents=True, exist_ok=True)
     options = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_stored_options(flags)}
     _keep_or_check(folder / "capacity.json", options)

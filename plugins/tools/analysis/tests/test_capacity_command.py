@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,17 @@ def test_the_kind_of_the_service_is_detected(tmp_path: Path, answering: Callable
     unknown = aisb("--url", answering({}).url, cwd=tmp_path)
     assert unknown.returncode == 3
     assert "is no kind of service that aisb recognizes" in unknown.stderr
+
+
+def test_a_search_that_begins_in_the_second_of_another_gets_a_folder_of_its_own(
+    tmp_path: Path, answering: Callable[..., Answering]
+) -> None:
+    now = datetime.now().astimezone()
+    for seconds in range(30):
+        stamp = (now + timedelta(seconds=seconds)).strftime("%Y%m%d_%H%M%S")
+        (tmp_path / "outputs/capacity" / stamp).mkdir(parents=True)
+        (tmp_path / "outputs/capacity" / stamp / "capacity.json").write_text('{"budget": 1}')
+    ended = aisb("--url", answering({}).url, "-w", "outputs/capacity", cwd=tmp_path)
+    assert ended.returncode == 3
+    assert "is no kind of service" in ended.stderr
+    assert len(list(tmp_path.glob("outputs/capacity/*_2"))) == 1
