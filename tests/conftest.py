@@ -1,7 +1,9 @@
 """Fixtures for tests in several folders: installed distributions, scripted servers, a certificate."""
 
+import os
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,35 @@ def installed(tmp_path_factory):
 
     projects = sorted(project.parent for project in DISTRIBUTIONS.glob("*/pyproject.toml"))
     return install(tmp_path_factory.mktemp("installed"), *projects)
+
+
+@pytest.fixture
+def launching_aisb(installed, tmp_path):
+    """Run `aisb` where the launchers of tests/distributions are installed."""
+
+    from forked import run_forked
+
+    def aisb(*words: str, code: int = 0) -> str:
+        ended = run_forked(
+            [sys.executable, "-m", "aisb_cli.main", *words],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]),
+                "NO_COLOR": "1",
+                "AISB_BLOCK": "",
+                "COLUMNS": "200",
+            },
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert ended.returncode == code, ended.stderr
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return ended.stdout + ended.stderr
+
+    return aisb
 
 
 @pytest.fixture(scope="session")

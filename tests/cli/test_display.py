@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from forked import run_forked
 from rich.console import Console
+from screen import read_to_end
 
 from aisb_cli.counts import pace, totals
 from aisb_cli.display import PlainDisplay, choose_display
@@ -247,16 +248,7 @@ def on_a_terminal(**environment):
         env=inherited | {"TERM": "xterm-256color"} | environment,
     )
     os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            block = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not block:
-            break
-        seen += block
-    os.close(ours)
+    seen = read_to_end(ours)
     result = program.stdout.read().decode()
     assert program.wait() == 0
     return seen.decode(), result

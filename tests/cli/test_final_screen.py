@@ -11,7 +11,7 @@ import sys
 import termios
 
 import pytest
-from screen import screen_lines
+from screen import read_to_end, screen_lines
 
 from aisb_mock import MockOptions, start_mock
 
@@ -32,16 +32,7 @@ def on_a_terminal(words, cwd, columns, rows):
         env=inherited | {"TERM": "xterm-256color"},
     )
     os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            block = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not block:
-            break
-        seen += block
-    os.close(ours)
+    seen = read_to_end(ours)
     lines = screen_lines(seen.decode(), columns)
     while lines and not lines[-1]:
         lines.pop()

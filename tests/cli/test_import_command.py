@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from command_line import aisb_without_settings as aisb
 
 PENS = [  # question, answer with its solution, what a model said, whether that is right
     ("Ann has 3 pens and buys 4. How many has she?", "3 + 4 = <<3+4=7>>7\n#### 7", "She has 7 pens. The answer is 7.", True),
@@ -20,20 +18,6 @@ ROOMS = [  # question, options, the right one's place, log-likelihood of each op
     ("Which is a fruit?", ["stone", "apple", "chair", "cloud"], 1, [-9.5, -1.25, -7.0, -8.0]),
     ("Which can fly?", ["a house", "a fish", "a bird", "a tree"], 2, [-3.0, -2.5, -4.0, -9.0]),
 ]
-
-
-def aisb(*words, cwd, code=0):
-    done = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**{k: v for k, v in os.environ.items() if not k.startswith("AISB_")}, "COLUMNS": "100"},
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
 
 
 def write(path, *lines):

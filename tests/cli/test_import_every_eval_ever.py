@@ -1,11 +1,9 @@
 """`aisb import` of records of Every Eval Ever, as converters of other tools write them."""
 
 import json
-import os
-import sys
 from pathlib import Path
 
-from forked import run_forked
+from command_line import aisb_without_settings as aisb
 
 from aisb_engine import open_finished_run
 
@@ -17,20 +15,6 @@ PENS = [  # question, answer with its solution, what a model said, whether that 
 ]
 
 NAME = "1c97bd51-c950-401f-8914-5e2b197e6ac2"
-
-
-def aisb(*words, cwd, code=0):
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**{k: v for k, v in os.environ.items() if not k.startswith("AISB_")}, "COLUMNS": "300"},
-    )
-    assert ended.returncode == code, ended.stderr + ended.stdout
-    return ended
 
 
 def record(**more):

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import sys
 from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
 import pytest
-from forked import run_forked
+from command_line import aisb_without_settings as aisb
 
 from aisb_engine import open_finished_run
 
 START_S = 1_796_043_338.0
-
-
-def aisb(*words, cwd, code=0):
-    done = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**{k: v for k, v in os.environ.items() if not k.startswith("AISB_")}, "COLUMNS": "100"},
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
 
 
 def requests(count=40, clients=4):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
-from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 
@@ -51,31 +48,9 @@ def service(tmp_path):
 
 
 @pytest.fixture
-def aisb(installed, tmp_path):
-    """Run `aisb` where the launchers of tests/distributions are installed."""
-
-    def aisb(*words: str, code: int = 0) -> str:
-        ended = run_forked(
-            [sys.executable, "-m", "aisb_cli.main", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]),
-                "NO_COLOR": "1",
-                "AISB_BLOCK": "",
-                "AISB_ALLOW_CODE_EXECUTION": "1",
-                "COLUMNS": "200",
-            },
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert ended.returncode == code, ended.stderr
-        assert "Traceback" not in ended.stderr, ended.stderr
-        return ended.stdout + ended.stderr
-
-    return aisb
+def aisb(launching_aisb, monkeypatch):
+    monkeypatch.setenv("AISB_ALLOW_CODE_EXECUTION", "1")
+    return launching_aisb
 
 
 def graded(work: Path):

@@ -12,37 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from forked import run_forked
 
 MODEL = {"data": [{"id": "parrot-7"}]}
 REPLY = {"choices": [{"message": {"content": "The answer is 18."}}], "usage": None}
 
 
 @pytest.fixture
-def aisb(installed, tmp_path):
-    """Run `aisb` where the launchers of tests/distributions are installed."""
-
-    def aisb(*words: str, code: int = 0) -> str:
-        ended = run_forked(
-            [sys.executable, "-m", "aisb_cli.main", *words],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]),
-                "NO_COLOR": "1",
-                "AISB_BLOCK": "",
-                "COLUMNS": "200",
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ended.returncode == code, ended.stderr
-        assert "Traceback" not in ended.stderr, ended.stderr
-        return ended.stdout + ended.stderr
-
-    return aisb
+def aisb(launching_aisb):
+    return launching_aisb
 
 
 def latest(work: Path) -> Path:

@@ -30,3 +30,15 @@ def aisb_output(*words: str, cwd: Path, code: int = 0) -> str:
     assert "Traceback" not in ended.stderr, ended.stderr
     assert ended.returncode == code, ended.stderr
     return ended.stdout + ended.stderr
+
+
+def aisb_without_settings(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command without the environment variables of aisb, and check its exit code."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AISB_")}
+    ended = run_forked(
+        [sys.executable, "-m", "aisb_cli.main", *map(str, words)],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
+        env=kept | {"COLUMNS": "100"},
+    )  # fmt: skip
+    assert ended.returncode == code, ended.stderr + ended.stdout
+    return ended

@@ -1,8 +1,24 @@
 """The text that a terminal shows after a program has written to it: lines, carriage returns, and lines drawn over."""
 
+import os
 import re
 
 _CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[78=>]|\r|\n|[^\x1b\r\n]+")
+
+
+def read_to_end(terminal: int) -> bytes:
+    """Return all that a program writes to the other end of a pseudo-terminal, and close this end."""
+    seen = b""
+    while True:
+        try:
+            block = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not block:
+            break
+        seen += block
+    os.close(terminal)
+    return seen
 
 
 def screen_lines(written: str, columns: int) -> list[str]:
