@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from aisb_engine import OwnColumns
+    from aisb_engine import DataColumns
 
 COLUMN_FLAGS = ("question", "answer", "choices")
 OWN_DATA_FLAGS = (
@@ -68,14 +68,14 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def named_columns(question: str | None, answer: str | None, choices: str | None) -> OwnColumns:
+def named_columns(question: str | None, answer: str | None, choices: str | None) -> DataColumns:
     """Return the columns that these flags name."""
-    from aisb_engine import OwnColumns
+    from aisb_engine import DataColumns
 
-    return OwnColumns(_listed(question), answer, _listed(choices))
+    return DataColumns(_listed(question), answer, _listed(choices))
 
 
-def own_tasks(flags: dict[str, Any], file: Path | None) -> tuple[list[str], dict[str, dict[str, Any]]]:
+def selected_tasks(flags: dict[str, Any], file: Path | None) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """Return the names of the tasks to run, and by name the tables of those that data files become."""
     from aisb_engine import is_data_file
 
@@ -94,10 +94,9 @@ def own_tasks(flags: dict[str, Any], file: Path | None) -> tuple[list[str], dict
         )
     if not own:
         return [str(name) for name in names], {}
-    from aisb_engine import Catalog, Plugins, read_user_file
-    from aisb_engine import own_tasks as tasks_of_files
+    from aisb_engine import Catalog, Plugins, read_user_file, tasks_from_data_files
 
-    return tasks_of_files(
+    return tasks_from_data_files(
         names,
         Catalog(Plugins.load()),
         taken=read_user_file(file).get("tasks", {}) if file else {},

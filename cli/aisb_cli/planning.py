@@ -38,9 +38,9 @@ def sources(command: RunCommand, plugins: Plugins) -> Iterator[tuple[str, str, s
     from aisb_engine import Catalog, Selection, read_user_file, split_names
 
     catalog = Catalog(plugins)
-    file, backends = command.asked.file, plugins.names("backend")
+    file, backends = command.run_input.file, plugins.names("backend")
     user = read_user_file(file) if file else {}
-    models, datasets = split_names(command.asked.models), split_names(command.asked.datasets)
+    models, datasets = split_names(command.run_input.models), split_names(command.run_input.datasets)
     if not models and not datasets:
         models = [*(entry.name for entry in catalog.entries("model")), *user.get("models", {}), *backends]
         tasks = (entry.name for entry in catalog.entries("task"))

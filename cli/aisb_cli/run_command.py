@@ -16,7 +16,7 @@ from aisb_cli.gates import GATE_FLAGS, Gates, gate_options, read_gates, show_che
 from aisb_cli.grouped_help import Grouped, help_all
 from aisb_cli.judge_options import allow_options, judge_options, judge_table
 from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
-from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, own_tasks
+from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, selected_tasks
 from aisb_cli.spread import SpreadOptions
 from aisb_cli.sweep_line import sweep_line
 from aisb_cli.terminal import held_output
@@ -373,8 +373,8 @@ def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins 
         run_table["reporter_options"] = {"performance": options}
     if flags["debug"]:
         run_table["max_num_workers"] = 1
-    names, own = own_tasks(flags, file)
-    asked = RunInput(
+    names, own = selected_tasks(flags, file)
+    run_input = RunInput(
         models=flags["models"],
         datasets=names,
         tasks=own,
@@ -395,13 +395,13 @@ def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins 
     if plugins is not None and TABLES not in context.meta and (by_address or flags["name"] is not None):
         from aisb_cli.run_services import with_services
 
-        asked = with_services(asked, plugins, flags)
+        run_input = with_services(run_input, plugins, flags)
     work_dir = flags["work_dir"]
     if context.get_parameter_source("work_dir") is ParameterSource.DEFAULT:
-        table = {**(read_user_file(file) if file else {}), **asked.tables}
+        table = {**(read_user_file(file) if file else {}), **run_input.tables}
         work_dir = Path(table.get("run", {}).get("work_dir", work_dir))
     command = RunCommand(
-        asked,
+        run_input,
         mode=flags["mode"],
         reuse=flags["reuse"],
         work_dir=work_dir,
@@ -410,7 +410,7 @@ def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins 
     if flags["under_load"] is None:
         return command
     user = read_user_file(file) if file else {}
-    user = {**user, "models": {**user.get("models", {}), **asked.tables.get("models", {})}}
+    user = {**user, "models": {**user.get("models", {}), **run_input.tables.get("models", {})}}
     return with_load(command, flags["under_load"], user)
 
 

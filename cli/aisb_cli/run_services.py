@@ -68,7 +68,7 @@ def split_addresses(models: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return names, addresses
 
 
-def with_services(asked: RunInput, plugins: Plugins, flags: Mapping[str, Any]) -> RunInput:
+def with_services(run_input: RunInput, plugins: Plugins, flags: Mapping[str, Any]) -> RunInput:
     """Return the input of a run, with a model for each service that is given by its address.
 
     `flags` are those of `aisb run`. Each service is looked at, and a line says what it is. In a dry run no
@@ -79,21 +79,27 @@ def with_services(asked: RunInput, plugins: Plugins, flags: Mapping[str, Any]) -
         UsageError: the model file for a service is not installed, a name is invalid, or the run exists.
     """
     name = flags["name"]
-    names, addresses = split_addresses(asked.models)
-    resolver = Resolver(plugins, Catalog(plugins), replace(asked, models=names))
-    run, url = resolver.run, asked.options.get("url")
+    names, addresses = split_addresses(run_input.models)
+    resolver = Resolver(plugins, Catalog(plugins), replace(run_input, models=names))
+    run, url = resolver.run, run_input.options.get("url")
     chosen = names or list(
         dict.fromkeys([*run.models, *(one for pairs in run.combinations for one in pairs.models)])
     )
     if name is not None or addresses:
         _check(flags, chosen, addresses)
     if flags["reuse"] is not None or flags["mode"] not in NEW_RUNS or flags["search"]:
-        return asked
+        return run_input
     looking = _Looking(resolver, flags["wait"] or run.wait, dry=flags["dry_run"])
     if not chosen:
-        return asked if url is None else _paired(asked, looking.models_of(str(url), name), looking.tasks)
+        return (
+            run_input if url is None else _paired(run_input, looking.models_of(str(url), name), looking.tasks)
+        )
     if not addresses:
-        return asked if name is None else _with_models(asked, [NamedModel(chosen[0], {"abbr": name}, ())])
+        return (
+            run_input
+            if name is None
+            else _with_models(run_input, [NamedModel(chosen[0], {"abbr": name}, ())])
+        )
     models: list[NamedModel] = []
     for one in names:
         if one not in addresses:
@@ -102,7 +108,7 @@ def with_services(asked: RunInput, plugins: Plugins, flags: Mapping[str, Any]) -
             models.append(NamedModel(one, {"url": addresses[one]}, looking.tasks))
         else:
             models += looking.models_of(addresses[one], one)
-    return _paired(asked, models, looking.tasks)
+    return _paired(run_input, models, looking.tasks)
 
 
 def _check(flags: Mapping[str, Any], chosen: Sequence[str], addresses: Mapping[str, str]) -> None:
@@ -129,7 +135,7 @@ def _known(resolver: Resolver) -> set[str]:
     return {*entries, *resolver.plugins.names("backend"), *resolver.user.get("models", {})}
 
 
-def _paired(asked: RunInput, models: Sequence[NamedModel], tasks: tuple[str, ...]) -> RunInput:
+def _paired(run_input: RunInput, models: Sequence[NamedModel], tasks: tuple[str, ...]) -> RunInput:
     """Return the input with these models, each on its own tasks.
 
     Raises:
@@ -140,35 +146,37 @@ def _paired(asked: RunInput, models: Sequence[NamedModel], tasks: tuple[str, ...
         raise UsageError(
             f"--models: {twice[0]} is the name of two models: choose another name for one of them"
         )
-    made = _with_models(asked, models)
+    made = _with_models(run_input, models)
     if all(model.tasks == tasks for model in models):
         return replace(made, models=[model.name for model in models])
     pairs = [{"models": [model.name], "datasets": list(model.tasks)} for model in models]
-    run = {**asked.run, "models": [], "datasets": [], "combinations": pairs}
+    run = {**run_input.run, "models": [], "datasets": [], "combinations": pairs}
     return replace(made, models=(), datasets=(), run=run)
 
 
-def _with_models(asked: RunInput, models: Iterable[NamedModel]) -> RunInput:
+def _with_models(run_input: RunInput, models: Iterable[NamedModel]) -> RunInput:
     """Return the input with the tables of these models over those of the file."""
-    tables = dict(asked.tables.get("models", {}))
+    tables = dict(run_input.tables.get("models", {}))
     for model in models:
         if model.table:
             tables[model.name] = {**tables.get(model.name, {}), **model.table}
-    return replace(asked, tables={**asked.tables, "models": tables})
+    return replace(run_input, tables={**run_input.tables, "models": tables})
 
 
 class _Looking:
     """Looks at services, for the tasks of a run."""
 
     def __init__(self, resolver: Resolver, wait: float, *, dry: bool) -> None:
-        asked = resolver.asked
-        options = {key: asked.options.get(key) for key in ("model", "api_key_env")}
-        self._connection = Connection(options, asked.sets, wait)
+        run_input = resolver.run_input
+        options = {key: run_input.options.get(key) for key in ("model", "api_key_env")}
+        self._connection = Connection(options, run_input.sets, wait)
         self._plugins = resolver.plugins
         self._resolver = resolver
         self._dry = dry
         combined = (one for pairs in resolver.run.combinations for one in pairs.datasets)
-        self.tasks = tuple(dict.fromkeys(split_names(asked.datasets) or [*resolver.run.datasets, *combined]))
+        self.tasks = tuple(
+            dict.fromkeys(split_names(run_input.datasets) or [*resolver.run.datasets, *combined])
+        )
 
     def models_of(self, url: str, name: str | None) -> list[NamedModel]:
         """Look at a service, and return its models: one for each of its APIs that the tasks need."""

@@ -58,13 +58,13 @@ def score(
     if workers is not None and launcher is None:
         raise click.UsageError("--workers needs --launcher, which places them")
     flags = {"dump_eval_details": dump_eval_details, "merge_ds": merge_ds, "launcher": launcher}
-    asked = RunInput(
+    run_input = RunInput(
         sets=sets,
         run={key: value for key, value in flags.items() if value},
         load={} if workers is None else {"workers": workers},
         judge=judge_table(judge, judge_url),
     )
-    command = RunCommand(asked, mode="eval", reuse=which, work_dir=work_dir)
+    command = RunCommand(run_input, mode="eval", reuse=which, work_dir=work_dir)
     with held_output():
         ended = execute_run(command, shared.load_plugins(context), choose_display(debug=False))
         return show_ending(ended, command)

@@ -107,12 +107,20 @@ def show_command(
     \b
       aisb tasks show gsm8k:zero-shot --sample 3
     """  # noqa: D301 - \b is for click
-    from aisb_engine import BrokenRow, Catalog, DataFolders, Resolver, RunInput, own_tasks, preview_requests
+    from aisb_engine import (
+        BrokenRow,
+        Catalog,
+        DataFolders,
+        Resolver,
+        RunInput,
+        preview_requests,
+        tasks_from_data_files,
+    )
 
     plugins = shared.load_plugins(context)
     catalog = Catalog(plugins)
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
-    (name,), own = own_tasks([name], catalog, columns=named_columns(**columns))
+    (name,), own = tasks_from_data_files([name], catalog, columns=named_columns(**columns))
     task = Resolver(plugins, catalog, RunInput(file=file, tasks=own)).show(name)
     requests = preview_requests(task, plugins, DataFolders.default(data_dir), count) if count else []
     code = 1 if any(isinstance(request, BrokenRow) for request in requests) else 0
@@ -183,14 +191,14 @@ def new_command(
     import tomli_w
 
     from aisb import UsageError
-    from aisb_engine import Catalog, own_task
+    from aisb_engine import Catalog, task_from_data_file
 
     output = output or data.with_name(f"{data.name.partition('.')[0]}.toml")
     if output.suffix != ".toml":
         raise UsageError(f"{output}: a task file ends with .toml")
     shared.refuse_existing(output, force=force)
     grading = Catalog(shared.load_plugins(context)).grading
-    table = own_task(
+    table = task_from_data_file(
         data,
         grading,
         data_type=data_type,

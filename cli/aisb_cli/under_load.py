@@ -33,12 +33,12 @@ def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> R
     from aisb_analysis import loaded_name
     from aisb_engine import split_names
 
-    asked = command.asked
-    alone = asked.load.get("concurrency") or ALONE
+    run_input = command.run_input
+    alone = run_input.load.get("concurrency") or ALONE
     _check(command, alone, in_flight)
     own = user.get("models", {})
-    names = split_names(asked.models) or list(user.get("run", {}).get("models", ()))
-    if asked.run.get("combinations"):
+    names = split_names(run_input.models) or list(user.get("run", {}).get("models", ()))
+    if run_input.run.get("combinations"):
         raise click.UsageError(
             "--under-load compares one kind of requests, and these tasks need two APIs of the service: run "
             "tasks that send texts or compare likelihoods separately"
@@ -47,14 +47,14 @@ def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> R
         raise click.UsageError("--under-load asks each model twice: name them with --models")
     again = {loaded_name(name, in_flight): _table(own.get(name), name, in_flight) for name in names}
     tables = {
-        **asked.tables,
-        "models": {**asked.tables.get("models", {}), **again},
-        "load": {**asked.tables.get("load", {}), "concurrency": alone},
+        **run_input.tables,
+        "models": {**run_input.tables.get("models", {}), **again},
+        "load": {**run_input.tables.get("load", {}), "concurrency": alone},
     }
     # A flag would override the number in a model's own table.
-    load = {key: value for key, value in asked.load.items() if key != "concurrency"}
+    load = {key: value for key, value in run_input.load.items() if key != "concurrency"}
     models = [name for pair in zip(names, again, strict=True) for name in pair]
-    return replace(command, asked=replace(asked, models=models, tables=tables, load=load))
+    return replace(command, run_input=replace(run_input, models=models, tables=tables, load=load))
 
 
 def _check(command: RunCommand, alone: int, in_flight: int) -> None:
@@ -77,11 +77,11 @@ def _check(command: RunCommand, alone: int, in_flight: int) -> None:
         raise click.UsageError(
             f"--under-load {in_flight} must be more than the {alone} requests in flight of --concurrency"
         )
-    paced = [key for key in ("request_rate", "ramp_up", "use_timestamp") if command.asked.load.get(key)]
+    paced = [key for key in ("request_rate", "ramp_up", "use_timestamp") if command.run_input.load.get(key)]
     if paced:
         flag = f"--{paced[0].replace('_', '-')}"
         raise click.UsageError(f"--under-load sets the number in flight; leave out {flag}")
-    for text in command.asked.sets:
+    for text in command.run_input.sets:
         if text.replace(" ", "").startswith("load.concurrency="):
             raise click.UsageError(
                 f"--under-load sets two numbers in flight; write --concurrency, not --set {text}"

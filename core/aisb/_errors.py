@@ -50,8 +50,7 @@ class UnknownName(UsageError):  # noqa: N818 - the cause reads better than NameE
     def __init__(self, what: str, name: str, known: Iterable[str], notes: Iterable[str] = ()) -> None:
         known = sorted(known)
         lines = [f"no {what} named {name!r}{did_you_mean(name, known)}"]
-        if known:
-            lines.append(f"  known: {', '.join(known)}")
+        lines += [f"  known: {', '.join(known)}"] if known else []
         lines += [f"  {note}" for note in notes]
         super().__init__("\n".join(lines))
         self.name = name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from aisb._backend import HttpBackend
+from aisb._deprecated import Renamed
 from aisb._errors import ServiceError, UsageError, did_you_mean, listed
 from aisb._types import Request
 
@@ -25,15 +26,16 @@ class ServedModel(HttpBackend):
     model: Annotated[str | None, "model to request; default: the model that is served"] = None
     check_model: Annotated[bool, "stop if the service does not list the model"] = True
 
-    def wrong_model(self, path: str, names: Iterable[str]) -> ServiceError:
+    def unlisted_model_error(self, path: str, names: Iterable[str]) -> ServiceError:
         """Return the error to raise if the list of models at `path` does not have the requested model."""
         names = sorted(names)
-        model = str(self.model)
         return ServiceError(
-            f"{self.address}{path} does not list a model {model!r}{did_you_mean(model, names)}\n"
-            f"  it serves: {listed(names)}\n"
+            f"{self.address}{path} does not list a model {self.model!r}"
+            f"{did_you_mean(str(self.model), names)}\n  it serves: {listed(names)}\n"
             f"  to use a name that is served without being listed: --set model.check_model=false"
         )
+
+    wrong_model = Renamed("unlisted_model_error")
 
 
 @dataclass(kw_only=True, eq=False)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from aisb._deprecated import Renamed
+
 CertificateVerdict: TypeAlias = Literal["VALID", "SUSPECT", "INVALID"]
 
 
@@ -154,24 +156,25 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A value of the server, such as its queue length, that was sampled `looks` times during the load."""
+    """A value of the server, such as its queue length, that was sampled `samples` times during the load."""
 
-    looks: int
+    samples: int
     average: float
-    most: float
+    maximum: float
+    looks, most = Renamed("samples"), Renamed("maximum")
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
     """The counters of the server during a run; None if the server does not count a quantity.
 
-    `gained` has the increase of every counter under the server's own name. `acceptance_rate` is accepted ÷
+    `increases` has the increase of every counter under the server's own name. `acceptance_rate` is accepted ÷
     drafted tokens; `acceptance_length` is tokens per step, 1 + accepted ÷ drafts; `acceptance_by_position` is
     accepted ÷ drafts for each position in a draft. `prefix_hit_rate` is hits ÷ queries, in tokens. `running`
     and `waiting` are requests at the server.
     """
 
-    gained: Mapping[str, float]
+    increases: Mapping[str, float]
     drafts: float | None = None
     drafted: float | None = None
     accepted: float | None = None
@@ -181,6 +184,7 @@ class Counters:
     prefix_hit_rate: float | None = None
     running: Gauge | None = None
     waiting: Gauge | None = None
+    gained = Renamed("increases")
 
 
 @dataclass(frozen=True, slots=True)

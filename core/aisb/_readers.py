@@ -63,8 +63,8 @@ def csv(
     skip: Annotated[int, "lines to skip at the start of a file"] = 0,
 ) -> Iterator[Row]:
     """Rows of CSV files; in names of the header, characters that templates do not allow become `_`."""
-    for option, value, most in (("delimiter", delimiter, 1), ("quote", quote, 1)):
-        if len(value) > most or (option == "delimiter" and not value):
+    for option, value in (("delimiter", delimiter), ("quote", quote)):
+        if len(value) > 1 or (option == "delimiter" and not value):
             raise UsageError(f"{option} = {value!r} must be one character")
     return _cells(files, columns, delimiter, quote, skip)
 
@@ -102,8 +102,7 @@ def _cells(
 
 def _header(file: DataFile, cells: Sequence[str]) -> list[str]:
     names = [column_name(cell, position) for position, cell in enumerate(cells)]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
+    if twice := {name for name in names if names.count(name) > 1}:
         raise file.error(f"the header has {', '.join(sorted(twice))} more than once")
     return names
 

@@ -82,8 +82,7 @@ def pass_at_k(n: int, right: int, k: int) -> float:
     Source: Chen et al., "Evaluating large language models trained on code" (2021), section 2.1.
     """
     check_repeats(n, right, k)
-    if n - right < k:
-        return 1.0
+    # With fewer than k wrong repeats, the factor of i = k is 0, so that the result is 1.
     return 1 - prod(1 - k / i for i in range(n - right + 1, n + 1))
 
 

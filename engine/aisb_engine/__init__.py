@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from aisb._options import summary as factory_summary
     from aisb._plugins import Component, Plugins
     from aisb_engine._commands import DeclaredCommand, DeclaredCommands, duplicate_command_error
+    from aisb_engine._data.data_columns import DataColumns
+    from aisb_engine._data.data_file_tasks import is_data_file, task_from_data_file, tasks_from_data_files
     from aisb_engine._data.datafiles import DataFolders
-    from aisb_engine._data.loading import LoadedSamples, load_samples, takes_files
-    from aisb_engine._data.own import is_data_file, own_task, own_tasks
-    from aisb_engine._data.own_columns import OwnColumns
+    from aisb_engine._data.loading import LoadedSamples, load_samples, reads_files
     from aisb_engine._data.places import locate as locate_data
     from aisb_engine._data.prompts import Renderer
     from aisb_engine._data.samples import BrokenRow, SampleMaker
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
         Grade,
         OpenedRun,
         grade_notes,
+        judge_from_log,
         open_run,
         read_answers,
         read_grades,
-        replayed_judge,
     )
     from aisb_engine._recompute import Recomputed, recompute_results
     from aisb_engine._record.latency import latency as request_latency
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     from aisb_engine._resolve.judge import judge_of
     from aisb_engine._resolve.layers import Resolver, RunInput
     from aisb_engine._resolve.names import safe_name, split_names
-    from aisb_engine._resolve.params import KNOWN_PARAMS, NEVER_SENT, sends
+    from aisb_engine._resolve.params import ENGINE_PARAMS, KNOWN_PARAMS, sends
     from aisb_engine._resolve.reporting import reporter_table
     from aisb_engine._resolve.tables import launcher_options
     from aisb_engine._run import ExecutedRun
@@ -132,12 +132,12 @@ _PLACES = {
     "LogFacts": "aisb_engine._record.log:LogFacts",
     "MarksTable": "aisb_engine._spec:MarksTable",
     "MeasuringOptions": "aisb_engine._reporting.measuring:MeasuringOptions",
-    "NEVER_SENT": "aisb_engine._resolve.params:NEVER_SENT",
+    "ENGINE_PARAMS": "aisb_engine._resolve.params:ENGINE_PARAMS",
     "Objective": "aisb_engine._performance.objectives:Objective",
     "OpenedRun": "aisb_engine._readback:OpenedRun",
     "Option": "aisb._options:Option",
     "OutcomeCounts": "aisb_engine._scoring.metrics:OutcomeCounts",
-    "OwnColumns": "aisb_engine._data.own_columns:OwnColumns",
+    "DataColumns": "aisb_engine._data.data_columns:DataColumns",
     "Phase": "aisb_engine._progress:Phase",
     "PluginFaults": "aisb_engine._faults:PluginFaults",
     "PluginInfo": "aisb._discovery:PluginInfo",
@@ -184,7 +184,7 @@ _PLACES = {
     "inspect_log": "aisb_engine._record.log:inspect_log",
     "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_contested": "aisb_engine._scoring.second_readings:is_contested",
-    "is_data_file": "aisb_engine._data.own:is_data_file",
+    "is_data_file": "aisb_engine._data.data_file_tasks:is_data_file",
     "is_judged": "aisb_engine._scoring.judging:is_judged",
     "judge_objectives": "aisb_engine._performance.objectives:judge_objectives",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
@@ -200,8 +200,8 @@ _PLACES = {
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
     "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",
-    "own_task": "aisb_engine._data.own:own_task",
-    "own_tasks": "aisb_engine._data.own:own_tasks",
+    "task_from_data_file": "aisb_engine._data.data_file_tasks:task_from_data_file",
+    "tasks_from_data_files": "aisb_engine._data.data_file_tasks:tasks_from_data_files",
     "parse_goodput": "aisb_engine._performance.objectives:request_limits",
     "parse_objectives": "aisb_engine._performance.objectives:parse_objectives",
     "parse_run_objectives": "aisb_engine._performance.objectives:run_objectives",
@@ -217,7 +217,7 @@ _PLACES = {
     "read_toml": "aisb_engine._resolve.catalog:read_toml",
     "read_user_file": "aisb_engine._resolve.catalog:read_user_file",
     "recompute_results": "aisb_engine._recompute:recompute_results",
-    "replayed_judge": "aisb_engine._readback:replayed_judge",
+    "judge_from_log": "aisb_engine._readback:judge_from_log",
     "reply_turns_of": "aisb_engine._scoring.steps:reply_turns_of",
     "report_run": "aisb_engine._run:report",
     "report_several": "aisb_engine._reporting.several:report_several",
@@ -234,7 +234,7 @@ _PLACES = {
     "sends": "aisb_engine._resolve.params:sends",
     "split_names": "aisb_engine._resolve.names:split_names",
     "started_at": "aisb_engine._reporting.runs:started_at",
-    "takes_files": "aisb_engine._data.loading:takes_files",
+    "reads_files": "aisb_engine._data.loading:reads_files",
     "task_version": "aisb_engine._record.manifest:task_version",
     "to_junit": "aisb_engine._reporting.junit:to_junit",
     "usable_cores": "aisb_engine._load.capacity:cores",
@@ -248,18 +248,22 @@ _PLACES = {
 _RENAMED = {
     "CORRECT_FROM": "CORRECT_THRESHOLD",
     "Ledger": "OutcomeCounts",
+    "NEVER_SENT": "ENGINE_PARAMS",
     "USUAL_AGREEMENT": "TRUSTED_AGREEMENT",
     "WELL_KNOWN": "KNOWN_PARAMS",
+    "own_task": "task_from_data_file",
     "reading_of": "reply_turns_of",
+    "replayed_judge": "judge_from_log",
+    "takes_files": "reads_files",
 }
 """Old names, which 0.4 removes."""
 
 __all__ = [
     "COMPILED",
     "CORRECT_THRESHOLD",
+    "ENGINE_PARAMS",
     "KINDS",
     "KNOWN_PARAMS",
-    "NEVER_SENT",
     "RUN_STATUSES",
     "TRUSTED_AGREEMENT",
     "Answers",
@@ -268,6 +272,7 @@ __all__ = [
     "Component",
     "ComponentError",
     "ConnectionLimits",
+    "DataColumns",
     "DataFolders",
     "DeclaredCommand",
     "DeclaredCommands",
@@ -288,7 +293,6 @@ __all__ = [
     "OpenedRun",
     "Option",
     "OutcomeCounts",
-    "OwnColumns",
     "Phase",
     "PluginFaults",
     "PluginInfo",
@@ -335,6 +339,7 @@ __all__ = [
     "is_contested",
     "is_data_file",
     "is_judged",
+    "judge_from_log",
     "judge_objectives",
     "judge_of",
     "launcher_options",
@@ -349,8 +354,6 @@ __all__ = [
     "open_finished_run",
     "open_run",
     "other_extractors",
-    "own_task",
-    "own_tasks",
     "parse_goodput",
     "parse_objectives",
     "parse_run_objectives",
@@ -365,8 +368,8 @@ __all__ = [
     "read_run_json",
     "read_toml",
     "read_user_file",
+    "reads_files",
     "recompute_results",
-    "replayed_judge",
     "reply_turns_of",
     "report_run",
     "report_several",
@@ -383,8 +386,9 @@ __all__ = [
     "sends",
     "split_names",
     "started_at",
-    "takes_files",
+    "task_from_data_file",
     "task_version",
+    "tasks_from_data_files",
     "to_junit",
     "usable_cores",
     "wait_for_service",

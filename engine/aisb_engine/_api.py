@@ -17,7 +17,7 @@ from aisb._errors import ServiceError, UsageError, did_you_mean
 from aisb._plugins import Plugins
 from aisb._report import FinishedRun
 from aisb._running import Names
-from aisb_engine._data.own import own_tasks
+from aisb_engine._data.data_file_tasks import tasks_from_data_files
 from aisb_engine._plan import Mode, RunCommand
 from aisb_engine._progress import Display, Progress
 from aisb_engine._reporting.finished import open_finished_run
@@ -52,7 +52,7 @@ def run(
     model_names, model_tables = _names("models", models)
     task_names, task_tables = _names("tasks", tasks)
     plugins = Plugins.load()
-    task_names, own_tables = own_tasks(task_names, Catalog(plugins), taken=task_tables)
+    task_names, own_tables = tasks_from_data_files(task_names, Catalog(plugins), taken=task_tables)
     placed, options = _launcher(launcher)
     shown = [reporters] if isinstance(reporters, str) else list(reporters)
     command = RunCommand(

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from aisb._deprecated import Renamed
 from aisb._errors import AisbError, ConfigError, UnknownName, UsageError
 from aisb._options import bind
 from aisb._plugins import Plugins
 from aisb._report import RunKind
+from aisb_engine._deprecated import renamed_argument
 from aisb_engine._load.lengths import with_lengths
 from aisb_engine._load.loads import check_load, is_open, with_rows
 from aisb_engine._record.runfolder import RunFolder
@@ -45,26 +47,28 @@ TIMED_LOAD = {"retries": 0}
 """Load defaults of an accuracy run with an open loop: retries would add requests to the timed load."""
 
 
+@renamed_argument("asked", "run_input")
 @dataclass(slots=True)
 class RunCommand:
-    """The input of a command: names, files and flags (`asked`), and the run folder to use.
+    """The input of a command: names, files and flags (`run_input`), and the run folder to use.
 
     `words` is the command line for the manifest; None selects that of this process.
     """
 
-    asked: RunInput
+    run_input: RunInput
     mode: Mode = "all"
     reuse: str | None = None
     work_dir: Path = Path("outputs/default")
     data_dir: Path | None = None
     words: list[str] | None = None
+    asked = Renamed("run_input")
 
     @property
     def names_launcher(self) -> bool:
         """Whether the command itself names a launcher, and not only the configuration of the run."""
-        asked = self.asked
-        tables = (asked.run, asked.tables.get("run", {}))
-        is_set = any(Setting.parse(text).path == ("run", "launcher") for text in asked.sets)
+        run_input = self.run_input
+        tables = (run_input.run, run_input.tables.get("run", {}))
+        is_set = any(Setting.parse(text).path == ("run", "launcher") for text in run_input.sets)
         return is_set or any("launcher" in table for table in tables)
 
 
@@ -80,7 +84,7 @@ def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | No
             raise UsageError(
                 f"--mode {command.mode} needs a run to read: --reuse TIMESTAMP, or --reuse for the latest"
             )
-        spec = with_lengths(resolve(plugins, command.asked), command.asked.lengths, plugins)
+        spec = with_lengths(resolve(plugins, command.run_input), command.run_input.lengths, plugins)
         for name, options in spec.run.reporter_options.items():
             where = f"run.reporter_options.{name}"
             if name not in plugins.names("reporter"):
@@ -89,21 +93,21 @@ def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | No
                 bind(plugins.find("reporter", name).factory, options, where=where)
         _refuse_idle_judge(command, spec, plugins)
         return _for_mode(spec, command.mode, plugins), None
-    asked = command.asked
+    run_input = command.run_input
     known = run_file(folder)
     _check_kind(folder, command.mode, performance=bool(known.get("run", {}).get("performance")))
     names = Catalog(plugins)
-    asked = replace(
-        asked,
-        models=[_known_as("models", name, known, names) for name in split_names(asked.models)],
-        datasets=[_known_as("tasks", name, known, names) for name in split_names(asked.datasets)],
+    run_input = replace(
+        run_input,
+        models=[_known_as("models", name, known, names) for name in split_names(run_input.models)],
+        datasets=[_known_as("tasks", name, known, names) for name in split_names(run_input.datasets)],
         file=folder.config,
-        tables=overlay(own_input(folder).tables, asked.tables),
+        tables=overlay(own_input(folder).tables, run_input.tables),
     )
-    spec = with_lengths(resolve(plugins, asked), asked.lengths, plugins)
+    spec = with_lengths(resolve(plugins, run_input), run_input.lengths, plugins)
     _refuse_idle_judge(command, spec, plugins)
     if command.mode == "eval":
-        refuse_asking_keys(map(Setting.parse, asked.sets), folder)
+        refuse_asking_keys(map(Setting.parse, run_input.sets), folder)
         refuse_other_requests(own_spec(folder, plugins), spec, folder)
     return _for_mode(spec, command.mode, plugins, doubts=_joining(spec, known)), folder
 
@@ -116,7 +120,7 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
     Raises:
         UsageError: no answer of this run would be judged.
     """
-    if not is_named(command.asked.judge):
+    if not is_named(command.run_input.judge):
         return
     if command.mode in {"perf", "perf_viz"}:
         raise UsageError(f"--judge has no use in --mode {command.mode}, which scores nothing; leave it out")

@@ -108,7 +108,7 @@ def read_answers(folder: RunFolder, subtask: Subtask, task: Task, plugins: Plugi
     return Answers(logged.task, samples, logged.predictions, unmade)
 
 
-def replayed_judge(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
+def judge_from_log(run: OpenedRun, task: Task, plugins: Plugins) -> Ask | None:
     """Return the run's judge, which answers from its log; None if the task has no judge."""
     judged = is_judged(task, plugins)
     judging = judging_of(run.folder, run.spec, plugins) if judged else None
@@ -135,7 +135,7 @@ async def read_grades(
     if not _can_regrade(run, subtask, plugins) and (kept := _kept(folder, subtask, task)) is not None:
         return _with_clusters(kept, folder, subtask) if task.sample.cluster else kept
     _, samples, predictions, unmade = read_answers(folder, subtask, task, plugins)
-    ask = replayed_judge(run, task, plugins)
+    ask = judge_from_log(run, task, plugins)
     marks = run.spec.models[subtask.model].marks
     try:
         by_name = await score(task, samples, predictions, plugins, ask=ask, unmade=unmade, marks=marks)

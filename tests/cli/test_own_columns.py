@@ -6,7 +6,7 @@ import pytest
 from own_rows import aisb, lines, run
 from task_family import write_parquet
 
-from aisb_engine import Catalog, OwnColumns, Plugins, own_task
+from aisb_engine import Catalog, DataColumns, Plugins, task_from_data_file
 
 GRADING = Catalog(Plugins.load()).grading
 LETTERS = ["x", "y", "z"]
@@ -16,7 +16,7 @@ def made(tmp_path, rows, name="own.jsonl", **columns):
     """Return the dataset options, the prompt and the evaluators of the task that is made from these rows."""
     path = tmp_path / name
     path.write_text(rows if isinstance(rows, str) else lines(rows))
-    table = own_task(path, GRADING, columns=OwnColumns(**columns))
+    table = task_from_data_file(path, GRADING, columns=DataColumns(**columns))
     options = {key: value for key, value in table["dataset"].items() if key not in {"use", "path"}}
     return options, table["prompt"], [use["use"] for use in table.get("evaluate", [])]
 

@@ -11,7 +11,7 @@ from aisb._backend import Backend
 from aisb._types import Chunk, Request
 from aisb_engine._load import counting
 from aisb_engine._load.counting import TokenCounting
-from aisb_engine._performance.counters import gained
+from aisb_engine._performance.counters import counter_increases
 
 
 class Service(Backend):
@@ -35,13 +35,13 @@ class Service(Backend):
         return answer
 
 
-async def around(service: Service, seconds: float = 0.0, looks: int = 0) -> tuple[dict, list[str]]:
-    """Count around a load of some seconds, or of so many looks at the service."""
+async def around(service: Service, seconds: float = 0.0, samples: int = 0) -> tuple[dict, list[str]]:
+    """Count around a load of some seconds, or of so many samples at the service."""
     notes: list[str] = []
     counted = TokenCounting(service, notes.append)
     await counted.begin()
     await asyncio.sleep(seconds)
-    while service.asked <= looks:  # noqa: ASYNC110 - the service is asked by a task of its own
+    while service.asked <= samples:  # noqa: ASYNC110 - the service is asked by a task of its own
         await asyncio.sleep(0.01)
     await counted.end()
     return counted.table, notes
@@ -51,16 +51,16 @@ async def test_gauges_are_looked_at_while_a_load_goes_on() -> None:
     def state(running: float, waiting: float) -> dict[str, float]:
         return {"running": running, "waiting": waiting, "parrot:n_total": 1}
 
-    table, notes = await around(Service(state(0, 0), state(4, 0), state(8, 3)), looks=2)
-    found = gained(table)
+    table, notes = await around(Service(state(0, 0), state(4, 0), state(8, 3)), samples=2)
+    found = counter_increases(table)
     assert found is not None
     assert found.running is not None
     assert found.waiting is not None
-    assert found.running.looks == found.waiting.looks >= 2
+    assert found.running.samples == found.waiting.samples >= 2
     assert found.running.most == 8
     assert 4 < found.running.average < 8
     assert found.waiting.most == 3
-    assert found.gained == {"parrot:n_total": 0}
+    assert found.increases == {"parrot:n_total": 0}
     assert not notes
 
 
@@ -76,7 +76,7 @@ async def test_a_service_that_does_not_answer_is_waited_for_once() -> None:
     table, notes = await around(service)
     assert service.asked == 1
     assert notes == [f"server counters could not be read: no answer within {counting.WITHIN:g} s"]
-    assert gained(table) is None
+    assert counter_increases(table) is None
 
 
 async def test_a_service_that_stops_answering_leaves_what_it_said() -> None:

@@ -1,11 +1,13 @@
 """Old names of core and engine work for one more minor version, and warn with their replacement."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 
 import aisb_engine
-from aisb import Backend, DataFile, DataFiles, HttpBackend, Result
+from aisb import Backend, Counters, DataFile, DataFiles, Gauge, HttpBackend, Result, ServedModel
+from aisb_engine import Catalog, Plugins, Resolver, RunCommand, RunInput
 from aisb_engine._readback import Answers
 from aisb_engine._record.predictions import LoggedSamples
 from aisb_engine._record.runfolder import RunFolder
@@ -19,9 +21,13 @@ from aisb_engine._scoring.judging import Judging
     [
         ("CORRECT_FROM", "CORRECT_THRESHOLD"),
         ("Ledger", "OutcomeCounts"),
+        ("NEVER_SENT", "ENGINE_PARAMS"),
         ("USUAL_AGREEMENT", "TRUSTED_AGREEMENT"),
         ("WELL_KNOWN", "KNOWN_PARAMS"),
+        ("own_task", "task_from_data_file"),
         ("reading_of", "reply_turns_of"),
+        ("replayed_judge", "judge_from_log"),
+        ("takes_files", "reads_files"),
     ],
 )
 def test_an_old_name_of_the_engine_is_the_new_one_and_warns(old, new):
@@ -36,6 +42,7 @@ def test_old_names_of_attributes_have_the_values_of_the_new_ones(tmp_path):
     result = Result("m", "t", "c2e13a", "gen", tmp_path, predictions=4, not_sent=1)
     folder = RunFolder(tmp_path)
     answers = Answers(LoggedSamples({}, []), {}, [])
+    command, plugins = RunCommand(RunInput(models=["sim"])), Plugins.load()
     ended = ExecutedRun(folder, requests=7, secret_settings=["models.a.headers"])
     for value, old, new in [
         (file, "here", "position"),
@@ -48,6 +55,11 @@ def test_old_names_of_attributes_have_the_values_of_the_new_ones(tmp_path):
         (folder, "was_asked", "has_log"),
         (answers, "asked", "logged"),
         (RunInfo(folder, "finished", not_sent=2), "not_asked", "not_sent"),
+        (command, "asked", "run_input"),
+        (Resolver(plugins, Catalog(plugins), command.run_input), "asked", "run_input"),
+        (Gauge(3, 1.5, 4), "looks", "samples"),
+        (Gauge(3, 1.5, 4), "most", "maximum"),
+        (Counters({"hits": 2.0}), "gained", "increases"),
     ]:
         with pytest.warns(DeprecationWarning, match=rf"\.{old} is now {new}; 0.4 removes it"):
             assert getattr(value, old) == getattr(value, new)
@@ -59,11 +71,22 @@ def test_an_old_name_of_a_method_is_the_new_method(tmp_path):
         assert str(file.wrong("no question")) == f"{tmp_path}/rows.jsonl, line 3: no question"
     for owner, old, new in [
         (HttpBackend, "look", "probe_path"),
+        (ServedModel, "wrong_model", "unlisted_model_error"),
         (Judging, "shown", "show_progress"),
         (Judging, "told", "summary"),
     ]:
         with pytest.warns(DeprecationWarning, match=f"{owner.__name__}.{old} is now {new}; 0.4 removes it"):
             assert getattr(owner, old) is getattr(owner, new)
+
+
+def test_the_old_name_of_an_argument_sets_the_new_one_and_warns():
+    old, new = RunInput(models=["old"]), RunInput(models=["new"])
+    warning = "the argument asked of RunCommand is now run_input; 0.4 removes it"
+    with pytest.warns(DeprecationWarning, match=warning):
+        command = RunCommand(asked=old)
+    assert command == RunCommand(old)
+    with pytest.warns(DeprecationWarning, match=warning):
+        assert replace(command, asked=new) == RunCommand(new)
 
 
 def test_a_backend_with_the_old_attributes_has_the_new_ones():

@@ -9,7 +9,7 @@ import pytest
 
 from aisb._errors import CheckFailed, UsageError
 from aisb._types import Failure, Prediction, Timing, Usage
-from aisb_engine._performance.counters import Gauge, gained
+from aisb_engine._performance.counters import Gauge, counter_increases
 from aisb_engine._performance.dialects import DIALECTS, speak
 from aisb_engine._performance.performance import measure, require_valid
 from aisb_engine._record.log import LogWriter
@@ -489,14 +489,14 @@ def test_counters_say_what_a_server_gained():
         "parrot:words_total": 9,
     }
     during = {"running": {"looks": 4, "sum": 50, "most": 16}}
-    found = gained({"before": before, "after": after, "during": during})
+    found = counter_increases({"before": before, "after": after, "during": during})
     assert found.acceptance_rate == 0.5
     assert found.acceptance_length == 2.5
     assert found.acceptance_by_position == (0.9, 0.6)
     assert found.prefix_hit_rate == 0.25
     assert (found.running, found.waiting) == (Gauge(4, 12.5, 16), None)
-    assert found.gained["parrot:words_total"] == 5
-    assert "running" not in found.gained
+    assert found.increases["parrot:words_total"] == 5
+    assert "running" not in found.increases
 
 
 def test_counters_of_earlier_versions_are_read_by_the_names_of_the_server():
@@ -513,40 +513,42 @@ def test_counters_of_earlier_versions_are_read_by_the_names_of_the_server():
         "vllm:num_requests_running": 3,
     }
     during = {"vllm:num_requests_running": {"looks": 4, "sum": 50, "most": 16}}
-    found = gained({"before": before | {"vllm:num_requests_running": 1}, "after": after, "during": during})
+    found = counter_increases(
+        {"before": before | {"vllm:num_requests_running": 1}, "after": after, "during": during}
+    )
     assert found.acceptance_rate == 0.5
     assert found.acceptance_length == 2.5
     assert found.acceptance_by_position == (0.9, 0.6)
     assert found.prefix_hit_rate == 0.25
     assert (found.running, found.waiting) == (Gauge(4, 12.5, 16), None)
-    assert "vllm:num_requests_running" not in found.gained
+    assert "vllm:num_requests_running" not in found.increases
 
 
 def test_counters_from_after_the_run_alone_say_nothing_of_it():
-    assert gained({"before": {}, "after": {"vllm:prefix_cache_queries_total": 4}}) is None
+    assert counter_increases({"before": {}, "after": {"vllm:prefix_cache_queries_total": 4}}) is None
 
 
 def test_earlier_versions_of_vllm_have_another_name_for_their_prefix_cache():
     before = {"vllm:gpu_prefix_cache_queries_total": 0, "vllm:gpu_prefix_cache_hits_total": 0}
     after = {"vllm:gpu_prefix_cache_queries_total": 8, "vllm:gpu_prefix_cache_hits_total": 6}
-    assert gained({"before": before, "after": after}).prefix_hit_rate == 0.75
+    assert counter_increases({"before": before, "after": after}).prefix_hit_rate == 0.75
 
 
 @pytest.mark.parametrize(
     "table", [None, {}, {"before": {}, "after": {}}, {"after": "none"}, {"before": None}]
 )
 def test_a_server_without_counters_leaves_them_unknown(table):
-    assert gained(table) is None
+    assert counter_increases(table) is None
 
 
 def test_a_counter_that_fell_was_reset_and_says_nothing():
-    found = gained(
+    found = counter_increases(
         {
             "before": {"vllm:prefix_cache_queries_total": 9, "vllm:prefix_cache_hits_total": 5},
             "after": {"vllm:prefix_cache_queries_total": 4, "vllm:prefix_cache_hits_total": 2},
         }
     )
-    assert (found.prefix_hit_rate, found.gained) == (None, {})
+    assert (found.prefix_hit_rate, found.increases) == (None, {})
 
 
 def test_streams_that_came_in_one_piece_have_no_time_between_tokens_and_are_a_signal(tmp_path):

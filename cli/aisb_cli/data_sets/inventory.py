@@ -109,9 +109,9 @@ def check_data(
 
 
 def _is_read(task: Task, plugins: Plugins) -> bool:
-    from aisb_engine import takes_files
+    from aisb_engine import reads_files
 
-    return bool(task.dataset.layouts) or takes_files(plugins, task.dataset.use)
+    return bool(task.dataset.layouts) or reads_files(plugins, task.dataset.use)
 
 
 def _first(task: Task) -> str:

@@ -50,7 +50,7 @@ def _ask(
         for number in range(REPEATS)
         for side, in_flight in loads.items()
     }
-    asked = RunInput(
+    run_input = RunInput(
         models=list(models),
         datasets=[TASK],
         tables={"models": models},
@@ -60,7 +60,7 @@ def _ask(
         run={"reporters": []},
     )
     display = EstimatingDisplay(choose_display(), "--prompts N sends fewer, Ctrl-C ends it")
-    ended = execute_run(RunCommand(asked, work_dir=folder), plugins, display)
+    ended = execute_run(RunCommand(run_input, work_dir=folder), plugins, display)
     if ended.interrupted:
         raise KeyboardInterrupt
     if ended.finished is None:

@@ -145,7 +145,7 @@ class Ladder:
         seconds = self._seconds()
         options = {"url": self._service.url, "model": self._service.model, **self._options}
         model = {"base": self._service.asked_as}
-        asked = RunInput(
+        run_input = RunInput(
             models=[MODEL],
             datasets=[TASK],
             tables={"models": {MODEL: model}},
@@ -160,7 +160,7 @@ class Ladder:
             },
             run={"reporters": [], "max_failures": 1_000_000},
         )
-        command = RunCommand(asked, mode="perf", work_dir=self._folder)
+        command = RunCommand(run_input, mode="perf", work_dir=self._folder)
         ended = execute_run(command, self._plugins)
         if ended.interrupted or ended.finished is None:
             raise KeyboardInterrupt

@@ -106,7 +106,7 @@ def _opened(
     A dataset that takes no files gets `path` and `split` as options.
     """
     table, where = task.dataset, "task.dataset"
-    if not takes_files(plugins, table.use) and not table.layouts:
+    if not reads_files(plugins, table.use) and not table.layouts:
         given = {"path": table.path, "split": split or table.split}
         own = {key: value for key, value in given.items() if value is not None}
         return None, make(plugins, "dataset", table.use, table.options | own, where=where), table.use
@@ -129,7 +129,7 @@ def _guarded(rows: Iterable[tuple[str, Row]], use: str, plugins: Plugins) -> Ite
         raise ComponentError.of(plugins, "dataset", use, f"its row {count:,}", error) from error
 
 
-def takes_files(plugins: Plugins, use: str) -> bool:
+def reads_files(plugins: Plugins, use: str) -> bool:
     """Return whether a dataset reads files: whether its factory has a parameter of the type `DataFiles`."""
     return DataFiles in injected_types(plugins.find("dataset", use).factory).values()
 

@@ -17,7 +17,7 @@ from aisb_engine._data.media import Attached, Media, MediaFolders, attach
 from aisb_engine._data.samples import LETTERS, BrokenRow, row_at, row_max_tokens
 from aisb_engine._data.tools import row_tools
 from aisb_engine._faults import RAISED, ComponentError
-from aisb_engine._resolve.params import NEVER_SENT
+from aisb_engine._resolve.params import ENGINE_PARAMS
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
@@ -414,7 +414,7 @@ def _token_ids(template: Template, fields: Mapping[str, Any]) -> tuple[int, ...]
 
 
 def _sent(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in params.items() if key not in NEVER_SENT}
+    return {key: value for key, value in params.items() if key not in ENGINE_PARAMS}
 
 
 def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:

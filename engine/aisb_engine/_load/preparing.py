@@ -12,10 +12,10 @@ from aisb._options import option_with
 from aisb._plugins import Plugins
 from aisb._roles import CacheNonce
 from aisb._types import Request, Sample
+from aisb_engine._data.data_columns import columns_line
+from aisb_engine._data.data_file_tasks import grading_line
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import LoadedSamples, load_samples
-from aisb_engine._data.own import grading_line
-from aisb_engine._data.own_columns import columns_line
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, make

@@ -32,7 +32,7 @@ OLD_NAMES = {
 """Counters in runs of versions before 0.2: the server's names, behind a prefix and a colon."""
 
 
-def gained(table: Any) -> Counters | None:
+def counter_increases(table: Any) -> Counters | None:
     """Return the increase of a run's counters, from `{"before": {…}, "after": {…}, "during": {…}}`.
 
     None if there are none at both ends, since the counts before the run are then unknown. A counter that fell

@@ -29,7 +29,7 @@ from aisb._errors import CheckFailed, UsageError
 from aisb_engine._load.arrivals import Ramp
 from aisb_engine._performance.certificate import certify
 from aisb_engine._performance.columns import LogColumns
-from aisb_engine._performance.counters import gained
+from aisb_engine._performance.counters import counter_increases
 from aisb_engine._performance.dialects import dialect, speak
 from aisb_engine._performance.gaps import POOLS, gap_distributions
 from aisb_engine._performance.imported import imported_measurements
@@ -148,7 +148,7 @@ def measure(
             _stages(columns, requests, flight, window, load=load, percentiles=percentiles, split=split)
         )
     achieved = _achieved(columns, flight, load)
-    counters = gained(load.counters)
+    counters = counter_increases(load.counters)
     return MeasuredPerformance(
         model=model,
         task=task,

@@ -26,16 +26,16 @@ from aisb_engine._spec import Load, RunSpec, RunTable, Subtask
 __all__ = ["RunInput", "resolve"]
 
 
-def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
+def resolve(plugins: Plugins, run_input: RunInput) -> RunSpec:
     """Resolve the input of a command to a run specification.
 
     Raises:
         UsageError: nothing was selected, a name is unknown, or a key or value is invalid.
     """
-    resolver = Resolver(plugins, Catalog(plugins), asked)
+    resolver = Resolver(plugins, Catalog(plugins), run_input)
     run, user = resolver.run, resolver.user
-    model_names = unique(split_names(asked.models) or _names_of(run, "models"))
-    task_names = unique(split_names(asked.datasets) or _names_of(run, "datasets"))
+    model_names = unique(split_names(run_input.models) or _names_of(run, "models"))
+    task_names = unique(split_names(run_input.datasets) or _names_of(run, "datasets"))
     models = [resolver.model(name) for name in model_names]
     tasks = [resolver.task(name) for name in task_names]
     pairs = _pairs(resolver, zip(model_names, models, strict=True), zip(task_names, tasks, strict=True))
@@ -48,13 +48,13 @@ def resolve(plugins: Plugins, asked: RunInput) -> RunSpec:
     _check_named(resolver, models, tasks)
     spec_models = {layers.table["abbr"]: resolver.valid_model(layers) for layers in models}
     spec_tasks = {layers.table["name"]: resolver.valid_task(layers) for layers in tasks}
-    if is_named(asked.judge):
+    if is_named(run_input.judge):
         spec_tasks = judged_tasks(spec_tasks, resolver.catalog)
     subtasks = [_subtask(resolver, *pair) for pair in pairs]
     origins = {
         subtask.key: _origins(resolver, subtask, *pair) for subtask, pair in zip(subtasks, pairs, strict=True)
     }
-    if run.resolved and not asked.models and not asked.datasets:
+    if run.resolved and not run_input.models and not run_input.datasets:
         before = {(s.get("model"), s.get("task")) for s in user.get("subtasks", ())}
         subtasks = [subtask for subtask in subtasks if (subtask.model, subtask.task) in before]
     for what, chosen in (("models", spec_models), ("datasets", spec_tasks)):
@@ -108,8 +108,8 @@ def _pairs(
     Raises:
         UsageError: no combination has the models or tasks that the command names.
     """
-    asked, combinations = resolver.asked, resolver.run.combinations
-    if asked.models and asked.datasets:
+    run_input, combinations = resolver.run_input, resolver.run.combinations
+    if run_input.models and run_input.datasets:
         combinations = []
     tasks = list(tasks)
     every = [(model, task) for model in models for task in tasks]
@@ -120,7 +120,7 @@ def _pairs(
         or any(model_name in one.models and task_name in one.datasets for one in combinations)
     ]
     if every and not pairs:
-        named = ", ".join([*split_names(asked.models), *split_names(asked.datasets)])
+        named = ", ".join([*split_names(run_input.models), *split_names(run_input.datasets)])
         raise UsageError(f"run.combinations of {resolver.where} has no pair with {named}")
     return pairs
 
@@ -158,7 +158,7 @@ def _subtask(resolver: Resolver, model: Layers, task: Layers) -> Subtask:
         before.get("params", {}),
     )
     forced = overlay(before.get("forced", {}), resolver.forced(task, model))
-    load = overlay(model.load, task.load, before.get("load", {}), resolver.asked.load)
+    load = overlay(model.load, task.load, before.get("load", {}), resolver.run_input.load)
     for setting in resolver.sets:
         if setting.path[0] == "load":
             put(load, setting.path[1:], setting.value, unset=setting.unset)
@@ -202,7 +202,7 @@ def _shared(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _check_named(resolver: Resolver, models: Iterable[Layers], tasks: Iterable[Layers]) -> None:
     """Refuse a `--set` for a model or task that is not selected."""
     chosen = {"models": [m.table["name"] for m in models], "tasks": [t.table["name"] for t in tasks]}
-    judge = {**resolver.user.get("judge", {}), **resolver.asked.judge}.get("base")
+    judge = {**resolver.user.get("judge", {}), **resolver.run_input.judge}.get("base")
     chosen["models"] += [str(judge)] if judge and models else []
     for setting in resolver.sets:
         if names := chosen.get(setting.path[0]):
@@ -230,7 +230,7 @@ def _origins(resolver: Resolver, subtask: Subtask, model: Layers, task: Layers) 
             (task.user_params, task.user_params_place),
             (model.user_params, model.user_params_place),
         ]
-    places.append((resolver.asked.params, "a flag such as --max-out-len"))
+    places.append((resolver.run_input.params, "a flag such as --max-out-len"))
     origins = {name: place for params, place in places if place for name in params}
     for setting in resolver.sets:
         if setting.path[0] == "params" and not setting.unset:

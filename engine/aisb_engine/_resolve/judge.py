@@ -16,9 +16,9 @@ from aisb_engine._resolve.tables import overlay, validate
 from aisb_engine._spec import Judge, Load
 
 
-def is_named(asked: Mapping[str, Any]) -> bool:
+def is_named(table: Mapping[str, Any]) -> bool:
     """Return whether a command names a judge, which is then meant for this run, unlike one in `aisb.toml`."""
-    return "base" in asked or "abbr" in asked
+    return "base" in table or "abbr" in table
 
 
 def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
@@ -30,9 +30,9 @@ def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
         ConfigError: it has settings, but no model is named.
     """
     table: dict[str, Any] = dict(resolver.user.get("judge", {}))
-    if "base" in resolver.asked.judge and table.get("backend"):
+    if "base" in resolver.run_input.judge and table.get("backend"):
         table = {}  # another judge replaces the one that the run had
-    table = overlay(table, resolver.asked.judge)
+    table = overlay(table, resolver.run_input.judge)
     settings = [setting for setting in resolver.sets if setting.path[0] == "judge"]
     for setting in settings:
         if setting.path[1] == "base":

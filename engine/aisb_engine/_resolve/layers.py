@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aisb._deprecated import Renamed
 from aisb._errors import ConfigError, UnknownName, did_you_mean
 from aisb._options import bind, option_with, options
 from aisb._plugins import Plugins
@@ -76,16 +77,18 @@ class Layers:
 class Resolver:
     """Merges the layers of the models and tasks that a command selects."""
 
-    def __init__(self, plugins: Plugins, catalog: Catalog, asked: RunInput) -> None:
+    asked = Renamed("run_input")
+
+    def __init__(self, plugins: Plugins, catalog: Catalog, run_input: RunInput) -> None:
         self.plugins = plugins
         self.catalog = catalog
-        self.asked = asked
-        self.user = overlay(read_user_file(asked.file) if asked.file else {}, asked.tables)
-        if asked.tasks:
-            self.user["tasks"] = {**self.user.get("tasks", {}), **asked.tasks}
-        self.where = str(asked.file) if asked.file else ""
-        self.sets = [Setting.parse(text) for text in asked.sets]
-        run = overlay(self.user.get("run", {}), asked.run)
+        self.run_input = run_input
+        self.user = overlay(read_user_file(run_input.file) if run_input.file else {}, run_input.tables)
+        if run_input.tasks:
+            self.user["tasks"] = {**self.user.get("tasks", {}), **run_input.tasks}
+        self.where = str(run_input.file) if run_input.file else ""
+        self.sets = [Setting.parse(text) for text in run_input.sets]
+        run = overlay(self.user.get("run", {}), run_input.run)
         for setting in self.sets:
             _check_root(setting)
             if setting.path[0] == "run":
@@ -122,7 +125,7 @@ class Resolver:
         layers.user_params_place = f"[models.{text}.params] in {self.where}"
         load = self.user.get("load", {}) if selected else {}
         layers.load = overlay(layers.load, load, mine.pop("load", {}))
-        given = dict(self.asked.options) if selected else {}
+        given = dict(self.run_input.options) if selected else {}
         if given.get("url") and self._has_own_service(backend):
             layers.ignored_url = given.pop("url")
         flags = {"options": given} if given else {}
@@ -143,11 +146,11 @@ class Resolver:
         selection = Selection.parse(text)
         user = dict(own.get(selection.name, {}))
         base = str(user.get("base", selection.name))
-        asked = Selection.parse(base)._replace(select=selection.select)
-        asked = asked._replace(variant=selection.variant or asked.variant)
+        base_selection = Selection.parse(base)._replace(select=selection.select)
+        base_selection = base_selection._replace(variant=selection.variant or base_selection.variant)
         resolved = self.run.resolved and selection.name in own
-        known = (asked.name,) if resolved else own if asked.name == selection.name else ()
-        found, entry = self.catalog.find("task", asked, known)
+        known = (base_selection.name,) if resolved else own if base_selection.name == selection.name else ()
+        found, entry = self.catalog.find("task", base_selection, known)
         if selection.name not in own:
             selection = found
             user = dict(own.get(found.name, {}))
@@ -162,12 +165,12 @@ class Resolver:
             table = overlay(file, variant)
         layers = Layers(table, file_params=file_params, user_params=user.pop("params", {}))
         # In a resolved run these are the task's own parameters; for user-provided data, flags set them.
-        if not resolved and selection.name not in self.asked.tasks:
+        if not resolved and selection.name not in self.run_input.tasks:
             layers.user_params_place = f"[tasks.{selection.name}.params] in {self.where}"
         layers.table = overlay(layers.table, user)
         name = Path(selection.name).stem if selection.name.endswith(".toml") else selection.name
         layers.table["name"] = name
-        layers.table["file"] = entry.path if entry else None if resolved else self.asked.file
+        layers.table["file"] = entry.path if entry else None if resolved else self.run_input.file
         layers.table["base"] = str(found._replace(select={}))
         if found.variant:
             layers.table.setdefault("variant", found.variant)
@@ -251,7 +254,7 @@ class Resolver:
 
     def forced(self, *layers: Layers) -> dict[str, Any]:
         """Return the generation parameters of flags and `--set`, which override a row's own."""
-        forced = dict(self.asked.params)
+        forced = dict(self.run_input.params)
         for setting in self.sets:
             if setting.path[0] == "params" and not setting.unset:
                 put(forced, setting.path[1:], setting.value)

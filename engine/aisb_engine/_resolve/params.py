@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aisb._plugins import Plugins
     from aisb_engine._spec import RunSpec, Subtask, Task
 
-NEVER_SENT = frozenset({"num_return_sequences"})
+ENGINE_PARAMS = frozenset({"num_return_sequences"})
 """Parameters that the engine implements itself: it sends one request for each answer."""
 
 MISSPELLING_SIMILARITY = 0.85
@@ -161,7 +161,7 @@ def sends(backend: Backend, name: str) -> bool:
 
 def unknown_to(backend: Backend, names: Iterable[str]) -> list[str]:
     """Return the parameters that a backend does not send, sorted."""
-    return sorted(name for name in set(names) - NEVER_SENT if not sends(backend, name))
+    return sorted(name for name in set(names) - ENGINE_PARAMS if not sends(backend, name))
 
 
 def misspellings(backend: Backend, names: Iterable[str]) -> list[str]:
@@ -206,9 +206,9 @@ def fit_params(spec: RunSpec, plugins: Plugins, doubts: Iterable[str] = ()) -> R
     subtasks: list[Subtask] = []
     not_sent: dict[str, list[str]] = {}
     lines = list(doubts)
-    for asked in spec.subtasks:
-        backend, task = backends[asked.model], spec.tasks[asked.task]
-        subtask = _with_stop(asked, task, backend)
+    for original in spec.subtasks:
+        backend, task = backends[original.model], spec.tasks[original.task]
+        subtask = _with_stop(original, task, backend)
         use, where = spec.models[subtask.model].backend, f"{subtask.key}: "
         check_values(subtask.merged, where)
         refuse_not_sent(backend, use, spec.origins.get(subtask.key, {}), where)

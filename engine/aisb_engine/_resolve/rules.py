@@ -113,9 +113,9 @@ def _requests(task: Task, subtask: Subtask) -> dict[str, Any]:
     """Return what determines the requests to send, by key."""
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"params"})
     flat = flatten_tables("task", table)
-    asked = {key: value for key, value in flat.items() if not _belongs_to_scoring(tuple(key.split(".")))}
+    sent = {key: value for key, value in flat.items() if not _belongs_to_scoring(tuple(key.split(".")))}
     load = subtask.load.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"workers"})
-    return {**asked, **flatten_tables("params", subtask.merged), **flatten_tables("load", load)}
+    return {**sent, **flatten_tables("params", subtask.merged), **flatten_tables("load", load)}
 
 
 def changed_rules(own: RunSpec, spec: RunSpec, task: str) -> tuple[str, ...]:

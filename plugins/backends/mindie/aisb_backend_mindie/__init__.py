@@ -76,7 +76,7 @@ class MindIE(TGI):
         if not names:
             return ServiceInfo(notes=(f"the service has no list of models ({answer.status})",))
         if self.model and self.check_model and self.model not in names:
-            raise self.wrong_model("/v1/models", names)
+            raise self.unlisted_model_error("/v1/models", names)
         if self.model is None and len(names) == 1:
             self.model = names[0]
         return ServiceInfo(models=tuple(names))

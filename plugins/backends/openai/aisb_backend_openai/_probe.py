@@ -42,7 +42,7 @@ def _choose(service: OpenAIService, path: str, names: Sequence[str], note: str) 
             )
         raise ServiceError(f"no model is chosen, and {note}; set the model with --model-name")
     if names and service.check_model and service.model not in names:
-        raise service.wrong_model(path, names)
+        raise service.unlisted_model_error(path, names)
 
 
 def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[str, Any]], str]:

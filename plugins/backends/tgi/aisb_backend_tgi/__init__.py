@@ -108,7 +108,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
         if not isinstance(info, Mapping) or not isinstance(served, str):
             return ServiceInfo(notes=(f"the service says nothing about itself at /info ({answer.status})",))
         if self.model and self.check_model and self.model != served:
-            raise self.wrong_model("/info", [served])
+            raise self.unlisted_model_error("/info", [served])
         self.model = self.model or served
         said = [f"version {info['version']}"] if info.get("version") else []
         if length := info.get("max_total_tokens"):

@@ -36,7 +36,7 @@ async def probe(service: Triton) -> ServiceInfo:
         notes.append(f"it is unknown whether the model is ready: {where} has no such path ({ready.status})")
     elif ready.status != 200:
         if there and service.check_model and service.model not in there:
-            raise service.wrong_model("", there)
+            raise service.unlisted_model_error("", there)
         words = service.error_message(ready.status, ready.body)
         raise ServiceError(
             f"{where}: the model {service.model!r} is not ready ({ready.status}: {words}); check its name "

@@ -147,7 +147,7 @@ def _counters(result: PerformanceResult) -> Iterator[str]:
     gauges = [(name, g) for name in ("running", "waiting") if (g := getattr(counters, name)) is not None]
     if gauges:
         said = ", ".join(f"{short(g.average)} {name} on average and {g.most:g} at most" for name, g in gauges)
-        yield f"requests at the server: {said} ({gauges[0][1].looks} samples)"
+        yield f"requests at the server: {said} ({gauges[0][1].samples} samples)"
 
 
 def _speculation(result: PerformanceResult, width: int) -> str:

@@ -59,9 +59,9 @@ def audit(context: click.Context, /, **flags: Any) -> int:
     from aisb_engine import (
         ComponentError,
         PluginFaults,
+        judge_from_log,
         open_run,
         read_answers,
-        replayed_judge,
         write_atomically,
     )
 
@@ -74,7 +74,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
         task = spec.tasks[subtask.task]
         try:
             answers = read_answers(folder, subtask, task, plugins)
-            ask = replayed_judge(run, task, plugins)
+            ask = judge_from_log(run, task, plugins)
             marks = spec.models[subtask.model].marks
             found = asyncio.run(
                 audited(task, answers, plugins, also=flags["also"], ask=ask, faults=faults, marks=marks)

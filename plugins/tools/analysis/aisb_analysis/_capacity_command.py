@@ -147,8 +147,8 @@ def _model(context: CommandContext, flags: dict[str, Any], plugins: Plugins) -> 
     words = ["--models", f"{MODEL}={flags['url']}", "--datasets", flags["task"] or TASK]
     for flag, name in (("--model-name", "model"), ("--api-key-env", "api_key_env")):
         words += [flag, given[name]] if name in given else []
-    asked = context.run_command(words, plugins).asked
-    return {"base": DEFAULT_MODEL, **asked.tables["models"][MODEL], **given}
+    run_input = context.run_command(words, plugins).run_input
+    return {"base": DEFAULT_MODEL, **run_input.tables["models"][MODEL], **given}
 
 
 def _service(

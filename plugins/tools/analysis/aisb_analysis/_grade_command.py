@@ -67,8 +67,8 @@ def grade(
     plugins = context.obj.load_plugins()
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     table = {key: value for key, value in (("base", judge), ("url", judge_url)) if value}
-    asked = RunInput(file=own, sets=sets, judge=table)
-    resolver = Resolver(plugins, Catalog(plugins), asked)
+    run_input = RunInput(file=own, sets=sets, judge=table)
+    resolver = Resolver(plugins, Catalog(plugins), run_input)
     resolved = resolver.show(task)
     check_task(resolved)
 

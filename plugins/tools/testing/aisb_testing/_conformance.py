@@ -224,7 +224,7 @@ def _attributes(factory: Callable[..., Any]) -> list[str]:
 
 def _file(file: Path, plugins: Plugins) -> list[str]:
     from aisb import AisbError
-    from aisb_engine import NEVER_SENT, read_toml
+    from aisb_engine import ENGINE_PARAMS, read_toml
     from aisb_engine import bind_options as bind
 
     try:
@@ -235,7 +235,7 @@ def _file(file: Path, plugins: Plugins) -> list[str]:
             factory = plugins.find("backend", str(table.get("backend"))).factory
             bind(factory, table.get("options") or {}, where=f"{file}: options")
             sent = getattr(factory, "params", "any")
-            if sent != "any" and (unsent := sorted(table.get("params", {}).keys() - sent - NEVER_SENT)):
+            if sent != "any" and (unsent := sorted(table.get("params", {}).keys() - sent - ENGINE_PARAMS)):
                 return [f"{file} sets {', '.join(unsent)}, which its backend does not send"]
     except AisbError as error:
         return [f"{file}: {error}"]

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from aisb import TOKEN_KINDS, HttpBackend, Message, Prediction, Request, UsageError
-from aisb_engine import KNOWN_PARAMS, NEVER_SENT, ServiceClient, sends
+from aisb_engine import ENGINE_PARAMS, KNOWN_PARAMS, ServiceClient, sends
 from aisb_mock import Ask, Dialect, Event, Refused, Reply, ToolCall
 from aisb_testing._cases import CheckedCase, exception_case
 from aisb_testing._scripted import ScriptedService
@@ -114,7 +114,7 @@ def undeclared_parameters(backend: HttpBackend) -> Iterator[str]:
         if not _changes(backend, MADE_UP, 17):
             yield f'params is "any", and {MADE_UP} is not sent; declare the set of names that are'
         return
-    for name in sorted(backend.params - NEVER_SENT):
+    for name in sorted(backend.params - ENGINE_PARAMS):
         values = [KNOWN_PARAMS[name].example] if name in KNOWN_PARAMS else []
         if not any(_changes(backend, name, value) for value in (*values, *ANY_VALUES)):
             yield f"params declares {name}, which does not change the request"
@@ -122,7 +122,7 @@ def undeclared_parameters(backend: HttpBackend) -> Iterator[str]:
         if not backend.params:
             yield 'it sends every parameter that it gets and declares none; write params = "any"'
         return
-    for name in sorted(KNOWN_PARAMS.keys() - backend.params - NEVER_SENT):
+    for name in sorted(KNOWN_PARAMS.keys() - backend.params - ENGINE_PARAMS):
         if _passes_on(backend, name, KNOWN_PARAMS[name].example):
             yield f"{name} is sent, and params does not declare it"
 

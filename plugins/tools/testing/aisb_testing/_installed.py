@@ -269,10 +269,10 @@ def _dialect(place: str) -> Any:
 
 
 def _dataset(component: Component, plugins: Plugins, setup: Setup) -> Iterator[CheckedCase]:
-    from aisb_engine import takes_files
+    from aisb_engine import reads_files
 
     names = setup.of(component).get("files", ())
-    if takes_files(plugins, component.name) and not names:
+    if reads_files(plugins, component.name) and not names:
         raise _Skipped(
             f'it reads files: write [dataset.{component.name}] files = ["NAME"] into {FOLDER}/{FILE}, '
             "and put a small file beside it"

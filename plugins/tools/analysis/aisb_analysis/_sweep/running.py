@@ -66,11 +66,13 @@ class SweepRunner:
 
     def _resolve(self, point: Point) -> tuple[RunCommand, RunSpec]:
         """Return the command and the resolved run of a point. Without a limit it lasts `SECONDS`."""
-        asked = replace(self.base.asked, sets=[*self.base.asked.sets, *as_sets(point.settings)])
-        command = replace(self.base, asked=asked, mode="perf", work_dir=self.record.runs)
+        run_input = replace(self.base.run_input, sets=[*self.base.run_input.sets, *as_sets(point.settings)])
+        command = replace(self.base, run_input=run_input, mode="perf", work_dir=self.record.runs)
         spec, _ = plan_run(command, self.plugins)
         if not any(getattr(pair.load, key) for pair in spec.subtasks for key in LIMITS):
-            command = replace(command, asked=replace(asked, load={**asked.load, "duration": SECONDS}))
+            command = replace(
+                command, run_input=replace(run_input, load={**run_input.load, "duration": SECONDS})
+            )
             spec, _ = plan_run(command, self.plugins)
         return command, spec
 
@@ -130,20 +132,22 @@ class SweepRunner:
 def missing_task(command: RunCommand) -> list[str]:
     """Return the words that add synthetic prompts to a command without tasks; none if it has tasks."""
     run = _run_of_file(command)
-    has_tasks = command.asked.datasets or run.get("datasets") or run.get("combinations")
+    has_tasks = command.run_input.datasets or run.get("datasets") or run.get("combinations")
     return [] if has_tasks else ["--datasets", DEFAULT_TASK]
 
 
 def with_default_model(command: RunCommand) -> RunCommand:
     """Return a command with the usual model, if it names neither a model nor the address of a service."""
-    run, asked = _run_of_file(command), command.asked
-    if asked.models or run.get("models") or run.get("combinations") or asked.run.get("combinations"):
+    run, run_input = _run_of_file(command), command.run_input
+    if run_input.models or run.get("models") or run.get("combinations") or run_input.run.get("combinations"):
         return command
-    return replace(command, asked=replace(asked, models=[DEFAULT_MODEL]))
+    return replace(command, run_input=replace(run_input, models=[DEFAULT_MODEL]))
 
 
 def _run_of_file(command: RunCommand) -> Mapping[str, Any]:
-    table: Mapping[str, Any] = read_user_file(command.asked.file).get("run", {}) if command.asked.file else {}
+    table: Mapping[str, Any] = (
+        read_user_file(command.run_input.file).get("run", {}) if command.run_input.file else {}
+    )
     return table
 
 

@@ -12,7 +12,7 @@ from aisb._data import DataFile, DataFiles
 from aisb._errors import UsageError
 from aisb._types import Row, Sample
 from aisb_engine._builtin.custom import LETTERS, answer_kind
-from aisb_engine._data.own_columns import OwnColumns, answer_form, column_options, is_verbatim
+from aisb_engine._data.data_columns import DataColumns, answer_form, column_options, is_verbatim
 from aisb_engine._resolve.names import safe_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LONG_ANSWER = 100
 """The number of characters above which a reference answer is hardly ever repeated to the letter."""
 
 
-def own_task(
+def task_from_data_file(
     path: Path,
     grading: Grading,
     *,
@@ -43,7 +43,7 @@ def own_task(
     method: str | None = None,
     meta: Path | None = None,
     beside: Path | None = None,
-    columns: OwnColumns | None = None,
+    columns: DataColumns | None = None,
 ) -> dict[str, Any]:
     """Return the table of a task for the rows of a data file; `grading` is the catalog's.
 
@@ -61,7 +61,7 @@ def own_task(
         raise UsageError(f"{path}: there is no such file")
     _known("data type", data_type, ("mcq", "qa", "media"))
     _known("infer method", method, ("gen", "ppl"))
-    mapped = column_options(DataFile(path), columns or OwnColumns())
+    mapped = column_options(DataFile(path), columns or DataColumns())
     rows = _read(path, mapped)
     if form := answer_form(rows):
         mapped["answer_is"] = form
@@ -94,7 +94,7 @@ def own_task(
     return {key: value for key, value in table.items() if value != {}}
 
 
-def own_tasks(
+def tasks_from_data_files(
     names: Iterable[str | Path],
     catalog: Catalog,
     *,
@@ -102,13 +102,13 @@ def own_tasks(
     data_type: str | None = None,
     method: str | None = None,
     meta: Path | None = None,
-    columns: OwnColumns | None = None,
+    columns: DataColumns | None = None,
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """Return names of tasks, with data files replaced by tasks made from them, and the tables of these.
 
     A `Path` is always a data file; a text is one if it ends like one. A task has the name of its file without
     the suffix, with `-custom` if it is among `taken` or the tasks that are installed. For the other arguments
-    see `own_task`.
+    see `task_from_data_file`.
 
     Raises:
         UsageError: no task can be made from a file.
@@ -121,7 +121,7 @@ def own_tasks(
             found.append(name)
             continue
         path = Path(name).expanduser()
-        table = own_task(
+        table = task_from_data_file(
             path, catalog.grading, data_type=data_type, method=method, meta=meta, columns=columns
         )
         if known is None:

@@ -27,15 +27,15 @@ CHOICES = ("options", "choices", "answer_choices")
 _NUMBERED = re.compile(r"(?:option|choice|answer|op)_?([a-z]|\d)")
 """Names of columns that hold one option each, such as `option1` and `choice_a`."""
 CONTEXTS = {"instruction": ("input", "context")}
-"""OwnColumns that are appended to a question, if they are not empty."""
+"""Columns that are appended to a question, if they are not empty."""
 VERBATIM = frozenset({"prompt", "messages", "instruction"})
-"""OwnColumns that already hold a whole prompt, so that nothing is written around them."""
+"""Columns that already hold a whole prompt, so that nothing is written around them."""
 SEEN_ROWS = 100
 """The number of rows in which columns are searched."""
 
 
 @dataclass(frozen=True, slots=True)
-class OwnColumns:
+class DataColumns:
     """The columns of a file that a user names; None for those that are to be found.
 
     `question` may name several columns, whose texts are joined. `choices` names the column with the list of
@@ -47,7 +47,7 @@ class OwnColumns:
     choices: Sequence[str] = ()
 
 
-def column_options(file: DataFile, named: OwnColumns) -> dict[str, Any]:
+def column_options(file: DataFile, named: DataColumns) -> dict[str, Any]:
     """Return the options of the dataset `custom` for the columns of a file; empty if it has the usual ones.
 
     Raises:
