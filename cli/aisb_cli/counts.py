@@ -32,8 +32,11 @@ def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
     return rate, (subtask.total - subtask.finished) / rate if rate else None
 
 
-def totals(subtasks: Sequence[Progress], now: float) -> str:
-    """Return one line with the counts of all subtasks, those that wait included."""
+def totals(subtasks: Sequence[Progress], now: float, *, has_scores: bool = False) -> str:
+    """Return one line with the counts of all subtasks, those that wait included.
+
+    With `has_scores`, scores so far are shown beside it.
+    """
     total = sum(s.total for s in subtasks if s.lasts is None)
     finished = sum(s.finished for s in subtasks)
     sent, received, failed, retried = (
@@ -52,7 +55,7 @@ def totals(subtasks: Sequence[Progress], now: float) -> str:
         line += f", {tokens:,.0f} output tokens/s"
     if left is not None:
         line += f", {duration(left)} left"
-    if any(s.is_graded_later for s in subtasks):
+    if not has_scores and any(s.is_graded_later for s in subtasks):
         line += "; not graded yet"
     if waiting := sum(s.phase in ("waiting", "probing") for s in subtasks):
         line += f"; {waiting} subtask{'s' if waiting > 1 else ''} waiting"

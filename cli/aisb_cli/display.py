@@ -11,20 +11,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from aisb_cli.counts import ENDED_PHASES, duration, ending_line, first_failure, name_of, totals
 from aisb_engine import Display, Phase, Progress
 
+if TYPE_CHECKING:
+    from aisb_engine import Plugins
 
-def choose_display(*, debug: bool = False, interval: float = 10.0) -> Display:
-    """Choose moving rows if stderr is a terminal and `--debug` does not print log lines there."""
+
+def choose_display(*, debug: bool = False, interval: float = 10.0, plugins: Plugins | None = None) -> Display:
+    """Choose moving rows if stderr is a terminal and `--debug` does not print log lines there.
+
+    With `plugins`, the rows have the scores of the answers so far.
+    """
     if debug or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return PlainDisplay(interval=interval, logs=debug)
     from aisb_cli.keys import Keys
     from aisb_cli.live_display import LiveDisplay
+    from aisb_cli.scores_so_far import ScoresSoFar
 
-    return LiveDisplay(keys=Keys.of_terminal())
+    return LiveDisplay(keys=Keys.of_terminal(), scores=ScoresSoFar(plugins) if plugins else None)
 
 
 class PlainDisplay:

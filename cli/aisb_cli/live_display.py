@@ -27,6 +27,7 @@ from aisb_cli.counts import (
 )
 from aisb_cli.errors import wrap
 from aisb_cli.keys import Keys, interrupt
+from aisb_cli.scores_so_far import ScoresSoFar
 from aisb_cli.terminal import plain_stream
 from aisb_engine import Phase, Progress, printable
 
@@ -43,7 +44,7 @@ STYLES: dict[Phase, str] = {"asking": "bold", "failed": "red", "stopped": "yello
 
 
 class LiveDisplay:
-    """A row for each subtask with bar, rate, time left and counts; totals and logs below."""
+    """A row for each subtask with bar, rate, time left and counts; totals, scores so far and logs below."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class LiveDisplay:
         *,
         clock: Callable[[], float] = time.monotonic,
         keys: Keys | None = None,
+        scores: ScoresSoFar | None = None,
         stop: Callable[[], None] = interrupt,
     ) -> None:
         from rich.console import Console
@@ -58,6 +60,7 @@ class LiveDisplay:
         self._console = console or Console(file=plain_stream(sys.stderr), highlight=False)
         self._clock = clock
         self._keys = keys
+        self._scores = scores
         self._stop_run = stop
         self._subtasks: list[Progress] = []
         self._live: Live | None = None
@@ -78,6 +81,8 @@ class LiveDisplay:
         self._live.start()
         if self._keys:
             self._keys.start()
+        if self._scores:
+            self._scores.start(subtasks)
         self._thread = threading.Thread(target=self._watch, name="display", daemon=True)
         self._thread.start()
 
@@ -98,6 +103,8 @@ class LiveDisplay:
         self._ended.set()
         if self._keys:
             self._keys.wake()
+        if self._scores:
+            self._scores.stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -134,7 +141,9 @@ class LiveDisplay:
         models = [
             f"{s.model}: {s.detail}" for s in self._subtasks if s.detail and s.phase not in ENDED_PHASES
         ]
-        lines = [totals(self._subtasks, now), *dict.fromkeys(models), *self._failed(), *self._keys_line()]
+        scores = self._scores.lines(self._subtasks) if self._scores else []
+        counts = totals(self._subtasks, now, has_scores=bool(scores))
+        lines = [counts, *scores, *dict.fromkeys(models), *self._failed(), *self._keys_line()]
         below = self._wrapped(lines)
         shown = most_relevant(self._subtasks, self._room(len(below)))
         if len(shown) < len(self._subtasks):

@@ -283,7 +283,7 @@ def run(context: click.Context, /, **flags: Any) -> int:
 
     blocked = [word for name in (*context.obj.block, *flags["block"]) for word in ("--block", name)]
     with held_output():
-        ended = execute_run(command, plugins, choose_display(debug=flags["debug"]))
+        ended = execute_run(command, plugins, choose_display(debug=flags["debug"], plugins=plugins))
         code = show_ending(ended, command, [*context.obj.allowed, *blocked])
     if ended.finished is not None and command.mode != "perf":
         show_under_load(ended.finished)

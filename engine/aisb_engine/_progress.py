@@ -20,8 +20,9 @@ class Progress:
     `resumed` requests were finished by an earlier command. `finished` includes them, and the failed ones.
     `started` and `ended` are in seconds of `time.monotonic()`. `total` is known before the subtask begins,
     except for a load that ends by time, of which `lasts` is the time in seconds. `output_tokens` are those
-    that the service reports. `is_graded_later` is true if answers are graded after all have come. `detail` is
-    the current activity of a local model.
+    that the service reports. `is_graded_later` is true if answers are graded after all have come. `run` is
+    the folder of the run if a display may grade answers while they arrive. `detail` is the current activity
+    of a local model.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Progress:
     output_tokens: int = 0
     lasts: float | None = None
     is_graded_later: bool = False
+    run: Path | None = None
     phase: Phase = "waiting"
     started: float | None = None
     ended: float | None = None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from aisb import Prediction
 from aisb_cli.main import cli
 from aisb_cli.viewing.live import LiveResults
 from aisb_engine import Plugins, open_run
+from aisb_engine._record.log import LogWriter
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +83,32 @@ def test_a_task_that_needs_a_judge_says_why_it_is_not_graded(tmp_path, plugins):
     assert live["not_graded"] == "a judge grades it at the end"
     assert live["n"] == 0
     assert live["value"] is None
+
+
+def test_the_pauses_cover_the_work_and_one_call_grades_no_more_than_it_may(tmp_path, plugins):
+    made(tmp_path, "--datasets", "demo_gsm8k")
+    run = open_run(tmp_path, "latest", plugins)
+    pauses = []
+    live = LiveResults(run, plugins, pause=pauses.append)
+    began = time.thread_time()
+    first = live.read_subtask(run.spec.subtasks[0], 40)
+    worked = time.thread_time() - began
+    assert first["n"] == 40
+    assert len(pauses) == 1 + 3 + 1  # the log, 16 + 16 + 8 answers, the metrics
+    assert 0.8 * worked <= sum(pauses) <= worked
+    assert live.read_subtask(run.spec.subtasks[0], 40)["n"] == 64
+
+
+def test_the_next_turn_of_a_conversation_is_graded_again(tmp_path, plugins):
+    made(tmp_path, "--datasets", "demo_gsm8k", "--num-prompts", "4")
+    run = open_run(tmp_path, "latest", plugins)
+    (log,) = Path(run.folder.path).glob("log/*/*/worker-*")
+    live = LiveResults(run, plugins)
+    (before,) = live.read()
+    with LogWriter(log) as writer:
+        for number in range(4):
+            writer.append(Prediction(str(number), 0, 1, text="The answer is -1."), final=True)
+    live._next = 0.0  # do not wait for the next time
+    (after,) = live.read()
+    assert before["outcomes"]["correct"] > 0
+    assert (after["n"], after["outcomes"]["wrong"]) == (4, 4)

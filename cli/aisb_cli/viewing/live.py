@@ -1,7 +1,8 @@
 """The results of a run so far, while it is running: accuracy, tokens and rates, graded from its log.
 
 Answers are graded as they arrive, each one once, by the code that scores the run at its end. Tasks whose
-grading asks a judge, runs programs or needs an environment are left to that end.
+grading asks a judge, runs programs or needs an environment are left to that end. `aisb view` and the display
+of `aisb run` show these results.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ SHORTEST_REST = 1.0
 RECENT = 10.0
 """The seconds over which the current rate of tokens is taken; longer if the log was read less often."""
 
+GRADED_AT_ONCE = 16
+"""The number of answers that are graded before `pause` is called."""
+
 Key = tuple[str, int]
 
 
@@ -37,18 +41,25 @@ class _Subtask:
 
     scores: dict[Key, Score] = field(default_factory=dict)
     evaluators: dict[str, Evaluator] = field(default_factory=dict)
-    seen: dict[Key, int] = field(default_factory=dict)  # by answer: its number of attempts when it was graded
+    seen: dict[Key, tuple[int, int]] = field(default_factory=dict)  # turn and attempts of graded answers
     not_graded: str = ""
     tokens: int | None = None
     history: list[tuple[float, int]] = field(default_factory=list)
 
 
 class LiveResults:
-    """The results of one running run. Not safe for threads: one caller at a time."""
+    """The results of one running run. Not safe for threads: one caller at a time.
 
-    def __init__(self, run: OpenedRun, plugins: Plugins) -> None:
+    `pause` is called after each part of the work with the processor seconds that it took. It may wait,
+    so that work goes on slowly, and may raise to end it.
+    """
+
+    def __init__(
+        self, run: OpenedRun, plugins: Plugins, pause: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._run = run
         self._plugins = plugins
+        self._pause = pause
         self._subtasks: dict[tuple[str, str], _Subtask] = {}
         self._rest = PERFORMANCE_REST if run.spec.run.performance else REST
         self._next = 0.0
@@ -58,7 +69,7 @@ class LiveResults:
         """Return an entry for each subtask that has answers, read again once enough time has passed."""
         began = time.monotonic()
         if began >= self._next:
-            self._latest = [found for one in self._run.spec.subtasks if (found := self._read(one))]
+            self._latest = [found for one in self._run.spec.subtasks if (found := self.read_subtask(one))]
             now = time.monotonic()
             # The first time includes loading the graders, which is done once.
             self._next = now + (
@@ -66,11 +77,16 @@ class LiveResults:
             )
         return self._latest
 
-    def _read(self, subtask: Subtask) -> dict[str, Any] | None:
+    def read_subtask(self, subtask: Subtask, most: int | None = None) -> dict[str, Any] | None:
+        """Return the entry of one subtask, read now; None if it has no answers yet.
+
+        At most `most` further answers are graded.
+        """
         from aisb_engine import read_answers
 
         task = self._run.spec.tasks[subtask.task]
         known = self._subtasks.setdefault((subtask.model, subtask.task), _Subtask())
+        began = time.thread_time()
         try:
             answers = read_answers(self._run.folder, subtask, task, self._plugins)
         except (
@@ -80,15 +96,19 @@ class LiveResults:
         latest = {(one.sample_id, one.repeat): one for one in answers.predictions}
         _count_tokens(known, [one.usage.output_tokens if one.usage else None for one in answers.predictions])
         if not known.not_graded:
-            new = [one for key, one in latest.items() if known.seen.get(key) != one.attempts]
+            new = [one for key, one in latest.items() if known.seen.get(key) != (one.turn, one.attempts)]
             try:
                 known.not_graded = self._why_not(known, task)
                 if known.not_graded:
                     new = []
-                self._grade(known, subtask, task, answers.samples, new)
+                self._pause(time.thread_time() - began)
+                self._grade(known, subtask, task, answers.samples, new[:most])
             except AisbError as error:
                 known.not_graded = f"it is graded at the end: {str(error).splitlines()[0]}"
-        return {"model": subtask.model, "task": subtask.task, **_summary(known)}
+        began = time.thread_time()
+        summary = _summary(known)
+        self._pause(time.thread_time() - began)
+        return {"model": subtask.model, "task": subtask.task, **summary}
 
     def _why_not(self, known: _Subtask, task: Task) -> str:
         """Return why a task is graded at its end only; empty if its answers are graded as they arrive."""
@@ -115,15 +135,17 @@ class LiveResults:
     ) -> None:
         from aisb_engine import score_predictions
 
-        if not new:
-            return
         marks = self._run.spec.models[subtask.model].marks
-        scored = asyncio.run(
-            score_predictions(task, samples, new, self._plugins, judges=known.evaluators, marks=marks)
-        )
-        for score in next(iter(scored.values()), ()):
-            known.scores[score.sample_id, score.repeat] = score
-        known.seen |= {(one.sample_id, one.repeat): one.attempts for one in new}
+        for first in range(0, len(new), GRADED_AT_ONCE):
+            part = new[first : first + GRADED_AT_ONCE]
+            began = time.thread_time()
+            scored = asyncio.run(
+                score_predictions(task, samples, part, self._plugins, judges=known.evaluators, marks=marks)
+            )
+            for score in next(iter(scored.values()), ()):
+                known.scores[score.sample_id, score.repeat] = score
+            known.seen |= {(one.sample_id, one.repeat): (one.turn, one.attempts) for one in part}
+            self._pause(time.thread_time() - began)
 
     def _read_counts(self, known: _Subtask, subtask: Subtask) -> dict[str, Any] | None:
         """Return what is known of a subtask without its samples; None if it has no answers yet."""

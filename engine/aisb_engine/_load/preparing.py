@@ -65,6 +65,8 @@ def prepare(stage: InferenceStage) -> None:
             log_file = stage.folder.infer_log(subtask.model, subtask.task)
             progress = Progress(subtask.model, subtask.task, log_file)
             progress.is_graded_later = stage.scored and bool(task.evaluate)
+            if progress.is_graded_later and not stage.timed:
+                progress.run = stage.folder.path
             if ends_by_time(subtask.load):
                 progress.lasts = subtask.load.pressure_time or subtask.load.duration
             else:

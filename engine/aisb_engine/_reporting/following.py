@@ -81,6 +81,6 @@ def counts(subtasks: Sequence[Progress], at: float) -> dict[str, object]:
 
 def _one(subtask: Progress, at: float) -> dict[str, object]:
     table = asdict(subtask)
-    began, ended = table.pop("started"), table.pop("ended")
+    began, ended, _ = (table.pop(name) for name in ("started", "ended", "run"))
     seconds = None if began is None else (at if ended is None else ended) - began
     return {**table, "log_file": str(subtask.log_file), "seconds": seconds}
