@@ -125,7 +125,7 @@ def execute(
                     timed="performance" in kinds,
                     scored=graders is not None,
                     stopper=stopper,
-                    begun=partial(_begin, manifest, folder, spec),
+                    on_start=partial(_begin, manifest, folder, spec),
                 )
                 with _record_inference(stage, ended):
                     try:

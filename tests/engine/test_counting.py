@@ -57,9 +57,9 @@ async def test_gauges_are_looked_at_while_a_load_goes_on() -> None:
     assert found.running is not None
     assert found.waiting is not None
     assert found.running.samples == found.waiting.samples >= 2
-    assert found.running.most == 8
+    assert found.running.maximum == 8
     assert 4 < found.running.average < 8
-    assert found.waiting.most == 3
+    assert found.waiting.maximum == 3
     assert found.increases == {"parrot:n_total": 0}
     assert not notes
 

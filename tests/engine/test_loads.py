@@ -8,7 +8,7 @@ from minimal import Chat
 from aisb import Backend, Message, Request, Sample
 from aisb._errors import ConfigError
 from aisb_engine._load.capacity import ConnectionLimits, check_room
-from aisb_engine._load.loads import asked, check_load, is_open, joins, part_of, workers
+from aisb_engine._load.loads import check_load, is_open, joins, part_of, requested, workers
 from aisb_engine._load.prefix_cache import with_mark
 from aisb_engine._load.share import read_requests, write_requests
 from aisb_engine._spec import Load
@@ -74,9 +74,9 @@ def test_pressure_adds_its_clients_over_a_tenth_of_the_time_or_at_the_rate() -> 
 
 def test_what_was_not_asked_is_null_and_pressure_is_no_open_loop() -> None:
     service = Chat(url="http://127.0.0.1:1")
-    closed = asked(Load(concurrency=9), service, 1, {})
+    closed = requested(Load(concurrency=9), service, 1, {})
     assert (closed["concurrency"], closed["request_rate"], closed["arrival"]) == (9, None, None)
-    opened = asked(Load(request_rate=5, burstiness=2), service, 1, {"max_tokens": 100})
+    opened = requested(Load(request_rate=5, burstiness=2), service, 1, {"max_tokens": 100})
     assert (opened["concurrency"], opened["arrival"], opened["burstiness"]) == (None, "gamma", 2)
     assert is_open(Load(request_rate=5))
     assert is_open(Load(use_timestamp=True))
@@ -90,14 +90,14 @@ def test_what_rows_share_declares_how_much_the_cache_should_have_unless_it_is_sa
     samples = [Sample(str(n), row) for n, row in enumerate(rows)]
 
     def declared(load: Load, samples: list[Sample]) -> float | None:
-        return asked(load, Chat(url="http://127.0.0.1:1"), 1, {}, samples)["cache_share"]
+        return requested(load, Chat(url="http://127.0.0.1:1"), 1, {}, samples)["cache_share"]
 
     assert declared(Load(), samples) == 180 / 320
     assert declared(Load(cache_share=0), samples) == 0
     assert declared(Load(), [Sample("0", {"input_tokens_asked": 80})]) is None
-    facts = asked(Load(), Chat(url="http://127.0.0.1:1"), 1, {}, samples)
+    facts = requested(Load(), Chat(url="http://127.0.0.1:1"), 1, {}, samples)
     assert facts["cache_share_least"] == 0  # a server keeps no part of a block
-    assert "cache_share_least" not in asked(
+    assert "cache_share_least" not in requested(
         Load(cache_share=0), Chat(url="http://127.0.0.1:1"), 1, {}, samples
     )
 

@@ -18,7 +18,7 @@ from aisb_engine._resolve.params import fit_params
 from aisb_engine._scoring.scoring import evaluators as make_evaluators
 from aisb_engine._scoring.scoring import outcome, score
 from aisb_engine._scoring.second_readings import disputed
-from aisb_engine._scoring.steps import Steps, reply_turns_of, wants_calls
+from aisb_engine._scoring.steps import Steps, reads_tool_calls, reply_turns_of
 from aisb_engine._spec import MarksTable, ThoughtMarks
 
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>"
@@ -364,9 +364,9 @@ async def test_a_call_is_an_answer_only_where_tools_were_sent(plugins):
     ]
     (graded,) = (await score(task, samples, replies, plugins)).values()
     assert [(one.outcome, one.answer) for one in graded] == [("correct", "18"), ("unparsed", None)]
-    assert not wants_calls(task, plugins)
-    assert wants_calls(task.model_copy(update={"params": {"tools": [{"type": "function"}]}}), plugins)
-    assert wants_calls(task_of(plugins, "bfcl"), plugins)
+    assert not reads_tool_calls(task, plugins)
+    assert reads_tool_calls(task.model_copy(update={"params": {"tools": [{"type": "function"}]}}), plugins)
+    assert reads_tool_calls(task_of(plugins, "bfcl"), plugins)
 
 
 # Stops

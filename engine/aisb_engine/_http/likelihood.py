@@ -33,7 +33,7 @@ async def ask_options(
 
     exchange = Exchange(StreamReader())
     sent: int | None = None
-    found: tuple[Logprob, ...] = ()
+    options: tuple[Logprob, ...] = ()
     failure: Failure | None = None
     try:
         alone = await _scores(backend, transport, _call(backend, request), exchange)
@@ -42,7 +42,7 @@ async def ask_options(
             await _scores(backend, transport, _call(backend, request, text), exchange)
             for text in request.continuations
         ]
-        found = score_options(alone, wholes, request.continuations)
+        options = score_options(alone, wholes, request.continuations)
     except AttemptFailed as error:
         failure = error.failure
     except AisbError as error:
@@ -61,7 +61,7 @@ async def ask_options(
         ),
         attempts=attempts + exchange.resent,
         failure=failure,
-        logprobs=() if failure else found,
+        logprobs=() if failure else options,
     )
 
 
@@ -187,7 +187,7 @@ def _shared(context: TokenScores, whole: TokenScores) -> int:
     """Return the length in tokens of the common prefix of a context and a whole text."""
     pairs = enumerate(zip(context.tokens, whole.tokens, strict=False))
     fewest = min(len(context.tokens), len(whole.tokens))
-    return next((position for position, (ours, theirs) in pairs if ours != theirs), fewest)
+    return next((position for position, (left, right) in pairs if left != right), fewest)
 
 
 def continuation(context: TokenScores, whole: TokenScores, begin: int | None = None) -> Logprob:

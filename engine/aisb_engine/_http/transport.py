@@ -142,7 +142,7 @@ class Deadlines:
     the first byte of the body, comments included. `total` counts from the beginning, connecting included.
     """
 
-    __slots__ = ("_begun", "_clock", "_due", "_exchange", "_give_up", "_soonest", "_timeouts", "_timer")
+    __slots__ = ("_clock", "_due_at", "_exchange", "_give_up", "_soonest", "_start_ns", "_timeouts", "_timer")
 
     def __init__(self, timeouts: Timeouts, clock: Clock, give_up: Callable[[Failure], None]) -> None:
         self._timeouts = timeouts
@@ -150,15 +150,15 @@ class Deadlines:
         self._clock = clock
         self._give_up = give_up
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._due_at = 0.0
         self._exchange: Exchange | None = None
-        self._begun = 0
+        self._start_ns = 0
 
-    def begin(self, exchange: Exchange, begun: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Apply the deadlines to an exchange that began at `begun`."""
-        self._exchange, self._begun = exchange, begun
+    def begin(self, exchange: Exchange, start_ns: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Apply the deadlines to an exchange that began at `start_ns`."""
+        self._exchange, self._start_ns = exchange, start_ns
         # Setting a timer is costly: reuse the timer of an earlier exchange if it fires soon enough.
-        if self._timer is None or self._due > loop.time() + self._soonest:
+        if self._timer is None or self._due_at > loop.time() + self._soonest:
             self._set(self._soonest, loop)
 
     def stop(self) -> None:
@@ -175,8 +175,8 @@ class Deadlines:
     def _set(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._due = loop.time() + seconds
-        self._timer = loop.call_at(self._due, self._check)
+        self._due_at = loop.time() + seconds
+        self._timer = loop.call_at(self._due_at, self._check)
 
     def _check(self) -> None:
         self._timer = None
@@ -194,10 +194,10 @@ class Deadlines:
     def _time_left(self, exchange: Exchange) -> tuple[float, str]:
         """Return the seconds until the first deadline, and the message for missing it."""
         limits, now, reader = self._timeouts, self._clock(), exchange.reader
-        left = limits.total - (now - self._begun) / 1e9
+        left = limits.total - (now - self._start_ns) / 1e9
         text = f"the reply was not complete after {limits.total:g} s in all (load.timeouts.total)"
         if not reader.answer_began():
-            first = limits.first_byte - (now - (exchange.sent_ns or self._begun)) / 1e9
+            first = limits.first_byte - (now - (exchange.sent_ns or self._start_ns)) / 1e9
             if first < left:
                 left, text = first, f"no first byte within {limits.first_byte:g} s (load.timeouts.first_byte)"
         gap = limits.between_bytes

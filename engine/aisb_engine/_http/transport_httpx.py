@@ -76,17 +76,17 @@ class HttpxTransport:
 
     async def exchange(self, request: WireRequest, exchange: Exchange) -> None:
         """Send a request and read the whole reply."""
-        begun = self._clock()
+        start_ns = self._clock()
         try:
             try:
-                await self._carry(request, exchange, begun)
+                await self._carry(request, exchange, start_ns)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-                is_kept_and_cut = exchange.connected_ns is None and is_cut(error)
-                if not is_kept_and_cut or not is_close_race(exchange, self._connect_ns, self._clock()):
+                is_stale = exchange.connected_ns is None and is_cut(error)
+                if not is_stale or not is_close_race(exchange, self._connect_ns, self._clock()):
                     raise
                 exchange.resent += 1
-                exchange.sent_ns = exchange.sent_ns or begun
-                await self._carry(request, exchange, begun)
+                exchange.sent_ns = exchange.sent_ns or start_ns
+                await self._carry(request, exchange, start_ns)
         except AttemptFailed as error:
             raise AttemptFailed(replace(error.failure, status=exchange.reader.status or None)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError) as error:
@@ -98,7 +98,7 @@ class HttpxTransport:
         """Close every connection."""
         await self._client.aclose()
 
-    async def _carry(self, request: WireRequest, exchange: Exchange, begun: int) -> None:
+    async def _carry(self, request: WireRequest, exchange: Exchange, start_ns: int) -> None:
         late: list[Failure] = []
         connecting_ns = 0
 
@@ -121,7 +121,7 @@ class HttpxTransport:
         # task cancelled by asyncio would leave its connection in the pool for ever.
         scope = anyio.CancelScope()
         deadlines = Deadlines(self._timeouts, self._clock, give_up)
-        deadlines.begin(exchange, begun, asyncio.get_running_loop())
+        deadlines.begin(exchange, start_ns, asyncio.get_running_loop())
         try:
             with scope:
                 async with self._client.stream(

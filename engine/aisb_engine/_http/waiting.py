@@ -14,7 +14,7 @@ from aisb._errors import ServiceError
 from aisb_engine._http.fetch import SilentServiceError
 
 POLL_SECONDS = 0.5
-SAY_AGAIN_SECONDS = 30.0
+REPORT_INTERVAL_SECONDS = 30.0
 HEALTH = "/health"
 
 
@@ -45,9 +45,9 @@ class WaitingClient:
     client: Client
     seconds: float
     say: Callable[[str], None]
-    _began: float = field(default_factory=time.monotonic)
-    _said: str = ""
-    _said_at: float = 0.0
+    _started_at: float = field(default_factory=time.monotonic)
+    _reported_reason: str = ""
+    _reported_at: float = 0.0
 
     async def fetch(
         self,
@@ -90,30 +90,30 @@ class WaitingClient:
                 return
             if answer.status != 503:
                 return
-            words = backend.error_message(answer.status, answer.body)
-            if not getattr(backend, "check_model", True) and "loading" not in words.lower():
+            message = backend.error_message(answer.status, answer.body)
+            if not getattr(backend, "check_model", True) and "loading" not in message.lower():
                 return
             await self._pause(_not_ready(backend, HEALTH, answer))
 
     def done(self) -> None:
         """Print that the service is ready, if it was waited for."""
-        if self._said:
-            self.say(f"it is ready after {time.monotonic() - self._began:.0f} s")
+        if self._reported_reason:
+            self.say(f"it is ready after {time.monotonic() - self._started_at:.0f} s")
 
     async def _pause(self, reason: str) -> None:
         left, now = self._left(), time.monotonic()
         if left <= 0:
             raise ServiceError(f"it was not ready within the {self.seconds:g} s of --wait: {reason}")
-        if reason != self._said or now - self._said_at >= SAY_AGAIN_SECONDS:
+        if reason != self._reported_reason or now - self._reported_at >= REPORT_INTERVAL_SECONDS:
             self.say(f"waiting up to {left:.0f} s more: {reason}")
-            self._said, self._said_at = reason, now
+            self._reported_reason, self._reported_at = reason, now
         await asyncio.sleep(min(POLL_SECONDS, left))
 
     def _left(self) -> float:
-        return self._began + self.seconds - time.monotonic()
+        return self._started_at + self.seconds - time.monotonic()
 
 
 def _not_ready(backend: HttpBackend, path: str, answer: Fetched) -> str:
-    words = backend.error_message(answer.status, answer.body)
-    said = "" if words == f"HTTP {answer.status}" else f": {words}"
-    return f"{backend.address}{path} is not ready ({answer.status}{said})"
+    message = backend.error_message(answer.status, answer.body)
+    detail = "" if message == f"HTTP {answer.status}" else f": {message}"
+    return f"{backend.address}{path} is not ready ({answer.status}{detail})"

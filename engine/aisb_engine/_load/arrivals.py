@@ -97,15 +97,15 @@ def schedule(
     gap = _gaps(arrival, burstiness, Random(f"arrivals/{seed}"))
     steps = max(1, count - 1)
     drawn = [0.0] * count
-    wanted = 0.0
+    expected = 0.0
     for position in range(1, count):
         mean = 1.0 / ramp.rate((position - 1) / max(1, steps - 1))
-        wanted += mean
+        expected += mean
         drawn[position] = drawn[position - 1] + gap(mean)
     total = drawn[-1] if count else 0.0
     if total <= 0:  # there is one request, or the only gap was drawn as 0
-        return array("q", (round(at * wanted / steps * 1e9) for at in range(count)))
-    scale = wanted / total
+        return array("q", (round(at * expected / steps * 1e9) for at in range(count)))
+    scale = expected / total
     return array("q", (round(at * scale * 1e9) for at in drawn))
 
 
@@ -121,8 +121,8 @@ def trace_schedule(times: Iterable[float | None], ids: Sequence[str] = ()) -> ar
     for position, at in enumerate(times):
         name = ids[position] if position < len(ids) else str(position)
         if at is None or not math.isfinite(at):
-            said = "no time of its own" if at is None else f"no time that can be kept ({at})"
-            raise ConfigError(where, f"request {name} has {said}; leave it out, and give request_rate")
+            problem = "no time of its own" if at is None else f"no time that can be kept ({at})"
+            raise ConfigError(where, f"request {name} has {problem}; leave it out, and give request_rate")
         if not position:
             first = before = at
         if at < before:

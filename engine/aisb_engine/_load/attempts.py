@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from aisb._types import Failure, Prediction, Request
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
-SAID_FROM = 10.0
+REPORTED_WAIT_SECONDS = 10.0
 """Requested waits of at least this many seconds are reported to the user."""
 
 
@@ -49,15 +49,15 @@ def delay(
 
 def long_wait(failure: Failure, longest: float) -> str:
     """Return a line that reports an unusually long requested wait; empty if the wait is short."""
-    asked = failure.retry_after
-    if asked is None or asked < SAID_FROM:
+    seconds = failure.retry_after
+    if seconds is None or seconds < REPORTED_WAIT_SECONDS:
         return ""
-    if asked > longest:
+    if seconds > longest:
         return (
-            f"the service asks to wait {asked:g} s before the next attempt (Retry-After); "
+            f"the service asks to wait {seconds:g} s before the next attempt (Retry-After); "
             f"it comes after {longest:g} s, the most that load.longest_delay allows"
         )
-    return f"the service asks to wait {asked:g} s before the next attempt (Retry-After): waiting"
+    return f"the service asks to wait {seconds:g} s before the next attempt (Retry-After): waiting"
 
 
 def facts_of(request: Request) -> dict[str, Any]:

@@ -41,15 +41,14 @@ class LoadBrake:
     """Counts consecutive failed attempts, and delays further attempts if there are many.
 
     A process that sends a share of the load counts only its own attempts, and brakes after its share of the
-    limit. `say` gets lines for users. `again` holds the requests to be sent again: they failed in an outage
-    that is over.
+    limit. `say` gets lines for users. `to_resend` holds requests that failed in an outage that is over.
     """
 
     def __init__(self, share: LoadShare, clock: Clock, say: Callable[[str], None]) -> None:
         brake = share.load.brake
         self._clock = clock
         self._say = say
-        self._most = max(1, -(-brake.failures // share.processes))
+        self._failure_limit = max(1, -(-brake.failures // share.processes))
         self._after_ns = 0 if share.on_outage == "slow" else round(brake.seconds * 1e9)
         self._probe = brake.probe
         self._patience = brake.patience
@@ -62,8 +61,8 @@ class LoadBrake:
         self._released = asyncio.Event()
         self._released.set()
         self._turn = asyncio.Lock()
-        self._lately: list[FailedRequest] = []
-        self.again: deque[FailedRequest] = deque()
+        self._recent_failures: list[FailedRequest] = []
+        self.to_resend: deque[FailedRequest] = deque()
         self.remarks: list[str] = []
 
     @property
@@ -76,7 +75,7 @@ class LoadBrake:
         """Whether attempts wait until a probe succeeds."""
         return self.is_on and not self._is_slow
 
-    def ended(self, failure: Failure | None, sent_ns: int | None) -> None:
+    def record_end(self, failure: Failure | None, sent_ns: int | None) -> None:
         """Record the end of an attempt that was sent at `sent_ns`."""
         now = self._clock()
         if failure is None and self._is_slow and self.is_on and (sent_ns or 0) < self._on_ns:
@@ -84,21 +83,21 @@ class LoadBrake:
         if failure is None or not (self._is_slow or is_outage(failure)):
             if self.is_on:
                 self._release(now)
-                self.again.extend(self._lately)
-            self._lately.clear()
+                self.to_resend.extend(self._recent_failures)
+            self._recent_failures.clear()
             self._failed, self._since_ns = 0, now
             return
         self._failed += 1
         self._last = f"{failure.kind}: {failure.message}"
         if self._since_ns is None:
             self._since_ns = now
-        if not self.is_on and self._failed >= self._most and now - self._since_ns >= self._after_ns:
+        if not self.is_on and self._failed >= self._failure_limit and now - self._since_ns >= self._after_ns:
             self._brake(now)
 
-    def gave_up(self, request: Request, failure: Failure) -> None:
+    def record_exhausted(self, request: Request, failure: Failure) -> None:
         """Record a request with no attempts left; it is sent again after the outage, if there is one."""
         if not self._is_slow and is_outage(failure):
-            self._lately.append(FailedRequest(request, failure))
+            self._recent_failures.append(FailedRequest(request, failure))
 
     async def wait(self) -> bool:
         """Wait until an attempt may begin. Return True if it is a probe; `probing` must follow.

@@ -13,7 +13,7 @@ from aisb._errors import ConfigError, StorageError
 SPARE_FILES = 64
 """Open files reserved for everything but connections: the log, pipes, libraries."""
 
-LEAST_FILES = 32
+MIN_FILES = 32
 """Open files that the smallest run needs: its own, the pipes of a worker, one connection."""
 
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -57,40 +57,40 @@ def check_files() -> None:
     """
     raise_limit()
     files = room().files
-    if files is not None and files < LEAST_FILES:
+    if files is not None and files < MIN_FILES:
         raise StorageError(
-            f"this process may open {files} files at a time, and a run needs at least {LEAST_FILES}: "
+            f"this process may open {files} files at a time, and a run needs at least {MIN_FILES}: "
             "raise `ulimit -Hn`"
         )
 
 
-def most_files() -> int:
+def max_connections() -> int:
     """Return the number of connections that this process may open now."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - SPARE_FILES)
 
 
-def check_room(wanted: int, workers: int, has: ConnectionLimits) -> None:
+def check_room(connections: int, workers: int, limits: ConnectionLimits) -> None:
     """Refuse a concurrency that this machine does not allow.
 
     Raises:
         ConfigError: the message names the limit, the maximum, and how to raise it.
     """
-    where = "load.concurrency"
-    if has.files is not None:
-        most = max(1, has.files - SPARE_FILES) * workers
-        if wanted > most:
-            who = "a process" if workers == 1 else f"each of {workers} processes"
+    key = "load.concurrency"
+    if limits.files is not None:
+        limit = max(1, limits.files - SPARE_FILES) * workers
+        if connections > limit:
+            processes = "a process" if workers == 1 else f"each of {workers} processes"
             raise ConfigError(
-                where,
-                f"{wanted:,} cannot be in flight: {who} may open {has.files:,} files, so at most {most:,}; "
-                f"raise `ulimit -Hn`, or give more --workers",
+                key,
+                f"{connections:,} cannot be in flight: {processes} may open {limits.files:,} files, "
+                f"so at most {limit:,}; raise `ulimit -Hn`, or give more --workers",
             )
-    if has.ports is not None and wanted > has.ports:
+    if limits.ports is not None and connections > limits.ports:
         raise ConfigError(
-            where,
-            f"{wanted:,} cannot be in flight: there are {has.ports:,} local ports, so at most {has.ports:,}; "
-            "widen net.ipv4.ip_local_port_range (sysctl)",
+            key,
+            f"{connections:,} cannot be in flight: there are {limits.ports:,} local ports, "
+            f"so at most {limits.ports:,}; widen net.ipv4.ip_local_port_range (sysctl)",
         )
 
 

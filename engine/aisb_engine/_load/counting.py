@@ -63,10 +63,10 @@ class TokenCounting:
                     self._add(name, counted[name])
 
     def _add(self, name: str, value: float) -> None:
-        seen = self._during.setdefault(name, {"looks": 0, "sum": 0.0, "most": value})
-        seen["looks"] += 1
-        seen["sum"] += value
-        seen["most"] = max(seen["most"], value)
+        gauge = self._during.setdefault(name, {"looks": 0, "sum": 0.0, "most": value})
+        gauge["looks"] += 1
+        gauge["sum"] += value
+        gauge["most"] = max(gauge["most"], value)
 
     async def _ask(self, note: Callable[[str], None]) -> dict[str, float]:
         counted: dict[str, float] = {}

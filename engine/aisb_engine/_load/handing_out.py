@@ -41,12 +41,12 @@ class SharedRequests:
         self._workers = workers
         self._is_endless = is_endless and bool(offsets)
         self.takes_back = takes_back and not self._is_endless
-        self._given = 0
-        self._given_to = [0] * workers
-        self._held_by = [array("q") for _ in range(workers)]
+        self._handed_out = 0
+        self._counts_by_worker = [0] * workers
+        self._positions_by_worker = [array("q") for _ in range(workers)]
         self._returned: deque[int] = deque()
         self._working: set[int] = set(range(workers))
-        self._begun: set[int] = set()
+        self._started: set[int] = set()
         self._idle: set[int] = set()
         self._waiting: dict[int, tuple[int, int]] = {}
         self.is_over = False
@@ -56,26 +56,26 @@ class SharedRequests:
         """Whether everything has been handed out."""
         return not self._is_endless and not self._left
 
-    def answer(self, worker: int, wanted: int, ahead: int) -> Replies:
+    def answer(self, worker: int, demand: int, ahead: int) -> Replies:
         """Return the messages to send after a worker asks for requests.
 
         A worker's first question is answered at once. A later question that finds the queue empty is answered
         once requests were taken back, or when none can be any more.
         """
-        is_first = worker not in self._begun
-        self._begun.add(worker)
+        is_first = worker not in self._started
+        self._started.add(worker)
         self._working.add(worker)
-        stretches = self.give(worker, wanted, ahead)
+        stretches = self.give(worker, demand, ahead)
         if not self.takes_back:
             self.is_over = self.is_complete
         if stretches or is_first or self.is_over or not self.takes_back or not self.is_complete:
             return [(worker, self._reply(stretches))]
-        self._waiting[worker] = (wanted, ahead)
+        self._waiting[worker] = (demand, ahead)
         return self._end_if_all_idle()
 
     def rest(self, worker: int, received: int) -> Replies:
         """Note that all clients of a worker wait after `received` requests; return the messages to send."""
-        if received == self._given_to[worker]:
+        if received == self._counts_by_worker[worker]:
             self._idle.add(worker)
         return self._end_if_all_idle()
 
@@ -85,22 +85,22 @@ class SharedRequests:
         A conversation is not sent again if some of its turns were answered, nor is anything in a load that
         is measured.
         """
-        again = missing = 0
+        resent = missing = 0
         for place, request in self._requests_of(worker):
             turns = range(request.turn, request.turn + 1 + len(request.followups))
             left = sum((request.sample_id, request.repeat, turn) not in done for turn in turns)
             if self.takes_back and left == len(turns):
                 self._returned.append(place)
-                again += left
+                resent += left
             else:
                 missing += left
-        self._held_by[worker] = array("q")
-        self._given_to[worker] = 0
+        self._positions_by_worker[worker] = array("q")
+        self._counts_by_worker[worker] = 0
         self._working.discard(worker)
-        self._begun.discard(worker)
+        self._started.discard(worker)
         self._idle.discard(worker)
         self._waiting.pop(worker, None)
-        return again, missing
+        return resent, missing
 
     def serve_waiting(self) -> Replies:
         """Give the requests that were taken back to waiting workers; return the messages to send."""
@@ -108,54 +108,54 @@ class SharedRequests:
             return self._end_if_all_idle()
         # Each question gets one answer; a worker that needs more by then asks again.
         waiting, self._waiting = self._waiting, {}
-        return [(worker, self._reply(self.give(worker, *want))) for worker, want in waiting.items()]
+        return [(worker, self._reply(self.give(worker, *question))) for worker, question in waiting.items()]
 
-    def give(self, worker: int, wanted: int, ahead: int) -> list[Stretch]:
-        """Return requests for a worker whose clients want `wanted` in all, with `ahead` more in its queue.
+    def give(self, worker: int, demand: int, ahead: int) -> list[Stretch]:
+        """Return requests for a worker whose clients want `demand` in all, with `ahead` more in its queue.
 
         Clients get what they want as long as requests are left. The first time, no worker gets more than an
         equal share, so that a small number of requests is spread over all workers.
         """
-        held = self._given_to[worker] - wanted
-        count = self._at_most(max(0, -held))
-        if not self._given_to[worker] and not self._is_endless:
+        queued = self._counts_by_worker[worker] - demand
+        count = self._limited(max(0, -queued))
+        if not self._counts_by_worker[worker] and not self._is_endless:
             count = min(count, -(-len(self._offsets) // self._workers))
-        missing = ahead - max(0, held)
+        missing = ahead - max(0, queued)
         if self._is_endless:
             count += max(0, missing)
         else:
             left = self._left - count
             count += max(0, min(missing, left // (RESERVE * self._workers)))
-        self._given_to[worker] += count
+        self._counts_by_worker[worker] += count
         if count:
             self._idle.discard(worker)
         return list(self._stretches(worker, count))
 
-    def given_to(self, worker: int) -> int:
+    def count_of(self, worker: int) -> int:
         """Return how many requests a worker was given."""
-        return self._given_to[worker]
+        return self._counts_by_worker[worker]
 
     @property
     def _left(self) -> int:
-        return len(self._offsets) - self._given + len(self._returned)
+        return len(self._offsets) - self._handed_out + len(self._returned)
 
-    def _at_most(self, count: int) -> int:
+    def _limited(self, count: int) -> int:
         return count if self._is_endless else min(count, self._left)
 
     def _stretches(self, worker: int, count: int) -> Iterator[Stretch]:
-        held = self._held_by[worker]
+        positions = self._positions_by_worker[worker]
         while count and self._returned:
             place = self._returned.popleft()
-            held.append(place)
+            positions.append(place)
             yield Stretch(self._offsets[place], 1, 0)
             count -= 1
         while count:
-            number, place = divmod(self._given, len(self._offsets))
+            number, place = divmod(self._handed_out, len(self._offsets))
             part = min(count, len(self._offsets) - place)
             if not self._is_endless:
-                held.extend(range(place, place + part))
+                positions.extend(range(place, place + part))
             yield Stretch(self._offsets[place], part, number)
-            self._given += part
+            self._handed_out += part
             count -= part
 
     def _reply(self, stretches: Iterable[Stretch]) -> Mapping[str, Any]:
@@ -170,7 +170,7 @@ class SharedRequests:
 
     def _requests_of(self, worker: int) -> Iterator[tuple[int, Request]]:
         with self._path.open("rb") as file:
-            for place in self._held_by[worker]:
+            for place in self._positions_by_worker[worker]:
                 file.seek(self._offsets[place])
                 yield place, parse_request(file.readline())[1]
 

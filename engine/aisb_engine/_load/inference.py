@@ -63,12 +63,12 @@ async def infer(stage: InferenceStage) -> None:
             await probe_models(stage, placing)
             record_inputs(stage)
             _open_budget(stage, placing)
-            stage.begun()
+            stage.on_start()
             slots: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
             for slot in range(stage.spec.run.max_num_workers):
                 slots.put_nowait(slot)
             tasks: list[asyncio.Task[None]] = []
-            with _shown(stage):
+            with _displayed_progress(stage):
                 # All subtasks, and all workers on this machine, share one clock.
                 began_ns = time.perf_counter_ns()
                 for one in stage.subtasks:
@@ -127,7 +127,7 @@ async def run_subtask(
             placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
             if count and not is_apart:  # a model in worker processes cannot answer warm-ups here
                 await _warm_up(runner, one, record)
-            async with record.kept(
+            async with record.recording(
                 folder,
                 note,
                 stage.stopping,
@@ -221,19 +221,19 @@ def plan_requests(
 
 async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadRecord) -> None:
     """Send the warm-ups of a subtask, if it has any; record how many were answered."""
-    wanted, samples = one.subtask.load.num_warmups, one.samples
-    if not wanted:
+    count, samples = one.subtask.load.num_warmups, one.samples
+    if not count:
         return
     if one.environment is not None:
         runner.note("no warm-ups: only the environment knows how an episode begins")
         return
-    chosen = (samples[number % len(samples)] for number in range(wanted))
+    chosen = (samples[number % len(samples)] for number in range(count))
     requests: Iterable[Request] = (request for sample in chosen if (request := one.render(sample)))
     if cache_buster := runner.share.cache_buster:  # else warm-ups fill the cache that is measured next
         requests = (cache_buster.request(request, WARM_UP) for request in requests)
-    answered = await runner.warm_up(requests, min(wanted, runner.share.clients))
-    record.facts["warmups"] = {"sent": wanted, "answered": answered}
-    runner.note(f"{wanted} warm-up requests, {answered} answered; not counted")
+    answered = await runner.warm_up(requests, min(count, runner.share.clients))
+    record.facts["warmups"] = {"sent": count, "answered": answered}
+    runner.note(f"{count} warm-up requests, {answered} answered; not counted")
     if not answered:
         record.remark("no warm-up request was answered")
 
@@ -313,12 +313,12 @@ def _write_predictions(stage: InferenceStage, one: PreparedSubtask) -> None:
 
 
 @contextmanager
-def _shown(stage: InferenceStage) -> Iterator[None]:
+def _displayed_progress(stage: InferenceStage) -> Iterator[None]:
     """Show the counts of all subtasks while the block runs; stop it at Ctrl-C."""
     at_once = stage.spec.run.max_num_workers
     if at_once > 1 and len(stage.subtasks) > 1:
-        most = sorted((one.subtask.load.clients(one.backend) for one in stage.subtasks), reverse=True)
-        stage.display.say(f"up to {at_once} subtasks and {sum(most[:at_once])} requests at once")
+        clients = sorted((one.subtask.load.clients(one.backend) for one in stage.subtasks), reverse=True)
+        stage.display.say(f"up to {at_once} subtasks and {sum(clients[:at_once])} requests at once")
     with _stopped_by_interrupt(stage):
         stage.display.start(list(stage.progress.values()))
         try:

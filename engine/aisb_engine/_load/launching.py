@@ -17,7 +17,7 @@ from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
 from aisb_engine._load.handing_out import Replies, SharedRequests, shared_requests
 from aisb_engine._load.job import BackendRecipe, WorkerJob, variables_of
 from aisb_engine._load.load_record import LoadRecord
-from aisb_engine._load.lost_workers import Done, LostWorkers
+from aisb_engine._load.lost_workers import FinishedWork, LostWorkers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import PlannedRequest, dealt_requests
@@ -77,7 +77,7 @@ class LaunchedSubtask:
                 launcher failed; or a file cannot be written.
             ConfigError: other processes cannot make the backend.
         """
-        self._jobs = jobs = self._made_jobs(folder, session, began_ns)
+        self._jobs = jobs = self._make_jobs(folder, session, began_ns)
         launcher, stopping = self.placement.launcher, self.runner.stopping
         with self._request_files(requests) as shared, self._as_run_error():
             async with AsyncExitStack() as cleanup:  # run in reverse order, each even if another one fails
@@ -104,7 +104,7 @@ class LaunchedSubtask:
             takes_back=not self.is_measured,
         )
 
-    def _made_jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
+    def _make_jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
         placement, share = self.placement, self.runner.share
         recipe = BackendRecipe.of(self.prepared.backend, placement.component, self.prepared.model.options)
         keys = variables_of(self.prepared.backend)
@@ -158,13 +158,13 @@ class LaunchedSubtask:
             missing = ", ".join(map(str, sorted(preparing)))
             raise RunError(f"the launcher ended before all workers were ready; not ready: {missing}")
         is_left = lost.shared is not None and lost.shared.takes_back and not lost.shared.is_over
-        if is_left or (lost.unasked and not self.is_measured):
+        if is_left or (lost.unsent and not self.is_measured):
             raise RunError(
                 "workers were lost, and what they had could not all be asked again: ask the rest with: "
                 f"{command_on(self._jobs[0].folder.parents[2], 'aisb run --reuse')}"
             )
 
-    async def _lose(self, lost: LostWorkers, number: int, how: str, *, is_last: bool) -> None:
+    async def _lose(self, lost: LostWorkers, number: int, reason: str, *, is_last: bool) -> None:
         """Continue without a worker: count what it finished, and give the rest to others.
 
         Raises:
@@ -172,27 +172,27 @@ class LaunchedSubtask:
         """
         runner, launcher, job = self.runner, self.placement.launcher, self._jobs[number]
         if self._started_ns is None:
-            raise RunError(how)
-        done = await asyncio.to_thread(Done.of, job.share.log_file(job.folder), job.session)
+            raise RunError(reason)
+        done = await asyncio.to_thread(FinishedWork.of, job.share.log_file(job.folder), job.session)
         passed_ns = runner.clock() - self._started_ns
         facts = await asyncio.to_thread(lost.lose, number, done, job.requests, passed_ns)
         # Under another number: a new worker in its place counts from zero.
         self._counts[-1 - number] = done.counts(self._counts.pop(number, None))
         self._add_up()
-        self.record.keep_loss({**facts, "how": how})
-        runner.say(self._words_of(how, facts))
+        self.record.keep_loss({**facts, "how": reason})
+        runner.say(self._loss_line(reason, facts))
         may_replace = not runner.stopping.is_set() and lost.may_replace(number)
         is_replaced = may_replace and await launcher.replace(number)
         if is_last and not is_replaced:
-            raise RunError(how)
+            raise RunError(reason)
         if lost.shared is not None:
             await self._send(lost.shared.serve_waiting())
 
-    def _words_of(self, how: str, facts: Mapping[str, Any]) -> str:
-        again, missing = facts["asked_again"], facts["not_asked"]
+    def _loss_line(self, reason: str, facts: Mapping[str, Any]) -> str:
+        resent, missing = facts["asked_again"], facts["not_asked"]
         if missing:
-            return f"{how}; {missing} requests that it had are lost"
-        return f"{how}; the {again} requests that it had are asked again"
+            return f"{reason}; {missing} requests that it had are lost"
+        return f"{reason}; the {resent} requests that it had are asked again"
 
     async def _send(self, replies: Replies) -> None:
         for number, message in replies:
@@ -231,11 +231,11 @@ class LaunchedSubtask:
     @contextmanager
     def _as_run_error(self) -> Iterator[None]:
         """Turn any exception of a launcher into a `RunError`, and record it."""
-        kept = "  all finished requests are kept in the log"
+        hint = "  all finished requests are kept in the log"
         try:
             yield
         except RunError as error:
-            raise type(error)(f"{error}\n{kept}") from error
+            raise type(error)(f"{error}\n{hint}") from error
         except AisbError:
             raise
         except RAISED as error:
@@ -243,7 +243,7 @@ class LaunchedSubtask:
                 raise
             fault = self.placement.error("", error)
             self.prepared.faults.add(fault, self.prepared.name)
-            raise RunError(f"{fault}\n{kept}") from error
+            raise RunError(f"{fault}\n{hint}") from error
 
     def _at_end(self, step: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """Wrap a step of the cleanup: if it fails after another error, its own error goes to the log only."""

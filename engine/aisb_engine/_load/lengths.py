@@ -39,7 +39,7 @@ def _with_length(task: Task, side: str, tokens: int, plugins: Plugins) -> Task:
     use = task.dataset.use
     option = option_with(plugins.find("dataset", use).factory, _ROLES[side])
     if option is None:
-        made = [
+        generators = [
             each
             for each in plugins.names("dataset")
             if option_with(plugins.find("dataset", each).factory, _ROLES[side])
@@ -47,7 +47,7 @@ def _with_length(task: Task, side: str, tokens: int, plugins: Plugins) -> Task:
         raise UsageError(
             f"--{side}-len is for datasets that generate rows, which {use!r}, the dataset of {task.name}, "
             f"does not: {_ELSEWHERE[side]}\n"
-            f"  datasets that generate them: {listed(made) or 'none is installed'}"
+            f"  datasets that generate them: {listed(generators) or 'none is installed'}"
         )
     table = {**task.dataset.model_dump(exclude_unset=True), option.name: tokens}
     return task.model_copy(update={"dataset": DatasetTable.model_validate(table)})

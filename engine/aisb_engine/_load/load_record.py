@@ -19,7 +19,7 @@ from aisb._types import Sample
 from aisb_engine._faults import backend_words
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._load.counting import TokenCounting
-from aisb_engine._load.loads import asked, is_endless
+from aisb_engine._load.loads import is_endless, requested
 from aisb_engine._load.pacing import Clock
 from aisb_engine._load.prefix_cache import PrefixCacheBuster
 from aisb_engine._load.prepared import PreparedSubtask
@@ -48,7 +48,7 @@ class LoadRecord:
         self._clock = clock
         load, samples = prepared.subtask.load, prepared.samples
         self.facts: dict[str, Any] = {
-            "asked": asked(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples),
+            "asked": requested(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples),
             "planned": None if _is_open_ended(prepared) else progress.total - progress.resumed,
             "warmups": {"sent": 0, "answered": 0},
             "started_ns": None,
@@ -91,7 +91,7 @@ class LoadRecord:
         write_atomically(folder / "load.json", orjson.dumps(self.facts, option=orjson.OPT_INDENT_2))
 
     @asynccontextmanager
-    async def kept(
+    async def recording(
         self, folder: Path, note: Note, stopping: asyncio.Event, *, counted: bool, watched: bool
     ) -> AsyncIterator[None]:
         """Record a load while it runs, and write the result at its end, also after an error.

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from aisb._types import Sample
     from aisb_engine._spec import Load, RunSpec
 
-STREAMS_A_WORKER = 1024
-RATE_A_WORKER = 2000.0
+STREAMS_PER_WORKER = 1024
+RATE_PER_WORKER = 2000.0
 RAMP_PARTS = 1000
 """Steps of the numeric integration that counts the requests of a ramp."""
-JOINING = 0.1
+JOINING_SHARE = 0.1
 """The fraction of a pressure run over which its clients are added, if no rate is given."""
 
 
-_APART = (
+_EXCLUSIVE = (
     ("ramp_up", "gives the rates itself", ("request_rate",)),
     ("use_timestamp", "sends at the trace's own times", ("request_rate", "ramp_up")),
     (
@@ -52,7 +52,7 @@ def check_load(load: Load) -> None:
     if load.request_rate:
         check_rate(load.request_rate)
     ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
-    for leading, why, others in _APART:
+    for leading, why, others in _EXCLUSIVE:
         for other in others:
             if getattr(load, leading) and getattr(load, other):
                 raise ConfigError(f"load.{leading}", f"{why}; leave {other} out")
@@ -79,7 +79,7 @@ def ends_by_time(load: Load) -> bool:
     return bool(load.pressure_time or (load.duration and (load.concurrency or not is_open(load))))
 
 
-def wanted_rows(load: Load, repeats: int) -> int | None:
+def rows_to_send(load: Load, repeats: int) -> int | None:
     """Return how many rows a performance run sends, possibly more than there are; None for each row once.
 
     A trace is sent once, at its own times; an endless load repeats rows until its time is over.
@@ -121,14 +121,14 @@ def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]]
     return moments
 
 
-FILES_A_WORKER = 8
+FILES_PER_WORKER = 8
 """Open files that the command's process needs for each worker, with a reserve."""
 
 
 def joins(load: Load, clients: int) -> array[int]:
     """Return when each client of a pressure run begins: `request_rate` a second, or within a tenth of it."""
-    wanted = clients / (JOINING * (load.pressure_time or 1.0))
-    return schedule(clients, rate=load.request_rate or max(1.0, wanted), arrival="constant")
+    rate = clients / (JOINING_SHARE * (load.pressure_time or 1.0))
+    return schedule(clients, rate=load.request_rate or max(1.0, rate), arrival="constant")
 
 
 def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> int:
@@ -147,23 +147,27 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
         raise ConfigError(
             "load.workers", "a backend that is not a service runs in the command's own process; leave it out"
         )
-    at_once = load.clients(backend)
+    concurrent = load.clients(backend)
     if is_open(load) and not load.concurrency:
-        at_once = 1
-    at_once = at_once if is_endless(load) else min(at_once, max(1, requests))
+        concurrent = 1
+    concurrent = concurrent if is_endless(load) else min(concurrent, max(1, requests))
     count = load.workers
     if not count:
         rate = Ramp.parse(load.ramp_up).end if load.ramp_up else load.request_rate or 0.0
-        count = min(cores(), max(-(-at_once // STREAMS_A_WORKER), -(-int(rate) // int(RATE_A_WORKER)), 1))
+        count = min(
+            cores(), max(-(-concurrent // STREAMS_PER_WORKER), -(-int(rate) // int(RATE_PER_WORKER)), 1)
+        )
         if has.files is not None:
-            count = max(count, -(-at_once // max(1, has.files - SPARE_FILES)))
-            count = min(count, max(1, has.files // FILES_A_WORKER))
+            count = max(count, -(-concurrent // max(1, has.files - SPARE_FILES)))
+            count = min(count, max(1, has.files // FILES_PER_WORKER))
         count = count if shared else 1
-    if count > at_once and (load.concurrency or not is_open(load)):
-        notes.append(f"{count} workers were asked for, and {at_once} requests are in flight: {at_once} work")
-        count = at_once
+    if count > concurrent and (load.concurrency or not is_open(load)):
+        notes.append(
+            f"{count} workers were asked for, and {concurrent} requests are in flight: {concurrent} work"
+        )
+        count = concurrent
     if shared:
-        check_room(at_once, count, ConnectionLimits(has.files, has.ports))
+        check_room(concurrent, count, ConnectionLimits(has.files, has.ports))
     return count
 
 
@@ -171,15 +175,15 @@ def with_rows(spec: RunSpec, plugins: Plugins) -> RunSpec:
     """Return a run whose generated datasets have at least `num_prompts` rows."""
     tasks = dict(spec.tasks)
     for subtask in spec.subtasks:
-        task, wanted = tasks[subtask.task], subtask.load.num_prompts
+        task, count = tasks[subtask.task], subtask.load.num_prompts
         use = task.dataset.use
-        if not wanted or use not in plugins.names("dataset"):
+        if not count or use not in plugins.names("dataset"):
             continue
         option = option_with(plugins.find("dataset", use).factory, RowCount)
         rows = task.dataset.options.get(option.name, option.default) if option else None
-        if option is None or not isinstance(rows, int) or wanted <= rows:
+        if option is None or not isinstance(rows, int) or count <= rows:
             continue
-        table = {**task.dataset.model_dump(exclude_unset=True), option.name: wanted}
+        table = {**task.dataset.model_dump(exclude_unset=True), option.name: count}
         tasks[subtask.task] = task.model_copy(update={"dataset": DatasetTable.model_validate(table)})
     return spec.model_copy(update={"tasks": tasks})
 
@@ -189,7 +193,7 @@ def part_of(total: int, worker: int, count: int) -> int:
     return total // count + (worker < total % count)
 
 
-def asked(
+def requested(
     load: Load, backend: Backend, workers_used: int, params: Mapping[str, Any], samples: Sequence[Sample] = ()
 ) -> dict[str, Any]:
     """Return the requested load as `load.json` stores it; null means "not requested"."""
@@ -222,15 +226,15 @@ def _cache_share(load: Load, samples: Sequence[Sample]) -> dict[str, float | Non
     caches whole blocks only, so tokens of an incomplete block do not count.
     """
     rows = [sample.fields for sample in samples if "shared_tokens" in sample.fields]
-    taken = sum(row["input_tokens_asked"] for row in rows)
-    if load.cache_share is not None or not taken:
+    total = sum(row["input_tokens_asked"] for row in rows)
+    if load.cache_share is not None or not total:
         return {"cache_share": load.cache_share}
     return {
-        "cache_share": sum(row["shared_tokens"] for row in rows) / taken,
+        "cache_share": sum(row["shared_tokens"] for row in rows) / total,
         "cache_share_least": sum(
             row["shared_tokens"] // CACHE_BLOCK_TOKENS * CACHE_BLOCK_TOKENS for row in rows
         )
-        / taken,
+        / total,
     }
 
 

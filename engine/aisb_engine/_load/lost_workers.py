@@ -24,7 +24,7 @@ REPLACEMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FinishedWork:
     """What a lost worker finished in this session: the requests that need no further attempt."""
 
     keys: frozenset[Key]
@@ -32,7 +32,7 @@ class Done:
     first_failure: str
 
     @classmethod
-    def of(cls, path: Path, session: int) -> Done:
+    def of(cls, path: Path, session: int) -> FinishedWork:
         """Read the log of a worker that has ended."""
         keys, failures, first = set[Key](), Counter[str](), ""
         for record in read_file(path) if path.exists() else ():
@@ -73,21 +73,21 @@ class LostWorkers:
     share: LoadShare
     shared: SharedRequests | None
     planned: int | None
-    unasked: int = 0
+    unsent: int = 0
     _replaced: Counter[int] = field(default_factory=Counter)
 
     def may_replace(self, worker: int) -> bool:
         """Return whether a lost worker may be replaced, and count the replacement."""
         self._replaced[worker] += 1
-        asks_again = self.shared is not None and self.shared.takes_back
-        return asks_again and self._replaced[worker] <= REPLACEMENTS
+        resends = self.shared is not None and self.shared.takes_back
+        return resends and self._replaced[worker] <= REPLACEMENTS
 
-    def lose(self, worker: int, done: Done, requests: Path, passed_ns: int) -> dict[str, Any]:
+    def lose(self, worker: int, done: FinishedWork, requests: Path, passed_ns: int) -> dict[str, Any]:
         """Take back a worker's requests; return the record of the loss for `load.json`.
 
         `requests` is the file of its requests in an open loop; `passed_ns` is how long the load has run.
         """
-        again = missing = 0
+        resent = missing = 0
         if self.shared is None:  # an open loop: the file has the worker's whole share, every turn planned
             missing = sum(
                 (request.sample_id, request.repeat, turn) not in done.keys
@@ -95,15 +95,15 @@ class LostWorkers:
                 for turn in range(request.turn, request.turn + 1 + len(request.followups))
             )
         elif self.share.is_endless:
-            begun = {key[:2] for key in done.keys}  # all turns of a conversation are one request here
-            missing = max(0, self.shared.given_to(worker) - len(begun))
+            started = {key[:2] for key in done.keys}  # all turns of a conversation are one request here
+            missing = max(0, self.shared.count_of(worker) - len(started))
             self.shared.take_back(worker, done.keys)
         else:
-            again, missing = self.shared.take_back(worker, done.keys)
-        self.unasked += missing
+            resent, missing = self.shared.take_back(worker, done.keys)
+        self.unsent += missing
         return {
             "worker": worker,
-            "asked_again": again,
+            "asked_again": resent,
             "not_asked": missing,
             "share": round(self._share(worker, missing, passed_ns), 4),
         }

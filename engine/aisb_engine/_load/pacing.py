@@ -29,13 +29,13 @@ class Timer:
     `ring` gets the number of expirations since its last call, which exceeds one if the loop was blocked.
     """
 
-    __slots__ = ("_due", "_every", "_fd", "_handle", "_loop", "_ring")
+    __slots__ = ("_due_at", "_every", "_fd", "_handle", "_loop", "_ring")
 
     def __init__(self, ring: Callable[[int], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._ring = ring
         self._handle: asyncio.TimerHandle | asyncio.Handle | None = None
-        self._due = 0.0
+        self._due_at = 0.0
         self._every = 0
         self._fd = _open()
         if self._fd is not None:
@@ -47,7 +47,7 @@ class Timer:
         if self._fd is not None:
             _set(self._fd, max(1, after_ns), every_ns)
             return
-        self._due = self._loop.time() + after_ns / 1e9
+        self._due_at = self._loop.time() + after_ns / 1e9
         self._approach()
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Timer:
         self._ring(int.from_bytes(rung, sys.byteorder))
 
     def _approach(self) -> None:
-        left = self._due - self._loop.time()
+        left = self._due_at - self._loop.time()
         if left > COARSE_NS / 1e9:
             self._handle = self._loop.call_later(left - COARSE_NS / 1e9, self._approach)
         elif left > 0:
@@ -78,7 +78,7 @@ class Timer:
             count = 1
             if self._every:
                 count += int(-left * 1e9 // self._every)
-                self._due += count * self._every / 1e9
+                self._due_at += count * self._every / 1e9
                 self._handle = self._loop.call_soon(self._approach)
             self._ring(count)
 

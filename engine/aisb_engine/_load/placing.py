@@ -80,10 +80,10 @@ class Placing:
         return Placement(launcher, component, error, environments)
 
     def _launcher(self) -> Launcher:
-        made: Launcher = self.plugins.make(
+        launcher: Launcher = self.plugins.make(
             "launcher", self.spec.run.launcher, self.spec.launcher, where="launcher"
         )
-        return made
+        return launcher
 
     def _environments(self, one: PreparedSubtask, slot: int, launcher: Launcher) -> list[Mapping[str, str]]:
         """Return, for each worker of a subtask, the environment variables that select its devices."""

@@ -21,7 +21,7 @@ from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, make
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, scores_texts
-from aisb_engine._load.loads import ends_by_time, wanted_rows, workers
+from aisb_engine._load.loads import ends_by_time, rows_to_send, workers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.selecting import select_rows
 from aisb_engine._load.stage import InferenceStage
@@ -109,8 +109,10 @@ def _environment(stage: InferenceStage, subtask: Subtask, task: Task) -> Environ
         raise ConfigError(
             "load.workers", f"the environment of {subtask.task} lives in the command's own process; use one"
         )
-    made: Environment = make(stage.plugins, "environment", table.use, table.options, where="task.environment")
-    return made
+    environment: Environment = make(
+        stage.plugins, "environment", table.use, table.options, where="task.environment"
+    )
+    return environment
 
 
 def _subtask(
@@ -126,7 +128,7 @@ def _subtask(
     broken = {row.id: row.error for row in rows if isinstance(row, BrokenRow)}
     notes: list[str] = []
     nonce = f"[{_nonce(stage)}]" if stage.performance and load.nonce is not False else ""
-    wanted = wanted_rows(load, subtask.repeats) if stage.performance else None
+    wanted = rows_to_send(load, subtask.repeats) if stage.performance else None
     if stage.performance and (line := _rounds_line(load, wanted, len(rows), has_mark=bool(nonce))):
         notes.append(line)
     if task.dataset.use == "custom" and (line := columns_line(task.dataset.options)):
@@ -164,14 +166,14 @@ def _scoring_models(plugins: Plugins) -> list[str]:
     return names
 
 
-def _rounds_line(load: Load, wanted: int | None, rows: int, *, has_mark: bool) -> str | None:
+def _rounds_line(load: Load, count: int | None, rows: int, *, has_mark: bool) -> str | None:
     """Return a line that says that rows are sent repeatedly, and what that means for the result."""
     if load.use_timestamp and load.num_prompts and load.num_prompts > rows:
         return f"{load.num_prompts} prompts were asked for, and the trace has {rows} rows: each is sent once"
-    if not (wanted and rows and wanted > rows):
+    if not (count and rows and count > rows):
         return None
     mark = "marked so that no prefix cache answers" if has_mark else "which a prefix cache may answer"
-    return f"{wanted} prompts of {rows} rows: rows are asked again in further rounds, {mark}"
+    return f"{count} prompts of {rows} rows: rows are asked again in further rounds, {mark}"
 
 
 def _load(stage: InferenceStage, name: str, task: Task, folders: DataFolders) -> LoadedSamples | None:

@@ -27,8 +27,9 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
         UsageError: a backend lacks something that its subtasks need.
     """
     for name, backend in stage.backends.items():
-        mine = [one for one in stage.subtasks if one.backend is backend]
-        if mine and all(placing.is_apart(one) for one in mine):  # each worker loads the model for itself
+        subtasks = [one for one in stage.subtasks if one.backend is backend]
+        # Each worker loads the model for itself, so this process has none to probe.
+        if subtasks and all(placing.is_apart(one) for one in subtasks):
             stage.manifest.note("models", name, _model_facts(backend, ServiceInfo()))
             continue
         if backend.local:
@@ -37,7 +38,7 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
             async with waiting_for(backend, stage.spec.run.wait, _teller(stage, name)):
                 with calling(stage.plugins, "backend", stage.spec.models[name].backend, "probe"):
                     info = _checked(await backend.probe())
-            if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in mine):
+            if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in subtasks):
                 await try_scores(backend)
         except ServiceError as error:
             raise ServiceError(mask_secrets(f"{name}: {error}")) from error

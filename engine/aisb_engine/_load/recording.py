@@ -84,18 +84,18 @@ def _record_samples(stage: InferenceStage, one: PreparedSubtask) -> None:
     These are the rows of an accuracy run; a performance run also sends rows without a target.
     """
     scored = {row.id for row in answerable(one.task, one.loaded.rows)}
-    asked = [_asked(one, row) for row in in_data_order(one.loaded, one.rows) if row.id in scored]
+    rendered = [_rendered(one, row) for row in in_data_order(one.loaded, one.rows) if row.id in scored]
     write_samples(
         stage.folder,
         one.subtask.model,
         one.subtask.task,
-        asked,
+        rendered,
         sample_table=sample_table(one.task),
         groups=one.loaded.groups,
     )
 
 
-def _asked(one: PreparedSubtask, row: Sample | BrokenRow) -> RenderedSample:
+def _rendered(one: PreparedSubtask, row: Sample | BrokenRow) -> RenderedSample:
     """Return a row for the record: with its prompt, or with the reason why there is none."""
     sample = row.sample if isinstance(row, BrokenRow) else row
     request = one.render(sample)

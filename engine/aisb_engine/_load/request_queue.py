@@ -63,12 +63,12 @@ class HandedOut:
         self._stretches: deque[Stretch] = deque()
         self._left_in_first = 0
         self._waiting: deque[asyncio.Future[Request | None]] = deque()
-        self._wanted = 0  # by clients, including those that still wait
+        self._demand = 0  # by clients, including those that still wait
         self._received = 0
         self._is_asking = False
         self._is_complete = False
         self._ahead = 0
-        self._measured_at, self._wanted_then = time.monotonic(), 0
+        self._measured_at, self._demand_then = time.monotonic(), 0
         self._filled = asyncio.Event()
 
     async def fill(self) -> None:
@@ -79,7 +79,7 @@ class HandedOut:
 
     async def next(self) -> Request | None:
         """Return the next request; None when the run has none left."""
-        self._wanted += 1
+        self._demand += 1
         if self._stretches:
             request = self._read()
         elif self._is_complete:
@@ -117,7 +117,7 @@ class HandedOut:
 
     def _ask_if_low(self) -> None:
         # It asks with work for AHEAD / 2 seconds left, so no client is idle if the run answers by then.
-        if self._is_asking or self._is_complete or self._received - self._wanted > self._ahead // 2:
+        if self._is_asking or self._is_complete or self._received - self._demand > self._ahead // 2:
             return
         self._is_asking = True
         # At the end of this turn of the event loop, since many clients may want a request in one turn.
@@ -127,9 +127,9 @@ class HandedOut:
         now = time.monotonic()
         # A shorter interval would measure bursts instead of the rate at which clients take requests.
         if (passed := now - self._measured_at) >= AHEAD:
-            self._ahead = round(AHEAD * (self._wanted - self._wanted_then) / passed)
-            self._measured_at, self._wanted_then = now, self._wanted
-        self._ask({"want": [self._wanted, self._ahead]})
+            self._ahead = round(AHEAD * (self._demand - self._demand_then) / passed)
+            self._measured_at, self._demand_then = now, self._demand
+        self._ask({"want": [self._demand, self._ahead]})
 
     def _read(self) -> Request:
         """Read the next request that was handed out."""

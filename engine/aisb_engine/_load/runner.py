@@ -76,7 +76,7 @@ class SubtaskRunner:
     on_failure: Callable[[], None] = lambda: None
     episodes: Episodes | None = None
     _brake: LoadBrake | None = None
-    _said: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
     _health: ClientHealth | None = None
     _asker: Asker | None = None
     _until_ns: int | None = None
@@ -150,9 +150,9 @@ class SubtaskRunner:
             return
         from aisb_engine._http.asker import Asker
         from aisb_engine._http.transport import open_transport
-        from aisb_engine._load.capacity import most_files
+        from aisb_engine._load.capacity import max_connections
 
-        timeouts, limit = self.share.load.timeouts, limit or most_files()
+        timeouts, limit = self.share.load.timeouts, limit or max_connections()
         transport = open_transport(
             self.backend,
             timeouts=timeouts,
@@ -197,26 +197,26 @@ class SubtaskRunner:
         """Send one request after another from the queue that all clients share."""
         if gate is not None:
             await gate
-        held = 0
+        waits = 0
         while (request := await self._next(queue)) is not None and not self._is_over():
             await self._converse(request)
             if self._brake is not None and self._until_ns is not None:
-                held = await self._slow_down(self._brake, held)
+                waits = await self._slow_down(self._brake, waits)
 
     async def _next(self, queue: RequestQueue) -> Request | None:
         """Return the next request. Those that failed in an outage come first, once it is over."""
-        if self._brake is None or not self._brake.again:
+        if self._brake is None or not self._brake.to_resend:
             return await queue.next()
-        request, failure = self._brake.again.popleft()
+        request, failure = self._brake.to_resend.popleft()
         self._forget_failure(request, failure)
         return request
 
-    async def _slow_down(self, brake: LoadBrake, held: int) -> int:
+    async def _slow_down(self, brake: LoadBrake, waits: int) -> int:
         """Make a client wait while nothing succeeds; return how many times in a row it has waited."""
         if not brake.is_on:
             return 0
-        await brake.hold(held, self._until_ns)
-        return held + 1
+        await brake.hold(waits, self._until_ns)
+        return waits + 1
 
     async def _launch(self, requests: Iterable[PlannedRequest], group: TaskGroup) -> None:
         """Launch each request at its planned time, without waiting for earlier ones.
@@ -324,7 +324,7 @@ class SubtaskRunner:
                 prediction = replace(prediction, failure=mask_failure(prediction.failure))
             failure, is_paused = prediction.failure, False
             if brake is not None:
-                brake.ended(failure, prediction.timing.sent_ns)
+                brake.record_end(failure, prediction.timing.sent_ns)
                 is_paused = brake.is_paused
             final = failure is None or not is_retryable(failure) or (attempt > retries and not is_paused)
             # A failed request was in flight until its failure, even if part of a reply had arrived.
@@ -338,7 +338,7 @@ class SubtaskRunner:
                 return prediction
             if final:
                 if brake is not None:
-                    brake.gave_up(request, failure)
+                    brake.record_exhausted(request, failure)
                 self._count_failure(request.id, failure)
                 times = f"{sent} attempt{'s' * (sent > 1)}"
                 self.note(f"request {request.id}: failed after {times}: {failure.message}")
@@ -360,8 +360,8 @@ class SubtaskRunner:
             return await self._attempt(request, attempt, None)
 
     def _say_once(self, line: str) -> None:
-        if line and line not in self._said:
-            self._said.add(line)
+        if line and line not in self._reported:
+            self._reported.add(line)
             self.say(line)
 
     def _attempt(

@@ -34,23 +34,23 @@ def select_rows(
         ConfigError: the range of rows is empty.
     """
     rows = loaded.rows if performance else answerable(task, loaded.rows)
-    asked = _in_range(rows, subtask.load.rows)
-    if not asked and loaded.rows:
+    in_range = _in_range(rows, subtask.load.rows)
+    if not in_range and loaded.rows:
         raise ConfigError(
             f"{subtask.key}: rows",
             f"{subtask.load.rows} leaves none of the {len(loaded.rows)} rows of the task",
         )
-    order = _drawn(asked, subtask.load.shuffle)
+    order = _shuffled(in_range, subtask.load.shuffle)
     count = subtask.load.num_prompts
     if count is None or run.selection == "first":
         return order[:count]
     if performance:
         return _by_turns(order)[:count]
-    taken: dict[str | None, int] = {}
+    counts: dict[str | None, int] = {}
     chosen = []
     for row in order:
-        taken[row.group] = taken.get(row.group, 0) + 1
-        if taken[row.group] <= count:
+        counts[row.group] = counts.get(row.group, 0) + 1
+        if counts[row.group] <= count:
             chosen.append(row)
     return chosen
 
@@ -82,11 +82,11 @@ def _in_range(rows: Iterable[LoadedRow], text: str | None) -> list[LoadedRow]:
     groups: dict[str | None, list[LoadedRow]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
-    wanted = {id(row) for members in groups.values() for row in members[row_slice(text)]}
-    return [row for row in rows if id(row) in wanted]
+    ids = {id(row) for members in groups.values() for row in members[row_slice(text)]}
+    return [row for row in rows if id(row) in ids]
 
 
-def _drawn(rows: Iterable[LoadedRow], seed: int | None) -> list[LoadedRow]:
+def _shuffled(rows: Iterable[LoadedRow], seed: int | None) -> list[LoadedRow]:
     """Return rows in a random order; the sort key of each depends on the seed and its id alone."""
     if seed is None:
         return list(rows)

@@ -45,7 +45,7 @@ class InferenceStage:
     """Whether the run reports speed: every performance run does, and some others."""
     scored: bool = False
     stopper: Stopper | None = None
-    begun: Callable[[], None] = lambda: None
+    on_start: Callable[[], None] = lambda: None
     """Called once when everything is ready, before anything is sent."""
     backends: dict[str, Backend] = field(default_factory=dict)
     subtasks: list[PreparedSubtask] = field(default_factory=list)
@@ -73,10 +73,10 @@ class InferenceStage:
         if limit is None or self.stopping.is_set():
             return
         failed = sum(one.failed for one in self.progress.values())
-        if failed >= self._most_failures(limit):
+        if failed >= self._failure_limit(limit):
             self.stop(f"{failed} requests failed (--stop-after-failures {limit})", 1)
 
-    def _most_failures(self, limit: str) -> float:
+    def _failure_limit(self, limit: str) -> float:
         """Return the number of failures that ends the stage; a percentage may be of finished requests."""
         if not limit.endswith("%"):
             return int(limit)

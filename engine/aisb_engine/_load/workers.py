@@ -128,7 +128,7 @@ def _write(processes: Iterable[asyncio.subprocess.Process], message: WorkerMessa
 
 async def _last_words(stream: asyncio.StreamReader) -> str:
     """Read a worker's standard error to its end, and return its last part."""
-    kept = b""
+    tail = b""
     while part := await stream.read(1 << 16):
-        kept = (kept + part)[-8192:]
-    return kept.decode("utf-8", "replace")
+        tail = (tail + part)[-8192:]
+    return tail.decode("utf-8", "replace")

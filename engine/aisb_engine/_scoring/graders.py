@@ -46,7 +46,7 @@ class RunGraders:
     plugins: Plugins
     judging: Judging | None = None
     launcher: str = LOCAL
-    _made: dict[str, Graders] = field(default_factory=dict)
+    _by_task: dict[str, Graders] = field(default_factory=dict)
 
     def of(self, name: str) -> Graders:
         """Return the graders of a task.
@@ -54,11 +54,11 @@ class RunGraders:
         Raises:
             UsageError: a postprocessor or evaluator does not exist, or does not take its options.
         """
-        if name not in self._made:
+        if name not in self._by_task:
             task = self.spec.tasks[name]
             ask = self.judging.ask if self.judging and is_judged(task, self.plugins) else None
-            self._made[name] = make_graders(task, self.plugins, ask)
-        return self._made[name]
+            self._by_task[name] = make_graders(task, self.plugins, ask)
+        return self._by_task[name]
 
     @asynccontextmanager
     async def placed(self, subtask: Subtask, display: Display) -> AsyncIterator[Graders]:
@@ -68,27 +68,27 @@ class RunGraders:
             UsageError: a component does not exist, or does not take its options.
             RunError: the workers cannot be started.
         """
-        made, task = self.of(subtask.task), self.spec.tasks[subtask.task]
+        graders, task = self.of(subtask.task), self.spec.tasks[subtask.task]
         recipes: Mapping[str, EvaluatorRecipe] = {}
         if self.launcher != LOCAL:
-            from aisb_engine._scoring.launched import AT_ONCE, launchable, launched_evaluators
+            from aisb_engine._scoring.launched import ANSWERS_PER_WORKER, launchable, launched_evaluators
 
-            recipes = launchable(evaluator_uses(task), made.evaluators, self.plugins)
+            recipes = launchable(evaluator_uses(task), graders.evaluators, self.plugins)
         if not recipes:
-            yield made
+            yield graders
             return
         workers = subtask.load.workers or 1
         async with launched_evaluators(
             recipes,
-            made.evaluators,
+            graders.evaluators,
             self.plugins,
             launcher=self.launcher,
             options=self.spec.launcher,
             workers=workers,
             say=lambda line: display.say(f"{subtask.task} · {subtask.model}: {line}"),
         ) as evaluators:
-            at_once = max(MAX_CONCURRENT_GRADES, AT_ONCE * workers)
-            yield replace(made, evaluators=evaluators, concurrency=at_once)
+            at_once = max(MAX_CONCURRENT_GRADES, ANSWERS_PER_WORKER * workers)
+            yield replace(graders, evaluators=evaluators, concurrency=at_once)
 
     def check(self, faults: PluginFaults, display: Display) -> None:
         """Create the graders of all tasks and report failures before anything is sent, not hours later.
@@ -115,10 +115,10 @@ def make_graders(task: Task, plugins: Plugins, ask: Ask | None = None) -> Grader
         steps = Steps.make(task.postprocess, plugins)
     except ComponentError as error:
         errors.append(error)
-    made: dict[str, Evaluator] = {}
+    evaluators: dict[str, Evaluator] = {}
     for name, use in evaluator_uses(task).items():
         try:
-            made[name] = make_evaluator(use, task, plugins, ask)
+            evaluators[name] = make_evaluator(use, task, plugins, ask)
         except ComponentError as error:
             errors.append(error)
-    return Graders(steps, made, errors)
+    return Graders(steps, evaluators, errors)

@@ -57,7 +57,7 @@ class GradingJob:
         """Grade until the run says stop, or is gone."""
         del folder  # everything comes in messages
         try:
-            made = {name: recipe.make() for name, recipe in self.evaluators.items()}
+            evaluators = {name: recipe.make() for name, recipe in self.evaluators.items()}
         except AisbError as error:
             channel.send({"error": str(error)})
             return
@@ -67,7 +67,7 @@ class GradingJob:
             while (message := await channel.receive()) is not None and "stop" not in message:
                 if message.get("worker", self.number) != self.number or "grade" not in message:
                     continue
-                task = grading.create_task(_grade(made[message["evaluator"]], message, channel))
+                task = grading.create_task(_grade(evaluators[message["evaluator"]], message, channel))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             for task in [*tasks]:

@@ -115,9 +115,9 @@ class Judging:
     wait: float = 0.0
     tally: JudgeTally = field(default_factory=JudgeTally)
     progress: Progress = field(init=False)
-    _known: dict[tuple[str, int, int], Prediction] = field(default_factory=dict)
+    _logged: dict[tuple[str, int, int], Prediction] = field(default_factory=dict)
     _counted: set[tuple[str, int, int]] = field(default_factory=set)
-    _under_way: dict[tuple[str, int, int], asyncio.Task[Prediction]] = field(default_factory=dict)
+    _pending: dict[tuple[str, int, int], asyncio.Task[Prediction]] = field(default_factory=dict)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _answer: JudgeAnswer | None = None
     _unready: str | None = None
@@ -126,7 +126,7 @@ class Judging:
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def __post_init__(self) -> None:
-        self._known = {key: p for key, p in read_folder(self.folder).latest.items() if p.failure is None}
+        self._logged = {key: p for key, p in read_folder(self.folder).latest.items() if p.failure is None}
         self.begin("")
 
     @property
@@ -137,7 +137,7 @@ class Judging:
     @property
     def concurrency(self) -> int:
         """The number of answers to grade concurrently, so that the judge gets the load that is set for it."""
-        return max(MAX_CONCURRENT_QUESTIONS, self.judge.load.clients(self._made()))
+        return max(MAX_CONCURRENT_QUESTIONS, self.judge.load.clients(self._judge_backend()))
 
     def begin(self, task: str, questions: int = 0) -> None:
         """Reset the counts for a subtask, which will ask this number of questions."""
@@ -188,8 +188,8 @@ class Judging:
         """
         request = self._ready(request)
         self.tally.questions += 1
-        found = self._known.get(request.key)
-        if found is not None:
+        prediction = self._logged.get(request.key)
+        if prediction is not None:
             self.tally.found += 1
             self.progress.finished += 1
             self.progress.resumed += 1
@@ -200,24 +200,24 @@ class Judging:
                 f"  complete the judging first, with: {self.again}"
             )
         else:
-            sending = self._under_way.get(request.key)
+            sending = self._pending.get(request.key)
             if sending is None:
-                sending = self._under_way[request.key] = asyncio.create_task(
+                sending = self._pending[request.key] = asyncio.create_task(
                     self._send(request, self.answer_requests)
                 )
-                sending.add_done_callback(_seen)
-            found = await asyncio.shield(sending)
-        if found.failure is not None:
+                sending.add_done_callback(_retrieve_exception)
+            prediction = await asyncio.shield(sending)
+        if prediction.failure is not None:
             self.tally.failed += 1
-        elif found.key not in self._counted:
-            self._counted.add(found.key)
-            self.tally.add(found)
+        elif prediction.key not in self._counted:
+            self._counted.add(prediction.key)
+            self.tally.add(prediction)
         marks = known_marks(self.plugins, self.judge.model.marks)
-        return replace(found, text=VisibleText.of(found.text, marks).text)
+        return replace(prediction, text=VisibleText.of(prediction.text, marks).text)
 
     def _ready(self, request: Request) -> Request:
         """Return the request to send, with a hash of its content in place of the sample id."""
-        backend = self._made()
+        backend = self._judge_backend()
         params = {**self.judge.params, **request.params, **self.judge.forced}
         for name in unknown_to(backend, params):  # set by the evaluator; the judge's own are checked already
             del params[name]
@@ -235,15 +235,15 @@ class Judging:
         try:
             answer = await self._opened(answer_requests)
             try:
-                found = await answer(request, self.progress)
+                prediction = await answer(request, self.progress)
             except ServiceError as error:
                 self._unready = self._not_ready(error)
                 raise ServiceError(self._unready) from error
-            if found.failure is None:
-                self._known[request.key] = found
-            return found
+            if prediction.failure is None:
+                self._logged[request.key] = prediction
+            return prediction
         finally:
-            self._under_way.pop(request.key, None)
+            self._pending.pop(request.key, None)
 
     async def _opened(self, answer_requests: AnswerRequests) -> JudgeAnswer:
         """Connect to the service and open the log, once."""
@@ -251,7 +251,7 @@ class Judging:
             if self._unready is not None:
                 raise ServiceError(self._unready)
             if self._answer is None:
-                backend = self._made()
+                backend = self._judge_backend()
                 self.log_file.parent.mkdir(parents=True, exist_ok=True)
                 lines = self._stack.enter_context(self.log_file.open("a", encoding="utf-8"))
 
@@ -286,7 +286,7 @@ class Judging:
             f"  when it is ready, continue with: {self.again}\n  the verdicts so far are kept"
         )
 
-    def _made(self) -> Backend:
+    def _judge_backend(self) -> Backend:
         """Return the judge's backend.
 
         Raises:
@@ -302,7 +302,7 @@ class Judging:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = list(self._under_way.values())
+        tasks = list(self._pending.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -312,14 +312,14 @@ class Judging:
                 await self._backend.aclose()
 
 
-def _seen(sending: asyncio.Task[Prediction]) -> None:
+def _retrieve_exception(sending: asyncio.Task[Prediction]) -> None:
     """Retrieve the exception of a question that nobody waits for any more, which asyncio would report."""
     if not sending.cancelled():
         sending.exception()
 
 
 def with_sent_prompts(
-    samples: Mapping[str, Sample], asked: Iterable[RenderedSample], task: Task
+    samples: Mapping[str, Sample], rendered: Iterable[RenderedSample], task: Task
 ) -> dict[str, Sample]:
     """Return samples with the field `sent_prompt`, the question as the model got it, for the judge.
 
@@ -329,7 +329,7 @@ def with_sent_prompts(
     if not task.is_single:
         return dict(samples)
     with_shots = bool(task.prompt.shots)
-    prompts = {one.sample.id: prompt_text(one.prompt, only_last=with_shots) for one in asked}
+    prompts = {one.sample.id: prompt_text(one.prompt, only_last=with_shots) for one in rendered}
     return {
         key: replace(sample, fields={**sample.fields, "sent_prompt": prompts.get(key)})
         for key, sample in samples.items()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aisb._running import Launcher
     from aisb_engine._spec import GradingUse
 
-AT_ONCE = 2
+ANSWERS_PER_WORKER = 2
 """Answers that a worker has at a time: one is graded while the message with the next one travels."""
 ATTEMPTS = 3
 """How often an answer is graded whose workers are lost, and how often a worker is replaced."""
@@ -52,11 +52,11 @@ class GradingWorkers:
     error: Callable[[BaseException], AisbError]
     say: Callable[[str], None]
     _waiting: deque[_Question] = field(default_factory=deque)
-    _held: dict[int, dict[int, _Question]] = field(default_factory=dict)
+    _by_worker: dict[int, dict[int, _Question]] = field(default_factory=dict)
     _starting: set[int] = field(default_factory=set)
     _replaced: Counter[int] = field(default_factory=Counter)
-    _asked: int = 0
-    _ended: AisbError | None = None
+    _question_count: int = 0
+    _error: AisbError | None = None
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
@@ -94,27 +94,28 @@ class GradingWorkers:
             RunError: no worker is left.
             Exception: the evaluator raised.
         """
-        if self._ended is not None:
-            raise self._ended
-        self._asked += 1
-        asked = _Question(
-            question(self._asked, evaluator, answer, sample), asyncio.get_running_loop().create_future()
+        if self._error is not None:
+            raise self._error
+        self._question_count += 1
+        pending = _Question(
+            question(self._question_count, evaluator, answer, sample),
+            asyncio.get_running_loop().create_future(),
         )
-        self._waiting.append(asked)
+        self._waiting.append(pending)
         await self._hand_out()
-        return read_score(await asked.reply)
+        return read_score(await pending.reply)
 
     async def _hand_out(self) -> None:
         """Give waiting answers to workers with the fewest."""
-        while self._waiting and self._held:
-            number = min(self._held, key=lambda one: len(self._held[one]))
-            if len(self._held[number]) >= AT_ONCE:
+        while self._waiting and self._by_worker:
+            number = min(self._by_worker, key=lambda one: len(self._by_worker[one]))
+            if len(self._by_worker[number]) >= ANSWERS_PER_WORKER:
                 return
-            asked = self._waiting.popleft()
-            if asked.reply.done():
+            pending = self._waiting.popleft()
+            if pending.reply.done():
                 continue
-            self._held[number][asked.message["grade"]] = asked
-            await self.launcher.send_to(number, asked.message)
+            self._by_worker[number][pending.message["grade"]] = pending
+            await self.launcher.send_to(number, pending.message)
 
     async def _follow(self) -> None:
         """Follow the messages of the workers; what ends them ends all questions that wait."""
@@ -135,35 +136,37 @@ class GradingWorkers:
             raise RunError(f"worker {number} cannot grade: {message['error']}")
         if "ready" in message:
             self._starting.discard(number)
-            self._held[number] = {}
-        if "graded" in message and (asked := self._held.get(number, {}).pop(message["graded"], None)):
-            _answer(asked, message)
+            self._by_worker[number] = {}
+        if "graded" in message and (pending := self._by_worker.get(number, {}).pop(message["graded"], None)):
+            _answer(pending, message)
         if "say" in message:
             self.say(f"worker {number}: {message['say']}")
         if "lost" in message:
             await self._lose(number, message["lost"])
         await self._hand_out()
 
-    async def _lose(self, number: int, how: str) -> None:
+    async def _lose(self, number: int, reason: str) -> None:
         """Give the answers of a lost worker to others; start another one in its place.
 
         Raises:
             RunError: it was the last one.
         """
-        held = [*self._held.pop(number, {}).values()]
+        unfinished = [*self._by_worker.pop(number, {}).values()]
         self._starting.discard(number)
-        for asked in held:
-            asked.attempts += 1
-            if asked.attempts < ATTEMPTS:
-                self._waiting.appendleft(asked)
+        for pending in unfinished:
+            pending.attempts += 1
+            if pending.attempts < ATTEMPTS:
+                self._waiting.appendleft(pending)
             else:
-                _answer(asked, {"raised": ["RunError", f"its worker was lost {ATTEMPTS} times: {how}", ""]})
+                _answer(
+                    pending, {"raised": ["RunError", f"its worker was lost {ATTEMPTS} times: {reason}", ""]}
+                )
         self._replaced[number] += 1
-        self.say(f"{how}; {len(held)} answers are graded again")
+        self.say(f"{reason}; {len(unfinished)} answers are graded again")
         if self._replaced[number] <= ATTEMPTS and await self.launcher.replace(number):
             self._starting.add(number)
-        if not self._held and not self._starting:
-            raise RunError(f"{how}\n  the answers are kept: aisb score grades them")
+        if not self._by_worker and not self._starting:
+            raise RunError(f"{reason}\n  the answers are kept: aisb score grades them")
 
     async def _try(self, step: Awaitable[None]) -> None:
         """Take a step of the end; the grades are there already, or another error is on its way."""
@@ -175,15 +178,18 @@ class GradingWorkers:
             self.say(f"the launcher failed: {describe(error)}")
 
     def _end(self, error: AisbError) -> None:
-        self._ended = error
-        for asked in (*self._waiting, *(one for held in self._held.values() for one in held.values())):
-            if not asked.reply.done():
-                asked.reply.set_exception(error)
+        self._error = error
+        for pending in (
+            *self._waiting,
+            *(one for held in self._by_worker.values() for one in held.values()),
+        ):
+            if not pending.reply.done():
+                pending.reply.set_exception(error)
 
 
-def _answer(asked: _Question, message: Mapping[str, Any]) -> None:
-    if not asked.reply.done():
-        asked.reply.set_result(message)
+def _answer(pending: _Question, message: Mapping[str, Any]) -> None:
+    if not pending.reply.done():
+        pending.reply.set_result(message)
 
 
 class LaunchedEvaluator(Evaluator):
@@ -211,7 +217,7 @@ class LaunchedEvaluator(Evaluator):
 
 
 def launchable(
-    uses: Mapping[str, GradingUse], made: Mapping[str, Evaluator], plugins: Plugins
+    uses: Mapping[str, GradingUse], evaluators: Mapping[str, Evaluator], plugins: Plugins
 ) -> dict[str, EvaluatorRecipe]:
     """Return recipes of the evaluators whose answers workers may grade, by the names in their scores.
 
@@ -219,7 +225,7 @@ def launchable(
     that ask a judge or open data files stay in this process, and so do those for only some rows.
     """
     recipes = {}
-    for name, evaluator in made.items():
+    for name, evaluator in evaluators.items():
         use = uses[name]
         component = plugins.find("evaluator", use.use)
         waits = inspect.iscoroutinefunction(evaluator.score) and not evaluator.questions_per_answer
@@ -234,7 +240,7 @@ def launchable(
 @asynccontextmanager
 async def launched_evaluators(
     recipes: Mapping[str, EvaluatorRecipe],
-    made: Mapping[str, Evaluator],
+    evaluators: Mapping[str, Evaluator],
     plugins: Plugins,
     *,
     launcher: str,
@@ -259,5 +265,5 @@ async def launched_evaluators(
     async with GradingWorkers(placed, jobs, error, say).running() as graded_by:
         yield {
             name: LaunchedEvaluator(name, evaluator, graded_by) if name in recipes else evaluator
-            for name, evaluator in made.items()
+            for name, evaluator in evaluators.items()
         }

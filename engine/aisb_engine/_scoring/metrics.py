@@ -20,7 +20,7 @@ UNCLEAR_WARNING = 2.0
 """The percentage of unclear outcomes above which a result gets a warning."""
 
 
-class _Wanted(NamedTuple):
+class _RepeatMetrics(NamedTuple):
     """The k and the thresholds of the metrics over repeats."""
 
     k: Sequence[int]
@@ -53,7 +53,7 @@ def summarize(
         raise ValueError(
             f"repeats.k = {list(k)}: each k must be 1 to {repeats}, the number of repeats of a sample"
         )
-    wanted = _Wanted(tuple(dict.fromkeys(k)) or (repeats,), tuple(dict.fromkeys(thresholds)))
+    wanted = _RepeatMetrics(tuple(dict.fromkeys(k)) or (repeats,), tuple(dict.fromkeys(thresholds)))
     if clusters is None:
         clusters = {score.sample_id: score.cluster for score in scores if score.cluster is not None}
 
@@ -138,11 +138,11 @@ class _Votes:
     """The outcomes of the repeats of one sample."""
 
     right: int = 0
-    seen: int = 0
+    count: int = 0
     others: Counter[str] | None = None
 
     def add(self, score: Score) -> None:
-        self.seen += 1
+        self.count += 1
         if score.outcome == "correct":
             self.right += 1
         elif score.answer is not None:
@@ -158,15 +158,15 @@ class _Votes:
 def _measures(
     scores: Sequence[Score],
     repeats: int,
-    wanted: _Wanted,
+    requested: _RepeatMetrics,
     clusters: Mapping[str, str],
     group: str | None,
 ) -> list[Metric]:
     samples: dict[str, _Votes] = {}
     for score in scores:
         samples.setdefault(score.sample_id, _Votes()).add(score)
-    asked = repeats * len(samples)
-    if any(votes.seen > repeats for votes in samples.values()):
+    total = repeats * len(samples)
+    if any(votes.count > repeats for votes in samples.values()):
         raise ValueError("a sample has more scores than repeats; pass the scores of one evaluator only")
 
     def metric(name: str, share: float, interval: Interval, count: int) -> Metric:
@@ -180,23 +180,23 @@ def _measures(
         shared.setdefault(clusters.get(sample_id, f"\0{sample_id}"), []).extend(values)
     right = sum(votes.right for votes in samples.values())
     plain = repeats == 1 and len(shared) == len(samples)
-    interval = wilson(right / asked, asked) if plain else clustered(list(shared.values()))
+    interval = wilson(right / total, total) if plain else clustered(list(shared.values()))
     if repeats == 1:
-        return [metric("accuracy", right / asked, interval, asked)]
+        return [metric("accuracy", right / total, interval, total)]
 
     def over_samples(name: str, values: Iterable[float]) -> Metric:
         parts: dict[str, list[float]] = {}
         for sample_id, value in zip(samples, values, strict=True):
             parts.setdefault(clusters.get(sample_id, f"\0{sample_id}"), []).append(value)
         mean = fsum(value for part in parts.values() for value in part) / len(samples)
-        return metric(name, min(1.0, mean), clustered(list(parts.values()), trials=asked), len(samples))
+        return metric(name, min(1.0, mean), clustered(list(parts.values()), trials=total), len(samples))
 
-    found = [
-        metric(f"accuracy ({repeats} runs average)", right / asked, interval, asked),
-        metric(f"avg@{repeats}", right / asked, interval, len(samples)),
+    metrics = [
+        metric(f"accuracy ({repeats} runs average)", right / total, interval, total),
+        metric(f"avg@{repeats}", right / total, interval, len(samples)),
     ]
-    for k in wanted.k:
-        found += [
+    for k in requested.k:
+        metrics += [
             over_samples(f"pass@{k}", (pass_at_k(repeats, votes.right, k) for votes in samples.values())),
             over_samples(f"cons@{k}", (cons_at_k(repeats, votes.right, k) for votes in samples.values())),
             over_samples(f"maj@{k}", (votes.majority(repeats, k) for votes in samples.values())),
@@ -205,10 +205,10 @@ def _measures(
                     f"g-pass@{k}_{share:g}",
                     (g_pass_at_k(repeats, votes.right, k, share) for votes in samples.values()),
                 )
-                for share in wanted.thresholds
+                for share in requested.thresholds
             ),
         ]
-    return found
+    return metrics
 
 
 def over_areas(metrics: Sequence[Metric], areas: Mapping[str, Sequence[str]]) -> list[Metric]:
@@ -243,9 +243,11 @@ def over_some_groups(
     def counted(metric: Metric) -> Metric:
         if metric.group in every:
             return metric
-        own = [name for name, of in every.items() if metric.group is None or metric.group in of]
-        there = sum(name in present for name in own)
-        return replace(metric, groups=(there, len(own))) if there < len(own) else metric
+        covered = [name for name, of in every.items() if metric.group is None or metric.group in of]
+        present_count = sum(name in present for name in covered)
+        return (
+            replace(metric, groups=(present_count, len(covered))) if present_count < len(covered) else metric
+        )
 
     return [counted(metric) for metric in metrics]
 
@@ -258,8 +260,8 @@ def _averages(overall: Metric | None, groups: Sequence[Metric]) -> list[Metric]:
     count = sum(metric.count for metric in groups)
     weighted = fsum((m.value or 0.0) * m.count for m in groups) / count
     # Samples without a group are part of the headline, but not of these averages.
-    whole = overall if overall and overall.count == count else None
-    total = whole or Metric("", weighted, *_percent(wilson(min(1.0, weighted / 100), count)))
+    matching = overall if overall and overall.count == count else None
+    total = matching or Metric("", weighted, *_percent(wilson(min(1.0, weighted / 100), count)))
     return [
         Metric("naive_average", naive, 100 * low, 100 * high, "%", count),
         Metric("weighted_average", weighted, total.low, total.high, "%", count),

@@ -31,8 +31,8 @@ def g_pass_at_k(repeats: int, right: int, k: int, threshold: float) -> float:
     """
     check_repeats(repeats, right, k)
     # Decimal arithmetic: 0.07 · 100 must be 7, and not slightly more.
-    least = max(1, ceil(Fraction(str(threshold)) * k))
-    ways = sum(comb(right, j) * comb(repeats - right, k - j) for j in range(least, min(right, k) + 1))
+    required = max(1, ceil(Fraction(str(threshold)) * k))
+    ways = sum(comb(right, j) * comb(repeats - right, k - j) for j in range(required, min(right, k) + 1))
     return ways / comb(repeats, k)
 
 

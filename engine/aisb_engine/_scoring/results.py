@@ -214,17 +214,17 @@ async def grade_subtask(
     faults = PluginFaults(parent=faults)
     judging = judging if judging and is_judged(task, plugins) else None
     model, name = subtask.model, subtask.task
-    asked, predictions = answers.task.samples, answers.predictions
+    rendered, predictions = answers.task.samples, answers.predictions
     scored: dict[str, list[Score]] = {}
     by_evaluator: dict[str, list[Metric]] = {}
-    samples = {one.sample.id: one.sample for one in asked}
+    samples = {one.sample.id: one.sample for one in rendered}
     judges, steps = graders.evaluators, graders.steps
     for error in graders.errors:
         faults.add(error, f"task {task.name}")
     try:
         samples, unmade = remade(answers.task, task, plugins)
         if judging:
-            samples = with_sent_prompts(samples, asked, task)
+            samples = with_sent_prompts(samples, rendered, task)
         left = [one for one in predictions if (one.sample_id, one.repeat) not in settled]
         grade = partial(
             score,
@@ -264,7 +264,7 @@ async def grade_subtask(
             steps=steps,
             marks=marks,
         )
-    areas = group_areas(task, [samples[one.sample.id] for one in asked if not one.broken])
+    areas = group_areas(task, [samples[one.sample.id] for one in rendered if not one.broken])
     metrics = _with_distinct_names(
         {key: [*own, *over_areas(own, areas)] for key, own in by_evaluator.items()}
     )
@@ -285,10 +285,10 @@ async def grade_subtask(
         "outcomes": outcomes(first),
         "bounds": bounds(first) if metrics and metrics[0].unit == "%" else None,
         "asked": len(predictions),
-        "not_asked_yet": len(asked) * subtask.repeats
+        "not_asked_yet": len(rendered) * subtask.repeats
         - len({(one.sample_id, one.repeat) for one in summaries(predictions)}),
         "failed": sum(one.failure is not None for one in summaries(predictions)),
-        "unmade": sum(bool(one.broken) for one in asked) * subtask.repeats,
+        "unmade": sum(bool(one.broken) for one in rendered) * subtask.repeats,
         "faults": [fault.line for fault in faults.faults],
         "disputed": contested.summary() if contested else None,
         "tokens": token_counts(summaries(predictions)),
@@ -298,7 +298,7 @@ async def grade_subtask(
         "scored": now(),
     }
     if run.dump_eval_details:
-        prompts = {one.sample.id: one.prompt for one in asked}
+        prompts = {one.sample.id: one.prompt for one in rendered}
         results["details"] = evaluator_details(first, samples, predictions, prompts)
     return Graded(results, scored, first)
 
@@ -352,16 +352,16 @@ def distributions(task: Task, plugins: Plugins) -> dict[str, str]:
 
 def _with_distinct_names(by_evaluator: Mapping[str, Iterable[Metric]]) -> list[Metric]:
     """Return all metrics; if two evaluators have one name for a metric, add the later evaluator's name."""
-    taken: set[str] = set()
-    told: list[Metric] = []
+    names: set[str] = set()
+    all_metrics: list[Metric] = []
     for evaluator, metrics in by_evaluator.items():
         own = [
-            replace(metric, name=f"{metric.name} ({evaluator})") if metric.name in taken else metric
+            replace(metric, name=f"{metric.name} ({evaluator})") if metric.name in names else metric
             for metric in metrics
         ]
-        taken |= {metric.name for metric in own}
-        told += own
-    return told
+        names |= {metric.name for metric in own}
+        all_metrics += own
+    return all_metrics
 
 
 def _first_error(

@@ -34,7 +34,7 @@ from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.metrics import summarize
 from aisb_engine._scoring.options import likeliest
 from aisb_engine._scoring.rows import GraderOfRows, parted, use_for
-from aisb_engine._scoring.steps import FoundAnswer, Steps, reply_turns_of, wants_calls
+from aisb_engine._scoring.steps import FoundAnswer, Steps, reads_tool_calls, reply_turns_of
 
 if TYPE_CHECKING:
     from aisb._discovery import ComponentKind
@@ -88,8 +88,8 @@ async def score(
     else:
         steps = Steps(steps.steps, reading)
     judges = evaluators(task, plugins, ask) if judges is None else judges
-    asked = _last_turns(samples, predictions)
-    takes_calls = wants_calls(task, plugins)
+    order = _last_turns(samples, predictions)
+    reads_calls = reads_tool_calls(task, plugins)
     grader = _Grader(
         task,
         plugins,
@@ -97,17 +97,17 @@ async def score(
         judges,
         faults,
         unmade or {},
-        takes_calls=takes_calls,
+        reads_calls=reads_calls,
         episodes=(episodes or {}) if task.environment else None,
     )
-    results: list[list[Score]] = [[] for _ in asked]
+    results: list[list[Score]] = [[] for _ in order]
 
     async def grade(position: int) -> None:
         # Read here, because all predictions may not fit into memory.
-        prediction = predictions[asked[position]]
+        prediction = predictions[order[position]]
         results[position] = await grader.grade(samples[prediction.sample_id], prediction)
 
-    await _for_each(range(len(asked)), grade, concurrency=concurrency)
+    await _for_each(range(len(order)), grade, concurrency=concurrency)
     return {name: [scores[column] for scores in results] for column, name in enumerate(judges)}
 
 
@@ -173,14 +173,14 @@ def question_count(
     )
 
 
-def chosen(task: Task, prediction: Prediction) -> Extract:
+def likeliest_answer(task: Task, prediction: Prediction) -> Extract:
     """Return the letter of the most likely option as the answer."""
     by = task.logprob.normalise
     letter = LETTERS[likeliest(prediction.logprobs, by)]
     return Extract(letter, "likeliest" if by == "none" else f"likeliest by {by}", explicit=True)
 
 
-def called(prediction: Prediction) -> Extract:
+def tool_call_answer(prediction: Prediction) -> Extract:
     """Return the tool calls of a reply as the answer: a JSON list with names and arguments."""
     import json
 
@@ -222,15 +222,15 @@ def evaluators(
     Raises:
         ComponentError: a factory raised.
     """
-    made: dict[str, Evaluator] = {}
+    created: dict[str, Evaluator] = {}
     for name, use in evaluator_uses(task).items():
         try:
-            made[name] = make_evaluator(use, task, plugins, ask)
+            created[name] = make_evaluator(use, task, plugins, ask)
         except ComponentError as error:
             if faults is None:
                 raise
             faults.add(error, f"task {task.name}")
-    return made
+    return created
 
 
 def make_evaluator(use: GradingUse, task: Task, plugins: Plugins, ask: Ask | None = None) -> Evaluator:
@@ -240,14 +240,14 @@ def make_evaluator(use: GradingUse, task: Task, plugins: Plugins, ask: Ask | Non
         ComponentError: a factory raised.
     """
 
-    def made(part: GradingUse) -> Evaluator:
+    def create(part: GradingUse) -> Evaluator:
         where = f"task.evaluate[{task.evaluate.index(part)}]"
         evaluator: Evaluator = make(plugins, "evaluator", part.use, part.options, where=where, ask=ask)
         return evaluator
 
     if not use.only:
-        return made(use)
-    return GraderOfRows([(part, made(part)) for part in parted(task.evaluate)])
+        return create(use)
+    return GraderOfRows([(part, create(part)) for part in parted(task.evaluate)])
 
 
 def measure(
@@ -304,7 +304,7 @@ def _checked_metrics(metrics: Iterable[Metric] | None) -> list[Metric] | None:
     return metrics
 
 
-def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outcome:
+def outcome(prediction: Prediction, answer: Extract | None, value: float) -> Outcome:
     """Return the outcome of a prediction whose evaluator set none. Its text must not contain reasoning.
 
     A correct answer is correct even if the reply was cut off. An incorrect one is `truncated` if the reply
@@ -312,14 +312,14 @@ def outcome(prediction: Prediction, found: Extract | None, value: float) -> Outc
     """
     if prediction.failure:
         return "error"
-    if found is not None and value >= CORRECT_THRESHOLD:
+    if answer is not None and value >= CORRECT_THRESHOLD:
         return "correct"
-    marked = found is not None and found.explicit
+    marked = answer is not None and answer.explicit
     if prediction.finish_reason == "length" and not marked:
         return "truncated"
     if not marked and (prediction.finish_reason == "content_filter" or is_refusal(prediction.text)):
         return "refused"
-    return "wrong" if found is not None else "unparsed"
+    return "wrong" if answer is not None else "unparsed"
 
 
 def evaluator_details(
@@ -353,7 +353,7 @@ def evaluator_details(
             entry["details"] = dict(graded.details)
         entries.setdefault(graded.sample_id, []).append(entry)
     repeated = any(graded.repeat for graded in scores)
-    return {sample_id: found if repeated else found[0] for sample_id, found in entries.items()}
+    return {sample_id: repeats if repeated else repeats[0] for sample_id, repeats in entries.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +366,7 @@ class _Grader:
     judges: Mapping[str, Evaluator]
     faults: PluginFaults | None
     unmade: Mapping[str, ComponentError]
-    takes_calls: bool = False
+    reads_calls: bool = False
     episodes: Mapping[EpisodeKey, EndedEpisode] | None = None
 
     async def grade(self, sample: Sample, prediction: Prediction) -> list[Score]:
@@ -377,8 +377,8 @@ class _Grader:
         if self.episodes is not None:  # an episode without its end has no state to grade
             episode = self.episodes.get((prediction.sample_id, prediction.repeat))
             if episode is None or episode.failure is not None:
-                why = episode.failure if episode else "the episode was not finished"
-                return self._same_for_all(sample, prediction, _error({"failure": f"environment: {why}"}))
+                reason = episode.failure if episode else "the episode was not finished"
+                return self._same_for_all(sample, prediction, _error({"failure": f"environment: {reason}"}))
             sample = replace(sample, fields={**sample.fields, "episode": episode.for_evaluators()})
         if prediction.logprobs:
             sample = replace(sample, fields={**sample.fields, "logprobs": prediction.logprobs})
@@ -406,9 +406,9 @@ class _Grader:
         if sample.id in self.unmade:
             raise self.unmade[sample.id]
         if prediction.logprobs:
-            return FoundAnswer(chosen(self.task, prediction), prediction.text)
-        if prediction.tool_calls and self.takes_calls:
-            return FoundAnswer(called(prediction), prediction.text)
+            return FoundAnswer(likeliest_answer(self.task, prediction), prediction.text)
+        if prediction.tool_calls and self.reads_calls:
+            return FoundAnswer(tool_call_answer(prediction), prediction.text)
         return self.steps.read(prediction.text, sample, cut_off=prediction.finish_reason == "length")
 
     def _same_for_all(self, sample: Sample, prediction: Prediction, score: Score) -> list[Score]:
@@ -431,13 +431,13 @@ class _Grader:
 
 
 async def _score_answer(
-    judge: Evaluator, found: Extract | None, sample: Sample
+    judge: Evaluator, answer: Extract | None, sample: Sample
 ) -> Score | BaseException | None:
     """Return the score of an answer, or the evaluator's exception; None if there is no answer to grade."""
-    if found is None and not judge.grades_none:
+    if answer is None and not judge.grades_none:
         return None
     try:
-        return await score_by(judge, found.text if found else None, sample)
+        return await score_by(judge, answer.text if answer else None, sample)
     except (ServiceError, RunError):  # without a judge, the other answers cannot be graded either
         raise
     except RAISED as error:  # becomes the outcome of this sample, and is counted
@@ -448,8 +448,8 @@ async def _score_answer(
 
 async def score_by(evaluator: Evaluator, answer: str | None, sample: Sample) -> Score:
     """Return the score of an evaluator, or raise if it is not a valid score."""
-    given = evaluator.score(answer, sample)
-    score: object = await given if inspect.isawaitable(given) else given
+    returned = evaluator.score(answer, sample)
+    score: object = await returned if inspect.isawaitable(returned) else returned
     if not isinstance(score, Score):
         raise TypeError(f"it returned {score!r:.80}; an evaluator must return a Score")
     if not isinstance(score.value, Real) or not 0 <= score.value <= 1:
@@ -479,7 +479,7 @@ def _error(details: Mapping[str, Any]) -> Score:
 
 
 def _finished(
-    name: str, prediction: Prediction, sample: Sample, found: Extract | None, score: Score | None
+    name: str, prediction: Prediction, sample: Sample, answer: Extract | None, score: Score | None
 ) -> Score:
     """Set the fields that an evaluator leaves to the engine."""
     value = score.value if score else 0.0
@@ -488,13 +488,13 @@ def _finished(
         own_outcome = outcome(prediction, None, 0.0)
     return replace(
         score or Score(0.0),
-        outcome=own_outcome or outcome(prediction, found, value),
+        outcome=own_outcome or outcome(prediction, answer, value),
         sample_id=sample.id,
         repeat=prediction.repeat,
         evaluator=name,
-        answer=score.answer if score and score.answer is not None else (found.text if found else None),
-        rule=(score.rule if score else "") or (found.rule if found else ""),
-        span=(score.span if score else None) or (found.span if found else None),
+        answer=score.answer if score and score.answer is not None else (answer.text if answer else None),
+        rule=(score.rule if score else "") or (answer.rule if answer else ""),
+        span=(score.span if score else None) or (answer.span if answer else None),
         group=sample.group,
         cluster=sample.cluster,
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aisb._types import Extract, Prediction, Sample, Score
     from aisb_engine._spec import MarksTable, Task
 
-MOST_ANSWERS = 1000
+MAX_ANSWERS = 1000
 """The number of answers to read again: a sample shows whether the rest needs an audit."""
 
 TRIAL = 60
@@ -36,7 +36,7 @@ LONGEST_TEXT = 1_000_000
 TRUSTED_AGREEMENT = 0.75
 """The share of answers on which an extractor must agree with the task's own steps to be trusted."""
 
-LEAST_MOVE = 0.5
+MIN_MOVE = 0.5
 """The smallest possible change of the headline, in points, that gets a warning."""
 
 CUTTING = ("strip-reasoning", "strip-markdown", "strip", "before", "replace")
@@ -85,12 +85,12 @@ def other_extractors(
             break
         cut.append(step.model_copy(update={"only": {}}))
     reading = replace(reply_turns_of(task, plugins, marks), finds_answer=True)
-    found: dict[str, Steps] = {}
+    extractors: dict[str, Steps] = {}
     for text in also:
-        found[text] = Steps.make([*cut, _use(text)], plugins, where="--with", reading=reading)
-    asked = set(found)
+        extractors[text] = Steps.make([*cut, _use(text)], plugins, where="--with", reading=reading)
+    requested = set(extractors)
     notes: list[str] = []
-    mine = [use.use for use in task.postprocess if not use.options]
+    own = [use.use for use in task.postprocess if not use.options]
     # The steps of a family of tasks are made for its formats, and mislead elsewhere.
     families = {info.name for info in plugins.infos if info.configs}
     families -= {plugins.find("postprocessor", use.use).plugin for use in task.postprocess}
@@ -98,16 +98,16 @@ def other_extractors(
         name = component.name
         if component.kind != "postprocessor" or component.plugin in {"builtin", *families}:
             continue
-        if name in {*found, *mine}:
+        if name in {*extractors, *own}:
             continue
         try:
             finds = getattr(component.factory, "finds_answer", False)
             if not finds or any(option.required for option in factory_options(component.factory)):
                 continue
-            found[name] = Steps.make([*cut, Use(use=name)], plugins, reading=reading)
+            extractors[name] = Steps.make([*cut, Use(use=name)], plugins, reading=reading)
         except AisbError as error:
             notes.append(f"{name} is left out: {error}")
-    return found, asked, notes
+    return extractors, requested, notes
 
 
 class PlacedAnswer(Protocol):
@@ -164,7 +164,7 @@ async def disputed(
     for number, summary in enumerate(summaries(predictions)):  # the last turn, like the grading
         places[summary.sample_id, summary.repeat] = number
     tallies = {name: Dispute(name) for name in others}
-    step = max(1, -(-len(scores) // MOST_ANSWERS))
+    step = max(1, -(-len(scores) // MAX_ANSWERS))
     for position, score in enumerate(scores[::step]):
         prediction = predictions[places[score.sample_id, score.repeat]]
         if position == TRIAL:
@@ -175,12 +175,12 @@ async def disputed(
                 tally.read += 1
             continue
         sample = samples[score.sample_id]
-        mine = _read(own, prediction, sample)
+        own_answer = _read(own, prediction, sample)
         for name, tally in tallies.items():
             other = _read(others[name], prediction, sample)
-            await _compare(tally, score, own=mine, other=other, judge=judge, sample=sample)
+            await _compare(tally, score, own=own_answer, other=other, judge=judge, sample=sample)
     worst = max((tally for tally in tallies.values() if tally.is_usual), key=lambda t: t.move, default=None)
-    return worst if worst and worst.move > LEAST_MOVE else None
+    return worst if worst and worst.move > MIN_MOVE else None
 
 
 async def _compare(
@@ -202,13 +202,13 @@ async def _compare(
         tally.same += 1
         return
     try:
-        given = judge.score(other.text, sample)
-        given = await given if inspect.isawaitable(given) else given
+        score_of_other = judge.score(other.text, sample)
+        score_of_other = await score_of_other if inspect.isawaitable(score_of_other) else score_of_other
     except Exception:  # noqa: BLE001 - a grader that cannot grade another's answer says nothing about it
         return
-    is_right = given.value >= 1 - 1e-9
+    is_right = score_of_other.value >= 1 - 1e-9
     vote = score.details.get("vote")
-    if (is_right and was_right) or (vote is not None and given.details.get("vote") == vote):
+    if (is_right and was_right) or (vote is not None and score_of_other.details.get("vote") == vote):
         tally.same += 1
     elif is_contested(own, other, own_is_right=was_right, other_is_right=is_right):
         tally.up += is_right

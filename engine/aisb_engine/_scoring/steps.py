@@ -84,13 +84,13 @@ class Steps:
         Raises:
             StepError: a step raised.
         """
-        seen = self.reading.visible(raw)
-        found = self._before_another_turn(seen.text, sample) if self.reading.finds_answer else None
+        visible = self.reading.visible(raw)
+        found = self._before_another_turn(visible.text, sample) if self.reading.finds_answer else None
         if found is None:
-            found = self._whole(seen.text, sample, cut_off=cut_off)
+            found = self._without_another_turn(visible.text, sample, cut_off=cut_off)
         answer = found.answer
         if answer and answer.span:
-            answer = replace(answer, span=seen.raw(answer.span))
+            answer = replace(answer, span=visible.raw(answer.span))
         return found._replace(answer=answer)
 
     def _before_another_turn(self, text: str, sample: Sample) -> FoundAnswer | None:
@@ -104,7 +104,7 @@ class Steps:
             is_own_form = is_own_form or cut.word != OPTIONS
         return None
 
-    def _whole(self, text: str, sample: Sample, *, cut_off: bool) -> FoundAnswer:
+    def _without_another_turn(self, text: str, sample: Sample, *, cut_off: bool) -> FoundAnswer:
         box = _open_box(text) if cut_off and self.reading.finds_answer else None
         if box is None:
             answer = self._run(text, sample)
@@ -163,7 +163,7 @@ def reply_turns_of(task: Task, plugins: Plugins, own: MarksTable | None = None) 
     )
 
 
-def wants_calls(task: Task, plugins: Plugins) -> bool:
+def reads_tool_calls(task: Task, plugins: Plugins) -> bool:
     """Return whether tool calls can answer a task: it sends tools, or an evaluator grades calls."""
     if task.prompt.tools or task.params.get("tools"):
         return True
