@@ -202,8 +202,9 @@ class PerformanceResult(ABC):
 
     The first stage is the whole run. If the run has a steady `window`, there is a second stage, `stable`;
     otherwise `unsteady` is the reason. `client_health` tells whether the load generator kept up: `seconds`
-    observed, event-loop `lag` (P95 over the seconds, ms), `lag_max`, `late_max` (ms) and `cpu` (share of a
-    core), each of the worst worker. `notes` are sentences for the report.
+    observed, event-loop `lag` (P95 over the seconds, ms), `lag_stable` (the same in the window), `lag_max`,
+    `late_max` (ms) and `cpu` (share of a core), each of the worst worker. `notes` are sentences for the
+    report.
     """
 
     model: str

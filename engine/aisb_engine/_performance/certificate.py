@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aisb_engine._performance.columns import LogColumns
     from aisb_engine._performance.latency import Requests
     from aisb_engine._performance.stages import InFlight
-    from aisb_engine._record.loadfiles import LoadFiles
+    from aisb_engine._record.loadfiles import ClientHealthSummary, LoadFiles
 
 SignalName = Literal[
     "failures", "no tokens", "lost workers", "interrupted", "log", "loop lag", "client CPU", "lateness",
@@ -133,16 +133,23 @@ def _refused(columns: LogColumns) -> str:
     return "; the service refuses ignore_eos: unset it with --set params.ignore_eos="
 
 
+def client_health_in(load: LoadFiles, window: Window | None) -> ClientHealthSummary | None:
+    """Return the health of the client in the stable stage; without one, over the whole load."""
+    return load.client_health_in(window.start, window.end) if window else load.client_health
+
+
 def _kept_up(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
     """Yield signals if the client could not keep up: in the stable stage, and before and after it."""
-    inside = load.client_health_in(window.start, window.end) if window else load.client_health
+    inside = client_health_in(load, window)
     if inside is None:  # the stage is shorter than a second
         inside, window = load.client_health, None
     if inside is not None and inside.lag is not None and inside.lag > LAG_MS[0]:
+        verdict = _grade(inside.lag, LAG_MS)
+        limit = LAG_MS[verdict == "INVALID"]
         yield Signal(
             "loop lag",
-            _grade(inside.lag, LAG_MS),
-            f"the client's event loop lagged by {inside.lag:.1f} ms (limit {LAG_MS[0]:g} ms): give it more "
+            verdict,
+            f"the client's event loop lagged by {inside.lag:.1f} ms (limit {limit:g} ms): give it more "
             "--workers or a quieter machine",
         )
     elif (
@@ -176,10 +183,10 @@ def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iter
             )
             yield Signal("lateness", "SUSPECT", reason)
         else:
-            reason = (
-                f"the client sent late: p99 {p99:.1f} ms after the planned time (limit {LATE_MS[0]:g} ms)"
-            )
-            yield Signal("lateness", _grade(p99, LATE_MS), reason)
+            verdict = _grade(p99, LATE_MS)
+            limit = LATE_MS[verdict == "INVALID"]
+            reason = f"the client sent late: p99 {p99:.1f} ms after the planned time (limit {limit:g} ms)"
+            yield Signal("lateness", verdict, reason)
     if load.proxy:
         yield Signal("proxy", "SUSPECT", f"a proxy stood in between: {load.proxy}")
     if load.subtasks_at_once > 1:

@@ -27,7 +27,7 @@ from aisb import (
 )
 from aisb._errors import CheckFailed, UsageError
 from aisb_engine._load.arrivals import Ramp
-from aisb_engine._performance.certificate import certify
+from aisb_engine._performance.certificate import certify, client_health_in
 from aisb_engine._performance.columns import LogColumns
 from aisb_engine._performance.counters import counter_increases
 from aisb_engine._performance.dialects import dialect, speak
@@ -172,12 +172,21 @@ def measure(
             percentiles=percentiles,
         ),
         counters=counters,
-        client_health=None if load.client_health is None else asdict(load.client_health),
+        client_health=_client_health(load, window),
         notes=tuple(_notes(columns, requests, load)),
         columns=columns,
         numbers=requests,
         chunk_times=load.chunk_times,
     )
+
+
+def _client_health(load: LoadFiles, window: Window | None) -> dict[str, float | None] | None:
+    """Return the health of the client over the load, and its event-loop lag in the stable stage."""
+    whole = load.client_health
+    if whole is None:
+        return None
+    inside = client_health_in(load, window) or whole
+    return {**asdict(whole), "lag_stable": inside.lag}
 
 
 def checked(

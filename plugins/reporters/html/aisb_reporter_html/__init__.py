@@ -36,6 +36,7 @@ class Html(Reporter):
         float, "maximum size of the page for up to 10,000 answers; long texts are cut until it fits"
     ] = 6.0
     notes: Annotated[list[str], "lines at the top of the page of several runs"] = field(default_factory=list)
+    heading: Annotated[str, "title of the page of several runs; default: their models and tasks"] = ""
 
     def report(self, run: FinishedRun) -> Iterable[Path]:
         """Write `summary_<timestamp>.html`."""
@@ -52,7 +53,7 @@ class Html(Reporter):
         from aisb_reporter_html._page import page_of_several
 
         file = folder / "points.html"
-        write_file(file, page_of_several(runs, self.notes))
+        write_file(file, page_of_several(runs, self.notes, self.heading))
         return [file]
 
 

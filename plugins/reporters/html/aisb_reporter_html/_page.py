@@ -71,10 +71,10 @@ def page(run: FinishedRun, most: int) -> bytes:
     return make_page(data=data | {"head": embed(orjson.dumps(head, default=str))} | texts)
 
 
-def page_of_several(runs: Sequence[FinishedRun], notes: Sequence[str] = ()) -> bytes:
+def page_of_several(runs: Sequence[FinishedRun], notes: Sequence[str] = (), heading: str = "") -> bytes:
     """Return the page of several performance runs: charts over their loads, and all numbers as a table.
 
-    `notes` are lines at its top.
+    `heading` replaces the models and tasks in its title; `notes` are lines at its top.
     """
     points = points_of(runs)
     models = list(dict.fromkeys(point["model"] for point in points.points))
@@ -83,11 +83,12 @@ def page_of_several(runs: Sequence[FinishedRun], notes: Sequence[str] = ()) -> b
     head = {
         "points": asdict(points),
         "notes": list(notes),
+        "heading": heading or f"{title(models, 'models')} on {title(tasks, 'tasks')}",
         "from": stamps[0] if len(stamps) == 1 else f"{stamps[0]} to {stamps[-1]}",
         "made": version("aisb-core"),
     }
     return frame(
-        title=f"{title(models, 'models')} on {title(tasks, 'tasks')} · {len(runs)} runs",
+        title=f"{head['heading']} · {len(runs)} runs",
         style=web_file("page.css"),
         body=web_file("several.html"),
         data={"head": embed(orjson.dumps(head, default=str))},

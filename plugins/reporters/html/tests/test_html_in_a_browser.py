@@ -486,6 +486,13 @@ def several(tmp_path, browser):
     return opened
 
 
+def test_a_heading_replaces_the_models_and_tasks_of_several_runs(tmp_path, browser):
+    (file,) = Html(heading="Capacity of <sim>").report_several([load_run(tmp_path, 1)], tmp_path / "one")
+    shown = browser()
+    shown.open(file)
+    assert text(shown, "h1") == "Capacity of <sim>"
+
+
 def test_runs_of_several_loads_make_points_and_a_front(several):
     shown = several()
     assert text(shown, "h1") == "sim on demo"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +16,17 @@ from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
     from aisb import CommandContext
-    from aisb_analysis._capacity.answer import Capacity
     from aisb_analysis._capacity.loads import Limit
     from aisb_analysis._capacity.measured import MeasuredService
     from aisb_engine import Plugins
 
 DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
 MIN_BUDGET_SECONDS = 60.0
-MODEL, TASK = "capacity", "synthetic"
+TASK = "synthetic"
 DEFAULT_MODEL = "vllm-chat"
 """The backend without --url and --models."""
+DEFAULT_LENGTHS = (512, 128)
+"""Tokens of synthetic prompts and replies, as the task has them."""
 
 
 @click.command()
@@ -77,6 +80,7 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     from aisb_analysis._paired import scipy_stats
 
     scipy_stats()
+    from aisb import AisbError
     from aisb_analysis._capacity.loads import limits_of
     from aisb_analysis._capacity.search import Search
     from aisb_analysis._together import show_together
@@ -89,10 +93,20 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     options = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_stored_options(flags)}
     _keep_or_check(folder / "capacity.json", options)
     plugins = context.obj.load_plugins()
-    service = _service(folder, flags, limits, _model(context.obj, flags, plugins))
-    found = Search(service, limits, budget, say=lambda line: click.echo(line, err=True)).run()
-    failed = show_together(service.runs, folder, plugins, printed=False, notes=list(found.lines()))
-    _show(found, folder, as_json=flags["as_json"])
+    model, table = _model(context.obj, flags, plugins)
+    service = _service(folder, flags, limits, (model, table))
+    heading = _heading(model, table, flags)
+    click.echo(f"{heading}; folder: {folder}", err=True)
+    search = Search(service, limits, budget, say=lambda line: click.echo(line, err=True))
+    try:
+        found = search.run()
+    except AisbError as error:
+        error.add_note(f"  resume with the same options and --reuse {shlex.quote(str(folder))}")
+        raise
+    lines = [*found.lines(), *filter(None, [service.lag_line])]
+    failed = show_together(service.runs, folder, plugins, printed=False, notes=lines, heading=heading)
+    measured = {**asdict(found), "heading": heading, "lag_limit_ms": service.lag_ms, "lines": lines}
+    _show(measured, folder, as_json=flags["as_json"])
     return failed
 
 
@@ -134,8 +148,18 @@ def _keep_or_check(path: Path, options: dict[str, Any]) -> None:
         )
 
 
-def _model(context: CommandContext, flags: dict[str, Any], plugins: Plugins) -> dict[str, Any]:
-    """Return the table of the model. Without --models, the service at the address is looked at.
+def _heading(model: str, table: Mapping[str, Any], flags: Mapping[str, Any]) -> str:
+    """Return the title of the result: the model, its address, and the data."""
+    from aisb_engine import mask_url
+
+    at = f" at {mask_url(url)}" if (url := table.get("url")) else ""
+    lengths = [flags["input_len"] or DEFAULT_LENGTHS[0], flags["output_len"] or DEFAULT_LENGTHS[1]]
+    data = flags["task"] or f"{TASK} {lengths[0]}/{lengths[1]}"
+    return f"Capacity of {model}{at}, {data}"
+
+
+def _model(context: CommandContext, flags: dict[str, Any], plugins: Plugins) -> tuple[str, dict[str, Any]]:
+    """Return the name and the table of the model. Without --models, the service at the address is looked at.
 
     Raises:
         ServiceError: the service does not answer, is of no known kind, or serves several models.
@@ -143,19 +167,22 @@ def _model(context: CommandContext, flags: dict[str, Any], plugins: Plugins) -> 
     options = {"url": flags["url"], "model": flags["model_name"], "api_key_env": flags["api_key_env"]}
     given = {key: value for key, value in options.items() if value is not None}
     if flags["model"] or not flags["url"]:
-        return {"base": flags["model"] or DEFAULT_MODEL, **given}
-    words = ["--models", f"{MODEL}={flags['url']}", "--datasets", flags["task"] or TASK]
-    for flag, name in (("--model-name", "model"), ("--api-key-env", "api_key_env")):
-        words += [flag, given[name]] if name in given else []
+        name = flags["model"] or DEFAULT_MODEL
+        return name, {"base": name, **given}
+    words = ["--url", flags["url"], "--datasets", flags["task"] or TASK]
+    for flag, option in (("--model-name", "model"), ("--api-key-env", "api_key_env")):
+        words += [flag, given[option]] if option in given else []
     run_input = context.run_command(words, plugins).run_input
-    return {"base": DEFAULT_MODEL, **run_input.tables["models"][MODEL], **given}
+    (name,) = run_input.models
+    return name, {"base": DEFAULT_MODEL, **run_input.tables["models"][name], **given}
 
 
 def _service(
-    folder: Path, flags: dict[str, Any], limits: list[Limit], model: dict[str, Any]
+    folder: Path, flags: dict[str, Any], limits: list[Limit], named: tuple[str, dict[str, Any]]
 ) -> MeasuredService:
     from aisb import UsageError
-    from aisb_analysis._capacity.measured import MeasuredService
+    from aisb_analysis._capacity.measured import MeasuredService, kept_names
+    from aisb_engine import safe_name
 
     task: dict[str, Any] = {"base": flags["task"] or TASK}
     lengths = {"input": flags["input_len"], "output": flags["output_len"]}
@@ -164,26 +191,27 @@ def _service(
         raise UsageError("--input-len and --output-len apply to synthetic prompts; omit --datasets")
     if not flags["task"]:
         task["dataset"] = set_lengths
+    names = kept_names(folder) or (safe_name(named[0]), safe_name(task["base"]))
     return MeasuredService(
         folder,
-        {MODEL: model},
-        {"asked": task},
-        columns=[limit.column for limit in limits if limit.milliseconds is not None],
+        {names[0]: named[1]},
+        {names[1]: task},
+        limits=limits,
         synthetic=not flags["task"],
         launcher=flags["launcher"],
         data_dir=flags["data_dir"],
     )
 
 
-def _show(found: Capacity, folder: Path, *, as_json: bool) -> None:
+def _show(measured: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     from aisb_engine import write_atomically
 
-    text = json.dumps({**asdict(found), "lines": list(found.lines())}, indent=2)
+    text = json.dumps(measured, indent=2)
     write_atomically(folder / "result.json", f"{text}\n".encode())
     if as_json:
         click.echo(text)
         return
-    for line in found.lines():
+    for line in measured["lines"]:
         click.echo(line)
     page = folder / "points.html"
     click.echo(f"points: {page if page.exists() else folder}")

@@ -20,11 +20,12 @@ def show_together(
     reporters: Sequence[str] = (),
     printed: bool = True,
     notes: Sequence[str] = (),
+    heading: str = "",
 ) -> int:
     """Let reporters show several runs in a folder; return 1 if one failed, else 0.
 
     Without `reporters`, all reporters that support several runs are used. With `printed` they also print, and
-    name their files. `notes` are at the top of the page, if the reporter html is installed.
+    name their files. `heading` and `notes` are at the top of the page, if the reporter html is installed.
     """
     from aisb_engine import (
         PluginFaults,
@@ -39,8 +40,8 @@ def show_together(
     table = reporter_table(None, names, ())
     if not printed and "text" in names:
         table.reporter_options["text"] = {"show": False}
-    if notes and "html" in names:
-        table.reporter_options["html"] = {"notes": list(notes)}
+    if (notes or heading) and "html" in names:
+        table.reporter_options["html"] = {"notes": list(notes), "heading": heading}
     faults = PluginFaults()
     _, files = report_several(table, [RunFolder(run) for run in runs], into, plugins, faults)
     for line in (*(files if printed else ()), *faults.lines()):

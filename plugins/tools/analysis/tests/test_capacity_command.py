@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,11 +15,11 @@ import pytest
 from forked import run_forked
 
 from aisb import UsageError
-from aisb_analysis._capacity.loads import MeasuredLoad
-from aisb_analysis._capacity.measured import MeasuredService
+from aisb_analysis._capacity.loads import Limit, MeasuredLoad, most_lag
+from aisb_analysis._capacity.measured import MeasuredService, kept_names
 from aisb_analysis._capacity_command import read_budget
 from aisb_analysis._together import show_together
-from aisb_engine import Plugins
+from aisb_engine import Plugins, open_finished_run
 from aisb_mock import MockOptions, start_mock
 from aisb_testing._fixtures import Answering
 
@@ -35,13 +35,17 @@ def aisb(*words: str, cwd: Path, seconds: float = 60) -> subprocess.CompletedPro
     return ended
 
 
-def service(folder: Path, url: str) -> MeasuredService:
+LIMITS = [Limit("ttft_p95", "ttft", 60_000.0, 0.05), Limit("tpot_p95", "tpot", 60_000.0, 0.05)]
+"""Objectives that allow any lag, since a busy machine lags."""
+
+
+def service(folder: Path, url: str, limits: Sequence[Limit] | None = None) -> MeasuredService:
     made = {"dataset": {"input": 16, "output": 4}}
     return MeasuredService(
         folder,
         {"served": {"base": "vllm-chat", "url": url}},
         {"asked": {"base": "synthetic", **made}},
-        columns=["ttft", "tpot"],
+        limits=LIMITS if limits is None else limits,
     )
 
 
@@ -61,17 +65,69 @@ def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(
     runs = [json.loads(line)["run"] for line in (tmp_path / "points.jsonl").read_text().splitlines()]
     assert runs == [first.folder, second.folder]
     assert all((tmp_path / run / "configs").is_dir() for run in runs)
-    assert show_together(measured.runs, tmp_path, Plugins.load(), printed=False, notes=["capacity: 1"]) == 0
+    shown_at = {"notes": ["capacity: 1"], "heading": "Capacity of served"}
+    assert show_together(measured.runs, tmp_path, Plugins.load(), printed=False, **shown_at) == 0
     shown = json.loads((tmp_path / "points.json").read_text())
     assert [(one["series"], one["level"]) for one in shown["points"]] == [
         ("closed loop", 3),
         ("open loop", 30),
     ]
-    assert (tmp_path / "points.html").is_file()
+    assert "<title>Capacity of served · 2 runs</title>" in (tmp_path / "points.html").read_text()
     assert capsys.readouterr() == ("", "")
     again = service(tmp_path, url)  # nothing listens there any more
     assert again.measure(closed).numbers["ttft"] == pytest.approx(first.numbers["ttft"], nan_ok=True)
     assert again.measure(opened).took == second.took
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens", "most"),
+    [
+        ([("ttft", 2000.0), ("e2el", 9000.0)], 128, 40.0),
+        ([("ttft", 100.0)], 128, 5.0),
+        ([("ttft", 2000.0), ("tpot", 100.0)], 128, 40.0),
+        ([("ttft", 2000.0), ("tpot", 10.0)], 101, 20.0),
+        ([("tpot", 400.0)], 1, 8.0),
+        ([("failures", None)], 128, None),
+    ],
+)
+def test_the_client_may_lag_by_a_fiftieth_of_the_tightest_latency_objective(
+    limits: list[tuple[str, float | None]], tokens: float, most: float | None
+) -> None:
+    made = [Limit(name, name, milliseconds, 0.05) for name, milliseconds in limits]
+    assert most_lag(made, tokens) == pytest.approx(most)
+
+
+def test_a_point_is_discarded_for_a_lag_that_its_objectives_do_not_allow(tmp_path: Path) -> None:
+    load = MeasuredLoad(1.5, users=2)
+    with start_mock(MockOptions(ttft_ms=20, tpot_ms=5)) as mock:
+        url = mock.url
+        folder = tmp_path / service(tmp_path, url).measure(load).folder
+    (vitals,) = folder.rglob("vitals-*.jsonl")
+    lines = [json.loads(line) for line in vitals.read_text().splitlines()]
+    vitals.write_text("".join(json.dumps({**line, "lag_ms_p99": 30.0}) + "\n" for line in lines))
+    points = tmp_path / "points.jsonl"
+    line = json.loads(points.read_text())
+    assert line.pop("spoiled") == ""
+    points.write_text(json.dumps(line) + "\n")  # as an older version stored it
+
+    def read_again(ttft: float) -> MeasuredService:
+        return service(tmp_path, url, [Limit("ttft_p95", "ttft", ttft, 0.05)])
+
+    lenient, strict = read_again(2000.0), read_again(500.0)
+    assert lenient.measure(load).spoiled == ""  # what was used before is used again
+    assert "more than 40 ms of event-loop lag" in lenient.lag_line
+    assert "2 % of the tightest latency objective" in lenient.lag_line
+    assert strict._point(load, open_finished_run(folder)).spoiled == (
+        "the client's event loop lagged by 30.0 ms (limit 10 ms with these objectives)"
+    )
+
+    points.write_text(json.dumps({**line, "spoiled": "lagged"}) + "\n")
+    with start_mock(MockOptions(ttft_ms=20, tpot_ms=5)) as mock:
+        resumed = service(tmp_path, mock.url)
+        assert kept_names(tmp_path) == ("served", "asked")
+        again = resumed.measure(load)  # a discarded point at the end is measured again
+    assert again.folder != folder.name
+    assert len(points.read_text().splitlines()) == 1
 
 
 def test_refusals_of_a_limiter_are_told_apart_from_other_failures(tmp_path: Path) -> None:
@@ -127,6 +183,8 @@ def test_the_kind_of_the_service_is_detected(tmp_path: Path, answering: Callable
     try:
         assert process.stderr
         assert "is Text Generation Inference and serves org/Tiny; asking it with tgi_" in next(process.stderr)
+        heading = f"Capacity of Tiny at {tgi.url}, synthetic 512/128; folder: outputs/capacity/"
+        assert next(process.stderr).startswith(heading)
         ends = time.monotonic() + 60
         while not tgi.bodies:  # the search sends its requests to the API of that kind
             assert time.monotonic() < ends

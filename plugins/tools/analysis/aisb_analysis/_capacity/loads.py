@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
+LAG_SHARE, LEAST_LAG_MS = 0.02, 5.0
+"""The share of the tightest latency objective by which the client may lag, and what it may always lag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +119,17 @@ def _limit(objective: Objective) -> Limit:
             "set a share between 0 and 100 %, as in failures=1%"
         )
     return Limit(objective.name, objective.name, None, objective.limit)
+
+
+def most_lag(limits: Sequence[Limit], tokens: float) -> float | None:
+    """Return the event-loop lag in milliseconds that a point may have; None without a latency objective.
+
+    A lag of the client moves a time by at most itself. TPOT is a time divided by the tokens after the first,
+    so it moves by less. `tokens` is the length of a reply.
+    """
+    times = [
+        limit.milliseconds * (max(1.0, tokens - 1) if limit.column == "tpot" else 1)
+        for limit in limits
+        if limit.milliseconds is not None
+    ]
+    return max(LEAST_LAG_MS, LAG_SHARE * min(times)) if times else None

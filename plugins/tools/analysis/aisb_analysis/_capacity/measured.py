@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import orjson
 
 import aisb
 from aisb import UsageError
-from aisb_analysis._capacity.loads import LoadPoint, MeasuredLoad
+from aisb_analysis._capacity.loads import LAG_SHARE, LEAST_LAG_MS, Limit, LoadPoint, MeasuredLoad, most_lag
 from aisb_engine import open_finished_run, write_atomically
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 MOST_PROMPTS = 20_000
 POINTS_FILE = "points.jsonl"
-SPOILING = frozenset({"loop lag", "client CPU", "lateness"})
+LAG = "loop lag"
+SPOILING = frozenset({LAG, "client CPU", "lateness"})
 """Signals of the certificate that show the client to be the bottleneck."""
 
 
@@ -28,7 +30,7 @@ class MeasuredService:
     """Measures loads with runs below `folder`, and records each in a line, so that a search can be resumed.
 
     A search that gets the same results measures the same loads, so stored points are reused in order for as
-    long as they match.
+    long as they match. `lag_ms` is the strictest limit so far on the event-loop lag of the client.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class MeasuredService:
         models: Mapping[str, Mapping[str, Any]],
         tasks: Mapping[str, Mapping[str, Any]],
         *,
-        columns: Sequence[str],
+        limits: Sequence[Limit],
         synthetic: bool = True,
         launcher: str | None = None,
         data_dir: Path | None = None,
@@ -45,23 +47,48 @@ class MeasuredService:
         self._folder = folder
         self._models, self._tasks = models, tasks
         self._synthetic = synthetic
-        self._columns = columns
+        self._limits = limits
         self._launcher = launcher
         self._data_dir = data_dir
         self._number = 0
         self._kept = _read_points(folder / POINTS_FILE)
+        self._forget_spoiled()
+        self.lag_ms: float | None = None
 
     @property
     def runs(self) -> list[Path]:
         """The folders of the runs, in the order of the search."""
         return [self._folder / one["run"] for one in self._kept]
 
+    @property
+    def lag_line(self) -> str:
+        """A sentence on the event-loop lag from which points were discarded; empty without such a limit."""
+        if self.lag_ms is None:
+            return ""
+        return (
+            f"points with more than {self.lag_ms:.3g} ms of event-loop lag on the client were discarded "
+            f"({100 * LAG_SHARE:.0f} % of the tightest latency objective, at least {LEAST_LAG_MS:.0f} ms)"
+        )
+
+    def _forget_spoiled(self) -> None:
+        """Remove the discarded points at the end of the stored ones: a resumed search measures them again."""
+        while self._kept and self._spoiled_before(self._kept[-1]):
+            self._kept.pop()
+
+    def _spoiled_before(self, kept: Mapping[str, Any]) -> str:
+        """Return why a stored point was discarded. Older searches did not store it."""
+        if "spoiled" in kept:
+            return str(kept["spoiled"])
+        ((_, result),) = open_finished_run(self._folder / kept["run"]).performance.items()
+        return _spoiled(result, None)
+
     def measure(self, load: MeasuredLoad) -> LoadPoint:
         """Run one load, or read its run if an interrupted search has stored it."""
         self._number += 1
         kept = self._kept[self._number - 1] if self._number <= len(self._kept) else None
         if kept is not None and kept["load"] == _table(load):
-            return self._point(load, open_finished_run(self._folder / kept["run"]))
+            point = self._point(load, open_finished_run(self._folder / kept["run"]))
+            return replace(point, spoiled=self._spoiled_before(kept))
         self._kept = self._kept[: self._number - 1]
         finished = aisb.run(
             self._models,
@@ -72,10 +99,11 @@ class MeasuredService:
             work_dir=self._folder,
             data_dir=self._data_dir,
         )
-        self._kept.append({"load": _table(load), "run": finished.folder.name})
+        point = self._point(load, finished)
+        self._kept.append({"load": _table(load), "run": finished.folder.name, "spoiled": point.spoiled})
         lines = b"".join(orjson.dumps(one) + b"\n" for one in self._kept)
         write_atomically(self._folder / POINTS_FILE, lines)
-        return self._point(load, finished)
+        return point
 
     def _tasks_of(self, load: MeasuredLoad) -> Mapping[str, Mapping[str, Any]]:
         """Return the tasks with enough synthetic prompts, none of which occurs twice in the search."""
@@ -107,7 +135,8 @@ class MeasuredService:
         planned = requests["planned_ns"]
         began = (np.where(np.isnan(planned), requests["sent_ns"], planned) - start) / 1e9
         began = began - min(0.0, float(np.nanmin(began))) if len(began) else began
-        numbers = {name: np.asarray(requests[name], float) for name in self._columns}
+        columns = [limit.column for limit in self._limits if limit.milliseconds is not None]
+        numbers = {name: np.asarray(requests[name], float) for name in columns}
         if "tpot" in numbers:  # a reply of one token has no time between tokens
             numbers["tpot"] = np.where(requests["output_tokens"] <= 1, 0.0, numbers["tpot"])
         failed = ~np.asarray(requests["ok"], bool)
@@ -121,21 +150,51 @@ class MeasuredService:
             failed,
             throttled,
             max(load.length, (result.stages[0].totals.duration_ms or 0.0) / 1000),
-            spoiled=_spoiled(result),
+            spoiled=_spoiled(result, self._most_lag(requests)),
             folder=finished.folder.name,
         )
 
+    def _most_lag(self, requests: Mapping[str, Any]) -> float | None:
+        """Return the lag that the requests of a point allow, and keep the strictest so far."""
+        lengths = np.asarray(requests["output_tokens"], float)[np.asarray(requests["ok"], bool)]
+        lag = most_lag(self._limits, float(np.median(lengths)) if len(lengths) else 1.0)
+        if lag is not None:
+            self.lag_ms = min(self.lag_ms or lag, lag)
+        return lag
 
-def _spoiled(result: PerformanceResult) -> str:
-    """Return how the client distorted a result; empty if it did not."""
+
+def _spoiled(result: PerformanceResult, most: float | None) -> str:
+    """Return how the client distorted a result; empty if it did not.
+
+    `most` is the limit on its event-loop lag in milliseconds; None: that of the certificate.
+    """
+    by_certificate = SPOILING if most is None else SPOILING - {LAG}
     reasons = [
-        one.reason for one in result.certificate.signals if one.verdict == "INVALID" and one.name in SPOILING
+        one.reason
+        for one in result.certificate.signals
+        if one.verdict == "INVALID" and one.name in by_certificate
     ]
+    lag = (result.client_health or {}).get("lag_stable")
+    if most is not None and lag is not None and lag > most:
+        reasons.append(
+            f"the client's event loop lagged by {lag:.1f} ms (limit {most:.3g} ms with these objectives)"
+        )
     return "; ".join(reasons)
 
 
 def _table(load: MeasuredLoad) -> dict[str, Any]:
     return {"seconds": load.seconds, "users": load.users, "rate": load.rate, "warm": load.warm}
+
+
+def kept_names(folder: Path) -> tuple[str, str] | None:
+    """Return the model and the task of the stored runs of a search; None if it has none.
+
+    A resumed search keeps them. Older versions had fixed names.
+    """
+    for kept in _read_points(folder / POINTS_FILE):
+        for model, task in open_finished_run(folder / kept["run"]).performance:
+            return model, task
+    return None
 
 
 def _read_points(path: Path) -> list[dict[str, Any]]:
