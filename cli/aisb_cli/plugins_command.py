@@ -20,6 +20,8 @@ from aisb_cli.index import not_installed
 if TYPE_CHECKING:
     from aisb_engine import Component, DeclaredCommand, Option, PluginInfo, Plugins
 
+HEADERS = ("plugin\n  distribution", "state\ntier", "offers")
+
 
 @click.group(cls=Listing)
 def plugins() -> None:
@@ -35,7 +37,9 @@ def plugins() -> None:
 def list_command(
     context: click.Context, *, as_json: bool, with_others: bool, debug: bool, backends: bool
 ) -> None:
-    """List plugins: distribution, state, what each offers, and why one failed.
+    """List plugins: distribution, state, tier of quality, what each offers, and why one failed.
+
+    The tier (bronze, silver, gold) is what the plugin declares; aisb plugins quality NAME checks it.
 
     \b
       aisb plugins list --all
@@ -60,9 +64,9 @@ def list_command(
     taken = _widest(line for cell in first for line in cell.split("\n")) + len("blocked")
     width = max(_columns() - taken - 4, 24)
     table = [
-        (cell, info.state, _wrapped(_offers(info), width)) for cell, info in zip(first, infos, strict=True)
+        (cell, _state(info), _wrapped(_offers(info), width)) for cell, info in zip(first, infos, strict=True)
     ]
-    click.echo(tabulate(table, headers=("plugin, distribution", "state", "offers"), tablefmt="simple"))
+    click.echo(tabulate(table, headers=HEADERS, tablefmt="simple"))
     failed = [info for info in infos if info.state == "failed"]
     if failed:
         click.echo()
@@ -176,6 +180,14 @@ def _named(
     raise UnknownName(kind or "component", name, known, notes)
 
 
+def _state(info: PluginInfo) -> str:
+    """Return the state of a plugin, and below it the tier that it declares, if any."""
+    from aisb_engine import declared_tier
+
+    tier = declared_tier(info.distribution)
+    return info.state if tier is None else f"{info.state}\n{tier}"
+
+
 def _offers(info: PluginInfo) -> list[str]:
     """Return one line per kind: names of components; names of files, or their number if there are many."""
     lines = [f"{kind}: {', '.join(names)}" for kind, names in info.offers.items()]
@@ -192,11 +204,14 @@ def _files(info: PluginInfo, what: str) -> list[str]:
 
 
 def _plugin_record(info: PluginInfo, *, debug: bool) -> dict[str, Any]:
+    from aisb_engine import declared_tier
+
     record = {
         "name": info.name,
         "distribution": info.distribution,
         "version": info.version,
         "state": info.state,
+        "tier": declared_tier(info.distribution),
         "reason": info.reason,
         "offers": {kind: list(names) for kind, names in info.offers.items()},
         "tasks": _files(info, "tasks"),

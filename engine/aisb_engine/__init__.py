@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from aisb_engine._plan import RunCommand
     from aisb_engine._plan import plan as plan_run
     from aisb_engine._progress import Display, Phase, Progress
+    from aisb_engine._quality import QUALITY_TIERS, declared_tier
     from aisb_engine._readback import (
         Answers,
         Grade,
@@ -145,6 +146,7 @@ _PLACES = {
     "Progress": "aisb_engine._progress:Progress",
     "PromptTable": "aisb_engine._spec:PromptTable",
     "PullTable": "aisb_engine._spec:PullTable",
+    "QUALITY_TIERS": "aisb_engine._quality:QUALITY_TIERS",
     "RUN_STATUSES": "aisb_engine._reporting.runs:STATUSES",
     "Recomputed": "aisb_engine._recompute:Recomputed",
     "Renderer": "aisb_engine._data.prompts:Renderer",
@@ -172,6 +174,7 @@ _PLACES = {
     "component_owner": "aisb_engine._faults:owner",
     "connect_backend": "aisb_engine._http.client:connect",
     "connection_limits": "aisb_engine._load.capacity:room",
+    "declared_tier": "aisb_engine._quality:declared_tier",
     "duplicate_command_error": "aisb_engine._commands:duplicate_command_error",
     "error_words": "aisb._errors:error_words",
     "evaluator_uses": "aisb_engine._scoring.scoring:evaluator_uses",
@@ -264,6 +267,7 @@ __all__ = [
     "ENGINE_PARAMS",
     "KINDS",
     "KNOWN_PARAMS",
+    "QUALITY_TIERS",
     "RUN_STATUSES",
     "TRUSTED_AGREEMENT",
     "Answers",
@@ -325,6 +329,7 @@ __all__ = [
     "component_owner",
     "connect_backend",
     "connection_limits",
+    "declared_tier",
     "duplicate_command_error",
     "error_words",
     "evaluator_uses",

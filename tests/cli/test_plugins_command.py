@@ -41,7 +41,7 @@ def test_the_list_shows_what_a_plugin_offers_components_tasks_and_models(listed)
     at = next(i for i, line in enumerate(lines) if line.startswith("test-good "))
     assert [line.split() for line in lines[at : at + 4]] == [
         ["test-good", "loaded", "dataset:", "dice"],
-        ["aisb-test-good", "1.0", "postprocessor:", "shouted,", "dice"],
+        ["aisb-test-good", "1.0", "silver", "postprocessor:", "shouted,", "dice"],
         ["tasks:", "throws"],
         ["models:", "shouter"],
     ]
@@ -68,6 +68,7 @@ def test_the_list_as_json_has_a_record_a_plugin(aisb, installed):
         "distribution": "aisb-test-good",
         "version": "1.0",
         "state": "loaded",
+        "tier": "silver",
         "reason": None,
         "offers": {"dataset": ["dice"], "postprocessor": ["shouted", "dice"]},
         "tasks": ["throws"],
@@ -77,6 +78,7 @@ def test_the_list_as_json_has_a_record_a_plugin(aisb, installed):
     assert records["test-same", "aisb-test-same-two"]["reason"] == (
         "the name test-same is taken by aisb-test-same-one 1.0"
     )
+    assert records["test-same", "aisb-test-same-two"]["tier"] is None
 
 
 def test_a_blocked_plugin_is_listed_as_blocked_and_a_wrong_name_to_block_is_said(aisb):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from forked import run_forked
 from unpacked import install
 
 from aisb_cli.main import cli
-from aisb_testing._quality import KIT, RULES, TIERS
+from aisb_engine import QUALITY_TIERS as TIERS
+from aisb_testing._quality import KIT, RULES, PluginQuality
 
 ROOT = Path(__file__).resolve().parents[2]
+PROJECTS = [*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml")]
 PROJECT = """\
 [build-system]
 requires = ["hatchling"]
@@ -96,7 +99,7 @@ def without(word):
 
 
 def test_a_plugin_that_keeps_every_rule_is_gold(tmp_path):
-    assert quality_of(tmp_path) == {"name": "aisb-heron", "tier": "gold", "missing": {}}
+    assert quality_of(tmp_path) == {"name": "aisb-heron", "tier": "gold", "missing": {}, "declared": None}
 
 
 @pytest.mark.parametrize(
@@ -127,10 +130,38 @@ def test_each_rule_names_what_is_missing(tmp_path, changes, rule, problem, tier)
 
 def test_every_distribution_of_this_repository_keeps_the_rules_of_gold():
     done = CliRunner().invoke(cli, ["plugins", "quality", "--json"])
-    found = [one for one in json.loads(done.stdout) if one["name"].startswith(("aisb-backend", "aisb-dataset",
-             "aisb-evaluator", "aisb-reporter", "aisb-engine"))]  # fmt: skip
-    assert len(found) > 30
-    assert [one for one in found if one["tier"] != "gold"] == []
+    found = {one["name"]: one for one in json.loads(done.stdout)}
+    projects = [tomllib.loads(file.read_text("utf-8"))["project"] for file in PROJECTS]
+    ours = [one for one in projects if {"aisb", "aisb.commands"} & set(one.get("entry-points", ()))]
+    assert len(ours) > 40
+    for project in ours:
+        assert project.get("keywords") == ["aisb-quality-gold"], project["name"]
+        if project["name"] in found:  # some need packages that not every machine has
+            assert found[project["name"]]["tier"] == "gold", found[project["name"]]
+
+
+def test_a_plugin_that_declares_more_than_it_reaches_is_told_so(tmp_path):
+    lines = [*FULL, 'keywords = ["herons", "aisb-quality-gold"]']
+    found = quality_of(tmp_path, lines=lines, typed=False)
+    assert (found["tier"], found["declared"]) == ("silver", "gold")
+    code = "from aisb_cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plugins", "quality"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "AISB_BLOCK": "", "COLUMNS": "200"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    said = "declared: its keyword aisb-quality-gold promises more than it reaches; change it"
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("tier", "declared", "expected"),
+    [("gold", "gold", False), ("gold", "silver", False), ("silver", "gold", True), (None, "bronze", True),
+     (None, None, False)],
+)  # fmt: skip
+def test_a_declared_tier_is_compared_with_the_one_that_is_reached(tier, declared, expected):
+    assert PluginQuality("aisb-heron", tier, {}, declared).promises_too_much is expected
 
 
 def test_a_named_plugin_also_takes_the_conformance_kit():

@@ -11,13 +11,14 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from aisb_engine import QUALITY_TIERS as TIERS
+from aisb_engine import declared_tier
 from aisb_testing._conformance import _heavy_imports, entry_modules
 from aisb_testing._installed import checked_components, read_setup
 
 if TYPE_CHECKING:
     from aisb_engine import Component, DeclaredCommand, PluginInfo, Plugins
 
-TIERS = ("bronze", "silver", "gold")
 GROUPS = ("aisb", "aisb.commands")
 
 
@@ -46,11 +47,22 @@ class Rule(NamedTuple):
 
 
 class PluginQuality(NamedTuple):
-    """The highest tier whose rules a plugin keeps with those of the tiers below, and its problems by rule."""
+    """The highest tier whose rules a plugin keeps with those of the tiers below, and its problems by rule.
+
+    `declared` is the tier that its keywords declare.
+    """
 
     name: str
     tier: str | None
     missing: dict[str, list[str]]
+    declared: str | None = None
+
+    @property
+    def promises_too_much(self) -> bool:
+        """Whether it declares a higher tier than it reaches."""
+        if self.declared is None:
+            return False
+        return self.tier is None or TIERS.index(self.declared) > TIERS.index(self.tier)
 
 
 def _loads(plugged: Plugged) -> Iterator[str]:
@@ -197,7 +209,7 @@ def plugin_quality(name: str, plugins: Plugins, *, kit: bool) -> PluginQuality:
         if tier in failed:
             break
         reached = tier
-    return PluginQuality(plugged.name, reached, missing)
+    return PluginQuality(plugged.name, reached, missing, declared_tier(plugged.name))
 
 
 def _plugged(name: str, plugins: Plugins) -> Plugged:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import click
 
 from aisb import UsageError
-from aisb_testing._quality import RULES, TIERS, PluginQuality, installed_plugins, plugin_quality
+from aisb_engine import QUALITY_TIERS as TIERS
+from aisb_testing._quality import RULES, PluginQuality, installed_plugins, plugin_quality
 
 
 @click.command()
@@ -21,7 +22,7 @@ def quality(names: Sequence[str], rules: bool, as_json: bool) -> int:
     """Show the quality of plugins: their tier (bronze, silver, gold), and what they lack.
 
     Without NAME it lists all installed plugins, without the conformance kit. With NAME it runs the kit, too.
-    The exit code is 1 if a plugin that is named does not reach gold.
+    The exit code is 1 if a plugin that is named does not reach gold, or one declares more than it reaches.
 
     \b
       aisb plugins quality
@@ -45,7 +46,8 @@ def quality(names: Sequence[str], rules: bool, as_json: bool) -> int:
             _print(one)
         if not names:
             click.echo("The conformance kit was not run: name plugins to run it.")
-    return int(bool(names) and any(one.tier != TIERS[-1] for one in found))
+    is_below = bool(names) and any(one.tier != TIERS[-1] for one in found)
+    return int(is_below or any(one.promises_too_much for one in found))
 
 
 def _print(one: PluginQuality) -> None:
@@ -54,4 +56,7 @@ def _print(one: PluginQuality) -> None:
     for rule, problems in one.missing.items():
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         text = f"{rule}: {'; '.join(problems[:3])}{more}"
+        click.echo(textwrap.fill(text, width, initial_indent=" " * 8, subsequent_indent=" " * 10))
+    if one.promises_too_much:
+        text = f"declared: its keyword aisb-quality-{one.declared} promises more than it reaches; change it"
         click.echo(textwrap.fill(text, width, initial_indent=" " * 8, subsequent_indent=" " * 10))
