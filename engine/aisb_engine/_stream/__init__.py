@@ -24,13 +24,13 @@ def compiled_module() -> ModuleType | None:
     import hashlib
     from pathlib import Path
 
-    from aisb_engine._stream import columns, framing, inbox, kind, known, lines, matching, reader
+    from aisb_engine._stream import columns, framing, inbox, kind, known, lines, matching, reader, state
 
     try:
         from aisb_speedups import _source  # type: ignore[attr-defined,unused-ignore]
     except ImportError:
         return None
-    sources = (reader, columns, framing, inbox, kind, known, lines, matching)
+    sources = (reader, state, columns, framing, inbox, kind, known, lines, matching)
     source = b"".join(Path(str(module.__file__)).read_bytes() for module in sources)
     if hashlib.sha256(source).hexdigest() != _source.SHA256:
         return None

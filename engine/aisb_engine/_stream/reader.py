@@ -12,33 +12,32 @@ Bytes arrive in pieces, cut anywhere, each with a stamp; a chunk has the stamp o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
-from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
-from aisb._types import Chunk, Failure
+from aisb._types import Chunk
 from aisb_engine._faults import RAISED
 from aisb_engine._stream import failures, problems
-from aisb_engine._stream.compression import LARGEST_REPLY, Decoder, decoder_for
-from aisb_engine._stream.head import CHUNKED, LONGEST_HEAD, Head, end_of_head, parse_head
+from aisb_engine._stream.compression import decoder_for
+from aisb_engine._stream.head import CHUNKED, Head, end_of_head, parse_head
 from aisb_engine._stream.template import find_template
 
-from .columns import Columns  # relative: aisb-speedups compiles these files in a package of another name
 from .framing import CHUNK, CHUNK_END, CHUNK_SIZE, ENDED, HEAD, SIZED, TRAILERS, UNTIL_CLOSE
 from .kind import BOM, DOCUMENT, EVENTS, UNKNOWN, VALUES, is_stream, only_comments, shows_kind
 from .known import LAST_PIECE, KnownEvents
 from .lines import SIZES, check_line, read_size
 from .matching import Template
+from .state import ReaderState
 
 MISSES: Final = 8  # events in a row without a match, after which learning stops: some differ elsewhere
 CR: Final = 13  # an int: Python finds it in bytes ten times as fast as b"\r"
 loads: Final = orjson.loads
 
 
-class StreamReader:
+class StreamReader(ReaderState):
     """Reads one reply: `feed` pieces, `close` when the connection closes, and `end` after the last piece.
 
     `backend` decodes events; without one, the reader stores the body. `sink` receives each chunk, and turns
@@ -46,48 +45,7 @@ class StreamReader:
     if not yet taken; `failure` is set if the reply cannot be read.
     """
 
-    def __init__(
-        self,
-        backend: HttpBackend | None = None,
-        sink: Callable[[Chunk], None] | None = None,
-        known: KnownEvents | None = None,
-    ) -> None:
-        self.status: int = 0
-        self.headers: Mapping[str, str] = {}  # names in lower case
-        self.headers_ns: int | None = None
-        self.last_ns: int | None = None
-        self.done_ns: int | None = None
-        self.body_ns: int | None = None  # when the latest bytes of the body arrived
-        self.keep_alive: bool = False  # the connection can be used again
-        self.failure: Failure | None = None
-        self.done: bool = False  # the last event has arrived, such as [DONE]
-        self.streamed: bool = True
-        self.decoder: Decoder | None = None
-        self.max_reply: int = LARGEST_REPLY  # bytes, decompressed
-        self.max_head: int = LONGEST_HEAD
-        self.columns = Columns()
-        self._state: int = HEAD
-        self._rest: bytes = b""  # the beginning of an incomplete line
-        self._left: int = 0  # bytes of the body, or of its chunk, that are missing
-        self._size_format: bytes = b"%x\r\n"
-        self._decode = backend.decode if backend else problems.no_events
-        self._statuses = backend.error_statuses if backend else {}
-        self._sse: bool = backend is not None and backend.stream_format == "sse"
-        self._sink, self._known = sink, known
-        self._kind: int = DOCUMENT if backend is None else UNKNOWN
-        self._body: list[tuple[int, bytes]] = []  # a document, or a body whose kind is still unknown
-        self._start: bool = True  # a byte order mark may follow
-        self._between: bool = True  # the next byte begins an event
-        self._after_cr: bool = False  # a following LF belongs to the line that CR has ended
-        self._line: list[bytes] = []  # the parts of an incomplete line
-        self._data: list[bytes] = []  # the data lines of an incomplete event
-        self._is_error: bool = False  # the name of the incomplete event is that of an error
-        self._last_is_final: bool = backend is not None and backend.stream_end == "final"
-        self._had_event: bool = False
-        self._learns: bool = backend is not None and backend.copies_text and sink is None
-        self._template: Template | None = None
-        self._misses: int = 0  # since a match
-        self._at_boundary: bool = False  # the next piece may be exactly one event
+    __slots__ = ()
 
     def feed(self, stamp: int, data: bytes) -> bool:
         """Read a piece. Return True if the last event came, or the HTTP reply has ended or is invalid."""

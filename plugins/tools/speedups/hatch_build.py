@@ -18,6 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PACKAGE = "aisb_speedups"
 FILES = (
     "reader.py",
+    "state.py",
     "columns.py",
     "framing.py",
     "inbox.py",
