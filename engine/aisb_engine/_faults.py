@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb._errors import AisbError, PluginError, exception_location, exception_message
+from aisb._errors import (
+    AisbError,
+    PluginError,
+    RunError,
+    ServiceError,
+    StorageError,
+    exception_location,
+    exception_message,
+)
 from aisb._types import Extract
 from aisb_engine._masking import mask_secrets
 
@@ -218,6 +226,30 @@ def calling(plugins: Plugins, kind: ComponentKind, name: str, during: str) -> It
         if is_stop(error):
             raise
         raise ComponentError.of(plugins, kind, name, during, error) from error
+
+
+def exception_table(error: BaseException) -> list[str]:
+    """Return an exception as texts that another process can read: type, message and traceback."""
+    name = AisbError.__name__ if isinstance(error, AisbError) else type(error).__name__
+    trace = "".join(traceback.format_exception(error))
+    return [name, str(error) if isinstance(error, AisbError) else exception_message(error), trace]
+
+
+def exception_from(table: Sequence[str]) -> Exception:
+    """Return an exception of another process: its class has the name, and its note is the traceback there."""
+    name, words, trace = table
+    if name == AisbError.__name__:
+        return AisbError(words)
+    error: Exception = type(str(name), (Exception,), {"__module__": "builtins"})(words)
+    error.add_note(trace)
+    return error
+
+
+def worker_error(message: Mapping[str, Any]) -> AisbError:
+    """Return the error in a message of another process, with its original class."""
+    kinds: Sequence[type[AisbError]] = (StorageError, ServiceError)
+    kind = next((kind for kind in kinds if message.get("exit_code") == kind.exit_code), RunError)
+    return kind(message["error"])
 
 
 def backend_words(method: Callable[[], object], note: Callable[[str], None]) -> str:

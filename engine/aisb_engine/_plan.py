@@ -122,11 +122,14 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
     """
     if not is_named(command.run_input.judge):
         return
+    from aisb_engine._scoring.judging import asks_in_turns, is_judged
+
+    tasks = spec.tasks.values()
+    if command.mode in SENDING_MODES and any(asks_in_turns(task, plugins) for task in tasks):
+        return
     if command.mode in {"perf", "perf_viz"}:
         raise UsageError(f"--judge has no use in --mode {command.mode}, which scores nothing; leave it out")
-    from aisb_engine._scoring.judging import is_judged
-
-    if not any(is_judged(task, plugins) for task in spec.tasks.values()):
+    if not any(is_judged(task, plugins) for task in tasks):
         names = ", ".join(spec.tasks)
         verb = "is" if len(spec.tasks) == 1 else "are"
         if not any(task.is_single for task in spec.tasks.values()):
@@ -212,10 +215,10 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         subtasks = [s.model_copy(update={"load": load}) for s, load in zip(spec.subtasks, loads, strict=True)]
         spec = spec.model_copy(update={"subtasks": subtasks})
     doubts = [*spec.doubts, *doubts]
-    if mode in {"all", "eval"}:
+    if mode in {"all", "eval"} or (mode in SENDING_MODES and any(t.environment for t in spec.tasks.values())):
         from aisb_engine._scoring.judging import check_judge
 
-        doubts += check_judge(spec, plugins)
+        doubts += check_judge(spec, plugins, answers=mode in SCORING)
     for subtask in spec.subtasks:
         check_load(subtask.load)
         for key in ("pressure_time", "duration"):

@@ -19,14 +19,17 @@ from aisb import FinishedRun
 from aisb._deprecated import Renamed
 from aisb._errors import AisbError, RunError, StorageError
 from aisb._plugins import Plugins
+from aisb_engine._budget import TokenBudget
 from aisb_engine._faults import PluginFaults
 from aisb_engine._load.answering import answer_requests
 from aisb_engine._load.inference import infer
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._plan import SCORING, SENDING_MODES, Mode, RunCommand, RunKinds, plan, shown_kinds
 from aisb_engine._progress import Display, Silent
+from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import Manifest, command_line
 from aisb_engine._record.runfolder import RunFolder
+from aisb_engine._record.stored import summary_of
 from aisb_engine._reporting.finished import open_finished_run
 from aisb_engine._reporting.following import Followable
 from aisb_engine._reporting.measuring import check_measuring, measuring_options
@@ -35,12 +38,13 @@ from aisb_engine._resolve.catalog import read_user_file
 from aisb_engine._resolve.rules import changed_rules, own_spec
 from aisb_engine._resolve.secrets import secret_settings_of
 from aisb_engine._run_config import keep_late_judge, save_config
-from aisb_engine._spec import LOCAL, RunSpec, RunTable
+from aisb_engine._spec import LOCAL, RunSpec, RunTable, Subtask
 from aisb_engine._stopper import SignalStop, Stopper, event_loop, sigterm_as_ctrl_c
 
 if TYPE_CHECKING:
     from aisb_engine._record.predictions import LoggedAnswers
     from aisb_engine._scoring.graders import RunGraders
+    from aisb_engine._scoring.judging import Judging
     from aisb_engine._scoring.results import ScoredSubtask
 
 INTERRUPTED = 130
@@ -107,7 +111,10 @@ def execute(
         with _record_end(
             ended, faults, manifest, resumed=existing is not None, measured=spec.run.performance
         ):
-            graders = _graders(command, spec, folder, plugins, session) if command.mode in SCORING else None
+            budget = budget_of(spec, folder)
+            graders = None
+            if command.mode in SCORING:
+                graders = _graders(command, spec, folder, plugins, session=session, budget=budget)
             answers: dict[str, LoggedAnswers] = {}
             if graders is not None and command.mode == "all":
                 graders.check(faults, display)
@@ -126,6 +133,8 @@ def execute(
                     scored=graders is not None,
                     stopper=stopper,
                     on_start=partial(_begin, manifest, folder, spec),
+                    budget=budget,
+                    other_model=partial(_other_model, folder, spec, plugins, session=session, budget=budget),
                 )
                 with _record_inference(stage, ended):
                     try:
@@ -227,8 +236,57 @@ def _record_end(
             folder.remove()
 
 
+def budget_of(spec: RunSpec, folder: RunFolder) -> TokenBudget | None:
+    """Return the token budget of a run with what its logs have used; None if it has none."""
+    if spec.run.token_budget is None:
+        return None
+    budget = TokenBudget(spec.run.token_budget)
+
+    def add(log: Path, *, of_judge: bool = False) -> None:
+        answers = read_folder(log).latest.entries.values()
+        budget.add_all(map(summary_of, answers), of_judge=of_judge)
+
+    for subtask in spec.subtasks:
+        add(folder.log(subtask.model, subtask.task))
+        add(folder.questions(subtask.model, subtask.task), of_judge=True)
+    if spec.judge is not None:
+        add(folder.judge(spec.judge.model.abbr), of_judge=True)
+    return budget
+
+
+def _other_model(
+    folder: RunFolder,
+    spec: RunSpec,
+    plugins: Plugins,
+    subtask: Subtask,
+    *,
+    session: int,
+    budget: TokenBudget | None,
+) -> Judging | None:
+    """Return what asks the judge for the environment of a subtask; None if the environment asks nothing."""
+    from aisb_engine._scoring.judging import asks_in_turns, judging_of
+
+    if not asks_in_turns(spec.tasks[subtask.task], plugins):
+        return None
+    return judging_of(
+        folder,
+        spec,
+        plugins,
+        answer_requests=answer_requests,
+        session=session,
+        asked_in=folder.questions(subtask.model, subtask.task),
+        budget=budget,
+    )
+
+
 def _graders(
-    command: RunCommand, spec: RunSpec, folder: RunFolder, plugins: Plugins, session: int
+    command: RunCommand,
+    spec: RunSpec,
+    folder: RunFolder,
+    plugins: Plugins,
+    *,
+    session: int,
+    budget: TokenBudget | None,
 ) -> RunGraders:
     """Create the graders of the run, with its judge model.
 
@@ -238,7 +296,9 @@ def _graders(
     from aisb_engine._scoring.graders import RunGraders
     from aisb_engine._scoring.judging import judging_of
 
-    judging = judging_of(folder, spec, plugins, answer_requests=answer_requests, session=session)
+    judging = judging_of(
+        folder, spec, plugins, answer_requests=answer_requests, session=session, budget=budget
+    )
     launcher = spec.run.launcher if command.mode != "eval" or command.names_launcher else LOCAL
     return RunGraders(spec, plugins, judging, launcher)
 

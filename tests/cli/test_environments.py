@@ -240,7 +240,10 @@ def test_arguments_that_are_no_json_go_back_to_the_service_as_an_object(aisb):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--workers", "2"), "lives in the command's own process"),
+        (
+            ("--workers", "2", "--concurrency", "2"),
+            "environment 'counter' of plugin counting is no function or class at the top of a",
+        ),
         (("--set", "task.prompt.followups=['x']"), "prompt.followups cannot be set"),
         (("--set", "task.environment.use=conter"), "did you mean 'counter'?"),
         (("--set", "task.environment.size=3"), "task.environment.size"),
@@ -252,7 +255,7 @@ def test_what_an_environment_cannot_do_is_said_before_the_first_request(aisb, wo
         base = asked(service)
         if "--models" in words:
             base = ("run", "--url", service.url, "--datasets", "count")
-        done = aisb(*base, *words)
+        done = aisb(*base, *words, goals=(3, 1))
         assert not service.requests
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr

@@ -106,3 +106,62 @@ def test_a_budget_is_kept_where_one_process_sends(run):
         assert not service.requests
     assert refused.returncode == 2
     assert "a budget is kept where one process sends; use --workers 1" in refused.stderr
+
+
+def judged(usage):
+    """Play a model and, under the name `referee`, its judge with this usage."""
+
+    def script(request):
+        is_judge = request.body["model"] == "referee"
+        message = {"role": "assistant", "content": "A" if is_judge else "The answer is 4."}
+        body = {"choices": [{"message": message, "finish_reason": "stop"}]}
+        found = usage if is_judge else USAGE
+        return whole_reply(body | ({"usage": found} if found else {}))
+
+    return ScriptedService(script, models=("mock", "referee"))
+
+
+def judge(service):
+    return (
+        "--set", "model.model=mock", "--judge", "vllm-chat", "--judge-url", service.url,
+        "--set", "judge.options.model=referee", "--set", "judge.options.stream=false",
+        "--set", "judge.load.concurrency=1",
+        "--set", 'task.evaluate=[{use="judge", prompt="{question} {prediction} {verdicts}"}]',
+    )  # fmt: skip
+
+
+def test_a_judges_tokens_count_in_the_budget_and_are_shown_apart(run, tmp_path):
+    with judged({"prompt_tokens": 50, "completion_tokens": 1}) as service:
+        stopped = run(service, *judge(service), "--token-budget", "1100")
+        assert stopped.returncode == 4, stopped.stdout + stopped.stderr
+        said = (
+            "1,102 tokens are used of 1,100 (--token-budget), 102 of them by the judge; resume with a larger"
+        )
+        assert said in stopped.stderr
+        assert len(service.requests) == 12
+        again = run(service, *judge(service), "--reuse")
+        assert (again.returncode, len(service.requests)) == (4, 12)
+        more = run(service, *judge(service), "--reuse", "--token-budget", "5000")
+        assert more.returncode == 0, more.stdout + more.stderr
+    asked = results(tmp_path)["judge"]
+    kept = ("questions", "asked_before", "replies", "tokens_reported", "input_tokens", "output_tokens")
+    assert {name: asked[name] for name in kept} == {
+        "questions": 10, "asked_before": 2, "replies": 10, "tokens_reported": 10, "input_tokens": 500,
+        "output_tokens": 10,
+    }  # fmt: skip
+    assert results(tmp_path)["tokens"]["input"]["sum"] == 800
+
+
+def test_a_judge_without_usage_counts_as_unknown_and_not_as_nothing(run, tmp_path):
+    with judged(None) as service:
+        stopped = run(service, *judge(service), "--token-budget", "100000")
+        assert stopped.returncode == 4
+        assert "to the judge has no token counts, so that no token budget can be kept" in stopped.stderr
+        assert len(service.requests) == 11
+    with judged(None) as service:
+        said = run(service, *judge(service))
+        assert said.returncode == 0, said.stderr
+        assert "(unknown for 10 of 10 replies)" in said.stdout + said.stderr
+    found = [json.loads(file.read_text()) for file in tmp_path.glob("runs/*/results/*/demo_gsm8k.json")]
+    (asked,) = [table["judge"] for table in found]
+    assert (asked["replies"], asked["tokens_reported"], asked["input_tokens"]) == (10, 0, None)

@@ -7,15 +7,17 @@ earlier command did not finish starts anew, and takes the replies that are in th
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aisb._environment import Environment, Episode
 from aisb._errors import RunError, ServiceError
+from aisb._evaluator import Ask
 from aisb._types import Message, Prediction, Request, Sample, request_id
+from aisb_engine._budget import BudgetUsed
 from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
 from aisb_engine._load.prepared import AnswerFunction, PreparedSubtask
 from aisb_engine._record.episodes import (
@@ -46,8 +48,9 @@ class Episodes:
 
     `samples` maps ids to samples. `answers` holds the logged replies of earlier commands, `ended` the
     episodes that they finished. `visible` returns a reply's text without reasoning. `keep` gets each episode
-    when it ends; `record_fault` gets an exception of the environment, and the episode's name. `unfinished`
-    counts the episodes that this command did not bring to an end.
+    when it ends; `record_fault` gets what raised, the exception, and the episode's name. `unfinished` counts
+    the episodes that this command did not bring to an end. `ask` is what the environment was given to ask
+    another model, if it does.
     """
 
     environment: Environment
@@ -57,8 +60,8 @@ class Episodes:
     ended: Mapping[EpisodeKey, EndedEpisode]
     visible: Callable[[str], str]
     keep: Callable[[EndedEpisode], None]
-    fault: Callable[[str, BaseException], ComponentError]
-    record_fault: Callable[[ComponentError, str], None]
+    record_fault: Callable[[str, BaseException, str], None]
+    ask: Ask | None = None
     unfinished: int = 0
 
     def is_done(self, sample_id: str, repeat: int) -> bool:
@@ -67,6 +70,13 @@ class Episodes:
         if episode is None or episode.failure is not None:
             return False
         return all(self._answered((sample_id, repeat, turn)) for turn in range(episode.turns))
+
+    def logged_replies(self, sample_id: str, repeat: int) -> Iterator[Prediction]:
+        """Yield the replies that earlier commands got in an episode, turn after turn."""
+        for turn in count():
+            if not self._answered(key := (sample_id, repeat, turn)):
+                return
+            yield self.answers[key]
 
     async def run(
         self, request: Request, planned_ns: int | None, ask: AskTurn, is_over: Callable[[], bool]
@@ -107,6 +117,9 @@ class Episodes:
                     conversation.add(messages)
             during = "state"
             state = dict(episode.state())
+        except BudgetUsed:  # the environment has asked another model; a larger budget goes on from here
+            self.unfinished += 1
+            return
         except (ServiceError, RunError):
             raise
         except RAISED as error:
@@ -138,7 +151,7 @@ class Episodes:
             self._recorded(request, "close", error)
 
     def _recorded(self, request: Request, during: str, error: BaseException) -> str:
-        self.record_fault(self.fault(during, error), request_id(request.sample_id, request.repeat))
+        self.record_fault(during, error, request_id(request.sample_id, request.repeat))
         return describe(error)
 
 
@@ -150,6 +163,10 @@ def episodes_of(
     if table is None or one.environment is None:
         return None
     marks = known_marks(plugins, one.model.marks)
+
+    def record_fault(during: str, error: BaseException, name: str) -> None:
+        one.record_fault(ComponentError.of(plugins, "environment", table.use, during, error), name)
+
     return Episodes(
         one.environment,
         table.max_turns,
@@ -158,8 +175,8 @@ def episodes_of(
         read_episodes(folder),
         visible=lambda text: VisibleText.of(text, marks).text,
         keep=EpisodeWriter(folder).append,
-        fault=partial(ComponentError.of, plugins, "environment", table.use),
-        record_fault=one.record_fault,
+        record_fault=record_fault,
+        ask=one.ask,
     )
 
 

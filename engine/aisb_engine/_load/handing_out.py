@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from aisb._types import Request
 from aisb_engine._load.request_queue import Stretch
-from aisb_engine._load.share import PlannedRequest, parse_request, write_requests
+from aisb_engine._load.share import Attach, PlannedRequest, parse_request, write_requests
 from aisb_engine._record.stored import Key
 
 RESERVE = 4
@@ -45,6 +46,8 @@ class SharedRequests:
         self._counts_by_worker = [0] * workers
         self._positions_by_worker = [array("q") for _ in range(workers)]
         self._returned: deque[int] = deque()
+        self._replies: dict[int, list[str]] = {}
+        self._to_send: list[str] = []
         self._working: set[int] = set(range(workers))
         self._started: set[int] = set()
         self._idle: set[int] = set()
@@ -79,11 +82,16 @@ class SharedRequests:
             self._idle.add(worker)
         return self._end_if_all_idle()
 
-    def take_back(self, worker: int, done: Container[Key]) -> tuple[int, int]:
+    def take_back(
+        self,
+        worker: int,
+        done: Container[Key],
+        replies: Mapping[tuple[str, int], Sequence[str]] = MappingProxyType({}),
+    ) -> tuple[int, int]:
         """Take back a lost worker's requests that are not in `done`; return how many are sent again, and not.
 
         A conversation is not sent again if some of its turns were answered, nor is anything in a load that
-        is measured.
+        is measured. An episode is: the `replies` that it got are given to the worker that goes on with it.
         """
         resent = missing = 0
         for place, request in self._requests_of(worker):
@@ -91,6 +99,7 @@ class SharedRequests:
             left = sum((request.sample_id, request.repeat, turn) not in done for turn in turns)
             if self.takes_back and left == len(turns):
                 self._returned.append(place)
+                self._replies.setdefault(place, []).extend(replies.get(request.key[:2], ()))
                 resent += left
             else:
                 missing += left
@@ -147,6 +156,7 @@ class SharedRequests:
         while count and self._returned:
             place = self._returned.popleft()
             positions.append(place)
+            self._to_send += self._replies.get(place, ())  # kept: this worker may be lost as well
             yield Stretch(self._offsets[place], 1, 0)
             count -= 1
         while count:
@@ -159,7 +169,9 @@ class SharedRequests:
             count -= part
 
     def _reply(self, stretches: Iterable[Stretch]) -> Mapping[str, Any]:
-        return {"take": [list(each) for each in stretches], "is_complete": self.is_over}
+        replies, self._to_send = self._to_send, []
+        message = {"take": [list(each) for each in stretches], "is_complete": self.is_over}
+        return {**message, "replies": replies} if replies else message
 
     def _end_if_all_idle(self) -> Replies:
         if not self.takes_back or self.is_over or not self.is_complete or self._working - self._idle:
@@ -183,6 +195,7 @@ def shared_requests(
     *,
     is_endless: bool,
     takes_back: bool = False,
+    attach: Attach | None = None,
 ) -> Iterator[SharedRequests]:
     """Write requests to a file, and yield the queue that hands them out. The file is deleted after the block.
 
@@ -191,7 +204,7 @@ def shared_requests(
     """
     offsets = array("q")
     try:
-        with write_requests(path) as write:
+        with write_requests(path, attach) as write:
             for planned_ns, request in requests:
                 offsets.append(write(planned_ns, request))
         yield SharedRequests(path, offsets, workers, is_endless=is_endless, takes_back=takes_back)

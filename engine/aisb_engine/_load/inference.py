@@ -15,6 +15,7 @@ from aisb._errors import AisbError, CheckFailed, ConfigError, PluginError, RunEr
 from aisb._types import Request
 from aisb_engine._load.capacity import check_files
 from aisb_engine._load.clock import RunClock
+from aisb_engine._load.episode_workers import SharedEpisodes
 from aisb_engine._load.episodes import Episodes, episodes_of
 from aisb_engine._load.launching import LaunchedSubtask
 from aisb_engine._load.load_record import LoadRecord
@@ -28,12 +29,11 @@ from aisb_engine._load.recording import record_inputs
 from aisb_engine._load.runner import Note, SubtaskRunner
 from aisb_engine._load.share import LoadShare, RequestSource
 from aisb_engine._load.stage import InferenceStage
-from aisb_engine._load.token_budget import BudgetedLog, TokenBudget
+from aisb_engine._load.token_budget import BudgetedLog
 from aisb_engine._progress import Progress
 from aisb_engine._record.log import Log, LogWriter, read_folder
 from aisb_engine._record.manifest import now
 from aisb_engine._record.predictions import read_logged_answers, write_predictions
-from aisb_engine._record.stored import summary_of
 from aisb_engine._stopper import SignalStop, Stopper
 
 OPEN_LOOP_LEAD_NS = 2_000_000
@@ -62,7 +62,7 @@ async def infer(stage: InferenceStage) -> None:
             placing.check(stage.display)
             await probe_models(stage, placing)
             record_inputs(stage)
-            _open_budget(stage, placing)
+            _check_budget(stage, placing)
             stage.on_start()
             slots: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
             for slot in range(stage.spec.run.max_num_workers):
@@ -76,6 +76,8 @@ async def infer(stage: InferenceStage) -> None:
                     tasks.append(task)
                 await _all_ended(stage, tasks)
         finally:
+            for other in stage.other_models:
+                await other.aclose()
             await close_backends(stage)
 
 
@@ -137,7 +139,8 @@ async def run_subtask(
                 if stage.stopping.is_set():
                     pass
                 elif placement is not None:
-                    await LaunchedSubtask(runner, one, placement, record, stage.performance).run(
+                    shared = None if episodes is None else SharedEpisodes.of(one, episodes, stage.plugins)
+                    await LaunchedSubtask(runner, one, placement, record, stage.performance, shared).run(
                         source(),
                         lambda at: record.start(at, folder),
                         folder=folder,
@@ -165,21 +168,14 @@ async def run_subtask(
         slots.put_nowait(slot)
 
 
-def _open_budget(stage: InferenceStage, placing: Placing) -> None:
-    """Count the tokens that the run has used, if it has a token budget.
+def _check_budget(stage: InferenceStage, placing: Placing) -> None:
+    """Refuse a token budget if other processes would send requests, whose tokens are not counted here.
 
     Raises:
-        ConfigError: other processes would send requests, and their tokens are not counted here.
+        ConfigError: they would.
     """
-    limit = stage.spec.run.token_budget
-    if limit is None:
-        return
-    if any(placing.is_launched(one) for one in stage.subtasks):
+    if stage.budget is not None and any(placing.is_launched(one) for one in stage.subtasks):
         raise ConfigError("run.token_budget", "a budget is kept where one process sends; use --workers 1")
-    stage.budget = TokenBudget(limit)
-    for one in stage.subtasks:
-        answers = read_folder(stage.folder.log(one.subtask.model, one.subtask.task)).latest
-        stage.budget.add_all(map(summary_of, answers.entries.values()))
 
 
 def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", "pause", "slow"]:

@@ -2,9 +2,10 @@
 
 A worker sends: `note` (a line for the log), `say` (a line for the user), `want` (the number of requests of a
 closed loop that its clients want in all, and how many more it should have in its queue), `ready`, `counts`
-(about five a second), `error`, and at the end `ended`. The run sends: `take` (the requests that a worker may
-send, and whether they are the last; one for each `want`), `start` (the common start, ns from the start of the
-run), and `stop`. A message with `worker` is for that worker only.
+(about five a second), `error`, and at the end `ended`; of episodes also what `episode_workers` lists. The run
+sends: `take` (the requests that a worker may send, and whether they are the last; one for each `want`),
+`start` (the common start, ns from the start of the run), and `stop`. A message with `worker` is for that
+worker only.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from aisb_engine._http.client import connect
 from aisb_engine._http.fetch import PROXY_VARIABLES
 from aisb_engine._load.capacity import raise_limit
 from aisb_engine._load.clock import RunClock
+from aisb_engine._load.episode_workers import EnvironmentRecipe, WorkerEpisodes
 from aisb_engine._load.request_queue import HandedOut
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import LoadShare, read_requests
@@ -105,15 +107,15 @@ def variables_of(backend: Backend) -> dict[str, str]:
 
 
 def place_of(component: Component) -> str:
-    """Return where worker processes find a backend.
+    """Return where worker processes find a backend or an environment.
 
     Raises:
         ConfigError: they cannot find it.
     """
     if component.place is None:
         raise _not_for_workers(
-            f"backend {component.name!r} of plugin {component.plugin} is no function or class at the top of "
-            "a module, so other processes cannot import it"
+            f"{component.kind} {component.name!r} of plugin {component.plugin} is no function or class at "
+            "the top of a module, so other processes cannot import it"
         )
     return component.place
 
@@ -128,7 +130,7 @@ class WorkerJob:
 
     `folder` is the subtask's log folder. `began` is the run's start on the monotonic clock of the command's
     machine. `environment` gives a worker with a local model devices of its own, and others the keys of the
-    service.
+    service. With `episodes`, each request begins an episode in the environment that it describes.
     """
 
     share: LoadShare
@@ -137,6 +139,7 @@ class WorkerJob:
     backend: BackendRecipe
     began: int
     environment: Mapping[str, str] = field(default_factory=dict)
+    episodes: EnvironmentRecipe | None = None
     reads: Sequence[Path] = field(init=False)
     writes: Sequence[Path] = field(init=False)
 
@@ -173,10 +176,15 @@ class _Worker:
         self._progress = Progress("", "", Path())
         self._live: Callable[[], str] = str
         self._queue: HandedOut | None = None
+        self._episodes: WorkerEpisodes | None = None
 
     async def run(self, job: WorkerJob) -> None:
+        read = None
+        if job.episodes is not None:
+            self._episodes = WorkerEpisodes(self._channel.send)
+            read = self._episodes.read
         if not job.share.is_open:
-            self._queue = HandedOut(job.requests, job.share, self._channel.send)
+            self._queue = HandedOut(job.requests, job.share, self._channel.send, read)
         tasks = [asyncio.create_task(self._obey())]
         try:
             backend = job.backend.make()
@@ -198,7 +206,9 @@ class _Worker:
                     job.share.health_file(job.folder),
                 )
                 runner.say = lambda line: self._channel.send({"say": line})
-                notes = await runner.run(lambda: read_requests(job.requests), self._ready, self._queue)
+                if job.episodes is not None and self._episodes is not None:
+                    runner.episodes = self._episodes.made(job.episodes)
+                notes = await runner.run(lambda: read_requests(job.requests, read), self._ready, self._queue)
             if words := backend_words(backend.summary, self._note):
                 self._note(words)
         finally:
@@ -220,6 +230,8 @@ class _Worker:
         while (message := await self._channel.receive()) is not None and "stop" not in message:
             if message.get("worker", self._number) != self._number:
                 continue
+            if self._episodes is not None:
+                self._episodes.obey(message)
             if "take" in message and self._queue is not None:
                 self._queue.take(message["take"], is_complete=bool(message["is_complete"]))
             if "start" in message and not self._origin.done():
@@ -244,6 +256,7 @@ class _Worker:
                 "counts": {name: getattr(self._progress, name) for name in COUNTED_FIELDS},
                 "failures": self._progress.failures,
                 "first_failure": self._progress.first_failure,
+                "further_turns": self._progress.total,  # beside the first, of each episode
                 "live": backend_words(self._live, self._note),
             }
         )

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aisb._errors import AisbError, RunError, ServiceError, StorageError
+from aisb._errors import AisbError, RunError
 from aisb._plugins import Component
 from aisb._report import command_on
 from aisb._running import Launcher
-from aisb_engine._faults import RAISED, ComponentError, describe, is_stop
+from aisb_engine._faults import RAISED, ComponentError, describe, is_stop, worker_error
+from aisb_engine._load.episode_workers import SharedEpisodes, permissions
 from aisb_engine._load.handing_out import Replies, SharedRequests, shared_requests
 from aisb_engine._load.job import BackendRecipe, WorkerJob, variables_of
 from aisb_engine._load.load_record import LoadRecord
@@ -47,7 +48,8 @@ class Placement:
 class LaunchedSubtask:
     """A subtask while a launcher's workers run their shares of it.
 
-    In a load that `is_measured`, the requests of a lost worker are not sent again.
+    In a load that `is_measured`, the requests of a lost worker are not sent again. With `episodes`, workers
+    make the environment that it describes, and run whole episodes.
     """
 
     runner: SubtaskRunner
@@ -55,9 +57,11 @@ class LaunchedSubtask:
     placement: Placement
     record: LoadRecord
     is_measured: bool
+    episodes: SharedEpisodes | None = None
     _jobs: Sequence[WorkerJob] = ()
     _counts: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _started_ns: int | None = None
+    _planned: int = 0
 
     async def run(
         self,
@@ -81,6 +85,8 @@ class LaunchedSubtask:
         launcher, stopping = self.placement.launcher, self.runner.stopping
         with self._request_files(requests) as shared, self._as_run_error():
             async with AsyncExitStack() as cleanup:  # run in reverse order, each even if another one fails
+                if self.episodes is not None:
+                    cleanup.push_async_callback(self.episodes.close)
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(STOP_SECONDS)))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.send({"stop": True})))
@@ -94,23 +100,34 @@ class LaunchedSubtask:
     ) -> AbstractContextManager[SharedRequests | None]:
         """Write the request files that the jobs read; in a closed loop also yield the shared queue."""
         share, jobs = self.runner.share, self._jobs
+        attach = None if self.episodes is None else self.episodes.attach
         if share.is_open:
-            return dealt_requests([job.requests for job in jobs], requests)
+            return dealt_requests([job.requests for job in jobs], requests, attach)
         return shared_requests(
             jobs[0].requests,
             requests,
             len(jobs),
             is_endless=share.is_endless,
             takes_back=not self.is_measured,
+            attach=attach,
         )
 
     def _make_jobs(self, folder: Path, session: int, began_ns: int) -> list[WorkerJob]:
         placement, share = self.placement, self.runner.share
         recipe = BackendRecipe.of(self.prepared.backend, placement.component, self.prepared.model.options)
         keys = variables_of(self.prepared.backend)
+        episodes = None if self.episodes is None else self.episodes.recipe
+        if episodes is not None:
+            keys |= permissions()
         return [
             WorkerJob(
-                replace(share, number=number), folder, session, recipe, began_ns, {**keys, **environment}
+                replace(share, number=number),
+                folder,
+                session,
+                recipe,
+                began_ns,
+                {**keys, **environment},
+                episodes,
             )
             for number, environment in enumerate(placement.environments)
         ]
@@ -124,6 +141,7 @@ class LaunchedSubtask:
                 before all workers were ready.
         """
         runner, launcher = self.runner, self.placement.launcher
+        self._planned = runner.progress.total
         planned = self.record.facts["planned"]
         lost, running = LostWorkers(runner.share, shared, planned), set(range(len(self._jobs)))
         preparing = set(running)
@@ -134,12 +152,14 @@ class LaunchedSubtask:
                     f"it was given the workers 0 to {len(self._jobs) - 1}"
                 )
             if "error" in message:
-                raise _error_of(message)
+                raise worker_error(message)
             if "lost" in message:
                 running.discard(number)
                 await self._lose(lost, number, message["lost"], is_last=not running)
             elif shared is not None:
                 await self._send(_answers(shared, number, message))
+            if self.episodes is not None:
+                self.episodes.follow(number, message, launcher)
             if "ready" in message:
                 running.add(number)
                 preparing.discard(number)
@@ -173,7 +193,8 @@ class LaunchedSubtask:
         runner, launcher, job = self.runner, self.placement.launcher, self._jobs[number]
         if self._started_ns is None:
             raise RunError(reason)
-        done = await asyncio.to_thread(FinishedWork.of, job.share.log_file(job.folder), job.session)
+        ended = None if self.episodes is None else [*self.episodes.ended]
+        done = await asyncio.to_thread(FinishedWork.of, job.share.log_file(job.folder), job.session, ended)
         passed_ns = runner.clock() - self._started_ns
         facts = await asyncio.to_thread(lost.lose, number, done, job.requests, passed_ns)
         # Under another number: a new worker in its place counts from zero.
@@ -220,6 +241,7 @@ class LaunchedSubtask:
         for name in COUNTED_FIELDS:
             setattr(progress, name, sum(message["counts"][name] for message in messages))
         progress.finished += progress.resumed
+        progress.total = self._planned + sum(message["further_turns"] for message in messages)
         failures: dict[str, int] = {}
         for message in messages:
             for kind, number in message["failures"].items():
@@ -257,13 +279,6 @@ class LaunchedSubtask:
                 self.runner.note(f"the launcher failed: {describe(failure)}")
 
         return leave
-
-
-def _error_of(message: Mapping[str, Any]) -> AisbError:
-    """Return the error that ended a worker, with its original class."""
-    kinds: Sequence[type[AisbError]] = (StorageError, ServiceError)
-    kind = next((kind for kind in kinds if message.get("exit_code") == kind.exit_code), RunError)
-    return kind(message["error"])
 
 
 def _answers(shared: SharedRequests, number: int, message: Mapping[str, Any]) -> Replies:

@@ -7,15 +7,17 @@ run that would change the measured load, so the loss is only counted, and the ce
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aisb._types import request_id
+from aisb_engine._load.episode_workers import reply_text
 from aisb_engine._load.handing_out import SharedRequests
 from aisb_engine._load.loads import part_of
 from aisb_engine._load.share import LoadShare, read_requests
+from aisb_engine._record.episodes import EpisodeKey
 from aisb_engine._record.log import read_file
 from aisb_engine._record.stored import Key
 
@@ -25,16 +27,24 @@ REPLACEMENTS = 3
 
 @dataclass(frozen=True, slots=True)
 class FinishedWork:
-    """What a lost worker finished in this session: the requests that need no further attempt."""
+    """What a lost worker finished in this session: the requests that need no further attempt.
+
+    Of episodes, `replies` holds the answered turns by sample and repeat, as records of the log, and `ended`
+    the first turns of those that need no other worker.
+    """
 
     keys: frozenset[Key]
     failures: Mapping[str, int]
     first_failure: str
+    replies: Mapping[EpisodeKey, Sequence[str]] = field(default_factory=dict)
+    ended: frozenset[Key] | None = None
 
     @classmethod
-    def of(cls, path: Path, session: int) -> FinishedWork:
-        """Read the log of a worker that has ended."""
+    def of(cls, path: Path, session: int, ended: Iterable[EpisodeKey] | None = None) -> FinishedWork:
+        """Read the log of a worker that has ended; `ended` are the episodes that have, if there are any."""
         keys, failures, first = set[Key](), Counter[str](), ""
+        replies: dict[EpisodeKey, list[str]] = {}
+        over = {(*key, 0) for key in ended or ()}
         for record in read_file(path) if path.exists() else ():
             if record is None or record.session != session or not record.final:
                 continue
@@ -42,7 +52,12 @@ class FinishedWork:
             if failure := record.prediction.failure:
                 failures[failure.kind] += 1
                 first = first or f"{request_id(*record.prediction.key)}: {failure.message}"
-        return cls(frozenset(keys), dict(failures), first)
+                over.add((*record.prediction.key[:2], 0))
+            elif ended is not None:
+                replies.setdefault(record.prediction.key[:2], []).append(reply_text(record.prediction))
+        if ended is None:
+            return cls(frozenset(keys), dict(failures), first)
+        return cls(frozenset(keys), dict(failures), first, replies, frozenset(over))
 
     def counts(self, latest: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Return the counts that the worker would report now; `latest` is its last report."""
@@ -58,6 +73,7 @@ class FinishedWork:
                 "in_flight": 0,
                 "output_tokens": reported["output_tokens"],
             },
+            "further_turns": 0 if self.ended is None else sum(turn > 0 for _, _, turn in self.keys),
             "failures": self.failures,
             "first_failure": self.first_failure,
         }
@@ -99,7 +115,8 @@ class LostWorkers:
             missing = max(0, self.shared.count_of(worker) - len(started))
             self.shared.take_back(worker, done.keys)
         else:
-            resent, missing = self.shared.take_back(worker, done.keys)
+            over = done.keys if done.ended is None else done.ended
+            resent, missing = self.shared.take_back(worker, over, done.replies)
         self.unsent += missing
         return {
             "worker": worker,

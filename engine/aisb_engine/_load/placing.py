@@ -50,6 +50,8 @@ class Placing:
                 )
             if self.is_launched(one):
                 place_of(self.plugins.find("backend", one.model.backend))
+                if one.task.environment is not None:
+                    place_of(self.plugins.find("environment", one.task.environment.use))
 
     def is_apart(self, one: PreparedSubtask) -> bool:
         """Return whether worker processes load a subtask's local model, instead of this process.

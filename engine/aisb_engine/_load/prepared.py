@@ -8,6 +8,7 @@ from typing import Literal
 
 from aisb._backend import Backend
 from aisb._environment import Environment
+from aisb._evaluator import Ask
 from aisb._types import Prediction, Request, Sample
 from aisb_engine._data.conversations import next_turn
 from aisb_engine._data.loading import LoadedSamples
@@ -31,7 +32,8 @@ class PreparedSubtask:
     send in all, if that may exceed the number of rows, which then repeat in further rounds. `workers` is the
     number of sending processes. Each prompt begins with `nonce` if one is set. `notes` are remarks on the
     load. `broken` maps the id of a sample that cannot be sent to the reason (its row or its prompt could not
-    be made), and grows as prompts are rendered. `environment` is where the model acts, if the task has one.
+    be made), and grows as prompts are rendered. `environment` is where the model acts, if the task has one,
+    and `ask` sends its requests to another model.
     """
 
     subtask: Subtask
@@ -48,6 +50,7 @@ class PreparedSubtask:
     notes: Sequence[str] = ()
     broken: dict[str, ComponentError] = field(default_factory=dict)
     environment: Environment | None = None
+    ask: Ask | None = None
 
     @property
     def name(self) -> str:

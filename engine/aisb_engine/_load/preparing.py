@@ -8,6 +8,7 @@ from functools import partial
 
 from aisb._environment import Environment
 from aisb._errors import AisbError, ConfigError
+from aisb._evaluator import Ask
 from aisb._options import option_with
 from aisb._plugins import Plugins
 from aisb._roles import CacheNonce
@@ -90,29 +91,32 @@ def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenR
         return BrokenRow(row, error)
 
 
-def _environment(stage: InferenceStage, subtask: Subtask, task: Task) -> Environment | None:
-    """Make the environment of a task, if it has one.
+def _environment(
+    stage: InferenceStage, subtask: Subtask, task: Task
+) -> tuple[Environment | None, Ask | None]:
+    """Make the environment of a task, if it has one; also return what it asks another model with.
 
     Raises:
         ComponentError: its factory raised.
-        ConfigError: the model cannot hold a conversation, or the load needs more than one process.
+        ConfigError: the model cannot hold a conversation.
     """
     table, backend = task.environment, stage.backends[subtask.model]
     if table is None:
-        return None
+        return None, None
     if backend.prompt_form != "chat" and not backend.has_chat_template:
         raise ConfigError(
             f"models.{subtask.model}",
             f"{subtask.task} has an environment, which needs a chat endpoint; this one takes a text alone",
         )
-    if subtask.load.workers > 1:
-        raise ConfigError(
-            "load.workers", f"the environment of {subtask.task} lives in the command's own process; use one"
-        )
+    ask = None
+    if (other := stage.other_model(subtask)) is not None:
+        stage.other_models.append(other)
+        ask = other.ask
+    where = "task.environment"
     environment: Environment = make(
-        stage.plugins, "environment", table.use, table.options, where="task.environment"
+        stage.plugins, "environment", table.use, table.options, where=where, ask=ask
     )
-    return environment
+    return environment, ask
 
 
 def _subtask(
@@ -123,7 +127,7 @@ def _subtask(
     renderer: Renderer,
 ) -> PreparedSubtask:
     load, backend = subtask.load, stage.backends[subtask.model]
-    environment = _environment(stage, subtask, task)
+    environment, ask = _environment(stage, subtask, task)
     rows = select_rows(task, samples, subtask, stage.spec.run, performance=stage.performance)
     broken = {row.id: row.error for row in rows if isinstance(row, BrokenRow)}
     notes: list[str] = []
@@ -137,6 +141,8 @@ def _subtask(
         notes.append(line)
     usable = len(rows) - len(broken)
     requests = max(usable, wanted or 0) * subtask.repeats if usable else 0
+    # How much work an environment makes is not known, so only a user gives it several processes.
+    is_one = environment is not None and not load.workers
     return PreparedSubtask(
         subtask,
         stage.spec.models[subtask.model],
@@ -147,11 +153,12 @@ def _subtask(
         rows,
         stage.faults,
         wanted=wanted,
-        workers=workers(load, backend, requests, notes) if environment is None else 1,
+        workers=1 if is_one else workers(load, backend, requests, notes),
         nonce=nonce,
         notes=notes,
         broken=broken,
         environment=environment,
+        ask=ask,
     )
 
 

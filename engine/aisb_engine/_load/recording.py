@@ -59,6 +59,7 @@ def _checked_identity(stage: InferenceStage, one: PreparedSubtask) -> dict[str, 
         shots=one.renderer.shots.pool.sha256 if one.renderer.shots else None,
         media=_media_hash(one),
         adapters=one.backend.adapters_hash() if isinstance(one.backend, LoraAdapters) else None,
+        other=stage.spec.judge if one.ask else None,
     )
     path = _identity_file(stage, one)
     if path.exists() and (lines := identity_differences(read_json(path), present)):

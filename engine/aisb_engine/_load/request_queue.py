@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from aisb._types import Request
 from aisb_engine._load.prefix_cache import in_round
-from aisb_engine._load.share import LoadShare, parse_request
+from aisb_engine._load.share import LoadShare, ReadAttached, parse_request
 
 AHEAD = 0.1
 """Seconds of work in a worker's queue: far longer than the run takes to answer, and short enough that workers
@@ -52,13 +52,21 @@ class Stretch(NamedTuple):
 class HandedOut:
     """A worker's end of the shared queue. At most one question to the run is pending at a time.
 
-    `ask` sends a message to the run. A request is read from the file when a client takes it.
+    `ask` sends a message to the run. A request is read from the file when a client takes it; `read` gets what
+    is attached to it.
     """
 
-    def __init__(self, path: Path, share: LoadShare, ask: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        share: LoadShare,
+        ask: Callable[[Mapping[str, Any]], None],
+        read: ReadAttached | None = None,
+    ) -> None:
         self._path = path
         self._share = share
         self._ask = ask
+        self._read_attached = read
         self._file: IO[bytes] | None = None
         self._stretches: deque[Stretch] = deque()
         self._left_in_first = 0
@@ -139,7 +147,7 @@ class HandedOut:
         if not self._left_in_first:
             self._file.seek(stretch.offset)
             self._left_in_first = stretch.length
-        _, request = parse_request(self._file.readline())
+        _, request = parse_request(self._file.readline(), self._read_attached)
         self._left_in_first -= 1
         if not self._left_in_first:
             self._stretches.popleft()

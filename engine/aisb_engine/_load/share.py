@@ -21,6 +21,10 @@ from aisb_engine._spec import Load
 
 PlannedRequest = tuple[int, Request]
 """A request with its planned time in ns from the common start; 0 in a closed loop."""
+Attach = Callable[[Request], Mapping[str, Any]]
+"""Returns what a worker needs beside a request, as JSON values; it is written to the same line."""
+ReadAttached = Callable[[Request, Mapping[str, Any]], None]
+"""Receives what was attached to a request, before the request is sent."""
 RequestSource = Callable[[], Iterable[PlannedRequest]]
 """Returns the requests of a share in order; in an endless load it is called for each round."""
 
@@ -94,14 +98,16 @@ def rounds(share: LoadShare, source: RequestSource) -> Iterator[Request]:
 
 
 @contextmanager
-def dealt_requests(paths: list[Path], requests: Iterable[PlannedRequest]) -> Iterator[None]:
+def dealt_requests(
+    paths: list[Path], requests: Iterable[PlannedRequest], attach: Attach | None = None
+) -> Iterator[None]:
     """Write the requests of an open loop to files in turn, so that workers share every period equally.
 
     The files are deleted after the block.
     """
     try:
         with ExitStack() as stack:
-            writers = [stack.enter_context(write_requests(path)) for path in paths]
+            writers = [stack.enter_context(write_requests(path, attach)) for path in paths]
             for place, (planned_ns, request) in enumerate(requests):
                 writers[place % len(writers)](planned_ns, request)
         yield
@@ -111,7 +117,7 @@ def dealt_requests(paths: list[Path], requests: Iterable[PlannedRequest]) -> Ite
 
 
 @contextmanager
-def write_requests(path: Path) -> Iterator[Callable[[int, Request], int]]:
+def write_requests(path: Path, attach: Attach | None = None) -> Iterator[Callable[[int, Request], int]]:
     """Yield a function that appends a request with its planned time to a file, and returns its byte offset.
 
     Raises:
@@ -122,7 +128,8 @@ def write_requests(path: Path) -> Iterator[Callable[[int, Request], int]]:
     def write(planned_ns: int, request: Request) -> int:
         nonlocal end
         begin = end
-        end += file.write(orjson.dumps([planned_ns, request], option=orjson.OPT_APPEND_NEWLINE))
+        more = () if attach is None else (attach(request),)
+        end += file.write(orjson.dumps([planned_ns, request, *more], option=orjson.OPT_APPEND_NEWLINE))
         return begin
 
     try:
@@ -132,19 +139,24 @@ def write_requests(path: Path) -> Iterator[Callable[[int, Request], int]]:
         raise StorageError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def read_requests(path: Path) -> Iterator[PlannedRequest]:
+def read_requests(path: Path, read: ReadAttached | None = None) -> Iterator[PlannedRequest]:
     """Yield the requests of a file in order."""
     with path.open("rb", buffering=1 << 20) as file:
-        yield from map(parse_request, file)
+        for line in file:
+            yield parse_request(line, read)
 
 
-def parse_request(line: bytes) -> PlannedRequest:
+def parse_request(line: bytes, read: ReadAttached | None = None) -> PlannedRequest:
     """Parse one line of such a file into a request and its planned time."""
-    planned_ns, table = orjson.loads(line)
-    return planned_ns, _request(table)
+    planned_ns, table, *more = orjson.loads(line)
+    request = request_of(table)
+    if read is not None and more:
+        read(request, more[0])
+    return planned_ns, request
 
 
-def _request(table: dict[str, Any]) -> Request:
+def request_of(table: dict[str, Any]) -> Request:
+    """Return the request that a JSON object describes."""
     messages = table.pop("messages")
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
     return Request(**table | lists, messages=None if messages is None else tuple(map(_message, messages)))

@@ -6,22 +6,34 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from aisb._backend import Backend
 from aisb._plugins import Plugins
+from aisb._types import Prediction, Request
+from aisb_engine._budget import TokenBudget
 from aisb_engine._faults import PluginFaults
 from aisb_engine._load.loads import ends_by_time
 from aisb_engine._load.prepared import PreparedSubtask
-from aisb_engine._load.token_budget import TokenBudget
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.manifest import Manifest
 from aisb_engine._record.predictions import LoggedAnswers
 from aisb_engine._record.runfolder import RunFolder
-from aisb_engine._spec import RunSpec
+from aisb_engine._spec import RunSpec, Subtask
 from aisb_engine._stopper import Stopper
 
 SOME = 100
 """The smallest number of requests of which a limit in percent is computed in a pressure run."""
+
+
+class OtherModel(Protocol):
+    """Sends requests of an environment to another model than that under test, and logs them."""
+
+    async def ask(self, request: Request) -> Prediction:
+        """Return the reply."""
+
+    async def aclose(self) -> None:
+        """Close the connections and the log."""
 
 
 @dataclass(slots=True)
@@ -56,6 +68,9 @@ class InferenceStage:
     """If the run is `scored`: the answers in the log of each subtask, by its key, without time stamps."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     budget: TokenBudget | None = None
+    other_model: Callable[[Subtask], OtherModel | None] = lambda _: None
+    """Returns what sends the requests of a subtask's environment to another model; None if it has none."""
+    other_models: list[OtherModel] = field(default_factory=list)
     interrupted: bool = False
     stopped_because: str = ""
     """Why the stage ended before everything was sent, and the exit code for that."""

@@ -15,8 +15,8 @@ import orjson
 from aisb._running import Job, Launcher
 
 WorkerMessage = Mapping[str, Any]
-LONGEST_MESSAGE = 1 << 20
-"""The maximum size of a message in bytes; the longest are errors that quote a service."""
+LONGEST_MESSAGE = 1 << 26
+"""The maximum size of a message in bytes; the longest are the conversations of episodes."""
 
 
 class LocalWorkers(Launcher):

@@ -17,7 +17,7 @@ from aisb._errors import RunError
 from aisb._plugins import Plugins
 from aisb_engine._masking import mask_command
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
-from aisb_engine._spec import Subtask, Task
+from aisb_engine._spec import Judge, Subtask, Task
 
 IDENTITY_LEFT_OUT = {"num_return_sequences"}
 """Parameters that only set the number of requests."""
@@ -148,10 +148,12 @@ def identity(
     shots: str | None,
     media: str | None = None,
     adapters: str | None = None,
+    other: Judge | None = None,
 ) -> dict[str, Any]:
     """Return everything that determines a request, by key: in a resumed run all of it must be the same.
 
-    Keys that only some runs have (media, LoRA adapters) are omitted from others.
+    `other` is the model that the environment asks. Keys that only some runs have (media, LoRA adapters, that
+    model) are omitted from others.
     """
     table = _without_row_count(task)
     sample = {k: v for k, v in table.get("sample", {}).items() if k not in {"target", "clean", "cluster"}}
@@ -171,6 +173,19 @@ def identity(
         "data.shots_sha256": shots,
         **({"data.media_sha256": media} if media else {}),
         **({"model.lora_map_sha256": adapters} if adapters else {}),
+        **(_other_identity(other) if other else {}),
+    }
+
+
+def _other_identity(other: Judge) -> dict[str, Any]:
+    """Return what determines the replies of the model that an environment asks, such as a simulated user."""
+    params = flatten_tables("judge.params", {**other.params, **other.forced})
+    model = other.model
+    return {
+        "judge.backend": model.backend,
+        "judge.model": model.options.get("model"),
+        "judge.system": model.system,
+        **params,
     }
 
 

@@ -17,7 +17,7 @@ from aisb_engine._record.episodes import EndedEpisode, EpisodeKey, read_episodes
 from aisb_engine._record.latency import latency
 from aisb_engine._record.log import Log, read_folder
 from aisb_engine._record.runfolder import RunFolder, json_line, write_atomically
-from aisb_engine._record.stored import Predictions, StoredRecord
+from aisb_engine._record.stored import Predictions, StoredRecord, summary_of
 
 SAMPLES = "samples.jsonl.gz"
 
@@ -122,12 +122,13 @@ class LoggedAnswers(NamedTuple):
 
     There is a prediction for each sample, repeat and turn that was sent; the last attempt wins. A sample that
     could not be prepared has a failure of the kind `row`. `episodes` are the finished ones of a task with an
-    environment.
+    environment, and `questions` the answers to what it asked another model.
     """
 
     task: LoggedSamples
     predictions: Predictions
     episodes: Mapping[EpisodeKey, EndedEpisode] = MappingProxyType({})
+    questions: Sequence[Prediction] = ()
 
     def without_times(self) -> LoggedAnswers:
         """Return a copy without time stamps, which take most of the memory of a streamed answer."""
@@ -143,7 +144,8 @@ def read_logged_answers(folder: RunFolder, model: str, task: str, repeats: int) 
     logged = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
     predictions = Predictions([*in_order(logged.samples, log, repeats)])
-    return LoggedAnswers(logged, predictions, read_episodes(folder.log(model, task)))
+    asked = [*map(summary_of, read_folder(folder.questions(model, task)).latest.entries.values())]
+    return LoggedAnswers(logged, predictions, read_episodes(folder.log(model, task)), asked)
 
 
 def write_predictions(

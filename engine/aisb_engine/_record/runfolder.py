@@ -146,6 +146,10 @@ class RunFolder:
         """The folder of the log files that workers write."""
         return self.path / "log" / model / task
 
+    def questions(self, model: str, task: str) -> Path:
+        """The folder with the log of what the environment of a subtask asked another model."""
+        return self.log(model, task) / "questions"
+
     def infer_log(self, model: str, task: str) -> Path:
         """The log lines of inference."""
         return self.path / "logs" / "infer" / model / f"{task}.out"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import pickle
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -19,12 +18,12 @@ from typing import Any
 
 import orjson
 
-from aisb._errors import AisbError, exception_message
+from aisb._errors import AisbError
 from aisb._evaluator import Evaluator
 from aisb._options import arguments
 from aisb._running import Channel
 from aisb._types import Sample, Score
-from aisb_engine._faults import RAISED, is_stop
+from aisb_engine._faults import RAISED, exception_from, exception_table, is_stop
 from aisb_engine._scoring.scoring import score_by
 
 
@@ -87,10 +86,7 @@ def read_score(message: Mapping[str, Any]) -> Score:
         Exception: the evaluator raised; its class has the name of that of the exception there.
     """
     if "raised" in message:
-        name, words, trace = message["raised"]
-        error = type(str(name), (Exception,), {"__module__": "builtins"})(words)
-        error.add_note(trace)
-        raise error
+        raise exception_from(message["raised"])
     table = dict(message["score"])
     span = table.pop("span")
     return Score(**table, span=None if span is None else (span[0], span[1]))
@@ -105,7 +101,7 @@ async def _grade(evaluator: Evaluator, message: Mapping[str, Any], channel: Chan
     except RAISED as error:
         if is_stop(error):
             raise
-        graded = {"raised": [type(error).__name__, exception_message(error), traceback.format_exc()]}
+        graded = {"raised": exception_table(error)}
     channel.send({"graded": message["grade"], **graded})
 
 

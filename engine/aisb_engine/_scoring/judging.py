@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import orjson
 
 from aisb._deprecated import Renamed
-from aisb._errors import ConfigError, RunError, ServiceError
+from aisb._errors import ConfigError, RunError, ServiceError, UsageError
 from aisb._evaluator import Ask
 from aisb._options import injected_types
 from aisb._types import Prediction, Request, Sample
+from aisb_engine._budget import BudgetUsed
 from aisb_engine._data.prompts import convert_prompt
 from aisb_engine._http.client import connect
 from aisb_engine._http.waiting import waiting_for
@@ -35,6 +36,7 @@ from aisb_engine._resolve.params import check_values, misspellings, refuse_not_s
 if TYPE_CHECKING:
     from aisb._backend import Backend
     from aisb._plugins import Plugins
+    from aisb_engine._budget import TokenBudget
     from aisb_engine._record.predictions import RenderedSample
     from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._replies.marks import known_marks
@@ -71,26 +73,37 @@ class AnswerRequests(Protocol):
 
 @dataclass(slots=True)
 class JudgeTally:
-    """Counts of judging one subtask. `found` questions were in the log; tokens are those of all replies."""
+    """Counts of judging one subtask. `found` questions were in the log; tokens are those of all replies.
+
+    A reply whose tokens the service does not report adds nothing; `reported` counts the others.
+    """
 
     questions: int = 0
     found: int = 0
     failed: int = 0
+    replies: int = 0
+    reported: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
     not_sent: set[str] = field(default_factory=set)
 
     def add(self, prediction: Prediction) -> None:
         """Add the tokens of one reply."""
-        if prediction.usage:
-            self.input_tokens = (self.input_tokens or 0) + (prediction.usage.input_tokens or 0)
-            self.output_tokens = (self.output_tokens or 0) + (prediction.usage.output_tokens or 0)
+        usage = prediction.usage
+        self.replies += 1
+        if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+            return
+        self.reported += 1
+        self.input_tokens = (self.input_tokens or 0) + usage.input_tokens
+        self.output_tokens = (self.output_tokens or 0) + usage.output_tokens
 
     def summary(self, judge: str) -> str:
         """Return a summary in one line."""
         words = f"judged by {judge}: {self.questions} questions, {self.found} of them answered in the log"
         if self.input_tokens is not None:
             words += f", {self.input_tokens:,} tokens in, {self.output_tokens:,} out"
+        if unknown := self.replies - self.reported:
+            words += f" (unknown for {unknown} of {self.replies} replies)"
         words += f", {self.failed} failed" if self.failed else ""
         return words + (
             f"; its backend does not send {', '.join(sorted(self.not_sent))}" if self.not_sent else ""
@@ -102,7 +115,8 @@ class Judging:
     """The judge of a run during scoring. It connects to its service at the first new question.
 
     Without `answer_requests` nothing is sent, and a new question is an error. `again` is the command that
-    continues the scoring. `wait` is the time in seconds to wait for a service that is still loading.
+    continues the scoring. `wait` is the time in seconds to wait for a service that is still loading. The
+    tokens of new questions count in the `budget`; once it is used, a new question is an error.
     """
 
     judge: Judge
@@ -113,6 +127,7 @@ class Judging:
     session: int = 0
     again: str = "the same command"
     wait: float = 0.0
+    budget: TokenBudget | None = None
     tally: JudgeTally = field(default_factory=JudgeTally)
     progress: Progress = field(init=False)
     _logged: dict[tuple[str, int, int], Prediction] = field(default_factory=dict)
@@ -123,6 +138,7 @@ class Judging:
     _unready: str | None = None
     _display: Display | None = None
     _backend: Backend | None = None
+    _turns: asyncio.Semaphore | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def __post_init__(self) -> None:
@@ -175,6 +191,8 @@ class Judging:
             "failed": tally.failed,
             "input_tokens": tally.input_tokens,
             "output_tokens": tally.output_tokens,
+            "replies": tally.replies,
+            "tokens_reported": tally.reported,
         }
 
     told = Renamed("summary")
@@ -185,6 +203,7 @@ class Judging:
         Raises:
             ServiceError: the judge cannot be reached, or does not serve its model.
             RunError: the log cannot be written, or the question is new and nothing may be sent.
+            BudgetUsed: the question is new, and the token budget of the run is used.
         """
         request = self._ready(request)
         self.tally.questions += 1
@@ -219,6 +238,8 @@ class Judging:
         """Return the request to send, with a hash of its content in place of the sample id."""
         backend = self._judge_backend()
         params = {**self.judge.params, **request.params, **self.judge.forced}
+        if "tools" in params and "tools" in unknown_to(backend, params):
+            raise UsageError(f"the judge {self.name} is asked with tools, which its backend does not send")
         for name in unknown_to(backend, params):  # set by the evaluator; the judge's own are checked already
             del params[name]
             self.tally.not_sent.add(name)
@@ -234,16 +255,28 @@ class Judging:
     async def _send(self, request: Request, answer_requests: AnswerRequests) -> Prediction:
         try:
             answer = await self._opened(answer_requests)
-            try:
-                prediction = await answer(request, self.progress)
-            except ServiceError as error:
-                self._unready = self._not_ready(error)
-                raise ServiceError(self._unready) from error
-            if prediction.failure is None:
-                self._logged[request.key] = prediction
-            return prediction
+            if self.budget is None:
+                found = await self._answered(answer, request)
+            else:
+                # Where a question waits for its turn, so that only those in flight exceed the budget.
+                self._turns = self._turns or asyncio.Semaphore(self.judge.load.clients(self._judge_backend()))
+                async with self._turns:
+                    if why := self.budget.stop_reason():
+                        raise BudgetUsed(why)
+                    found = await self._answered(answer, request)
+                    self.budget.add(found, of_judge=True)
+            if found.failure is None:
+                self._logged[request.key] = found
+            return found
         finally:
             self._pending.pop(request.key, None)
+
+    async def _answered(self, answer: JudgeAnswer, request: Request) -> Prediction:
+        try:
+            return await answer(request, self.progress)
+        except ServiceError as error:
+            self._unready = self._not_ready(error)
+            raise ServiceError(self._unready) from error
 
     async def _opened(self, answer_requests: AnswerRequests) -> JudgeAnswer:
         """Connect to the service and open the log, once."""
@@ -302,8 +335,13 @@ class Judging:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop asking, and close the connections and the log."""
         tasks = list(self._pending.values())
-        for task in tasks:
+        is_used = self.budget is not None and bool(self.budget.stop_reason())
+        for task in () if is_used else tasks:  # what is in flight when a budget is used is kept
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._stack.aclose()
@@ -360,23 +398,33 @@ def is_judged(task: Task, plugins: Plugins) -> bool:
     )
 
 
-def check_judge(spec: RunSpec, plugins: Plugins) -> list[str]:
-    """Check before the run starts that tasks with judging evaluators have a judge that can be created.
+def check_judge(spec: RunSpec, plugins: Plugins, *, answers: bool = True) -> list[str]:
+    """Check before the run starts that tasks which ask the judge have one that can be created.
 
-    Return notes on names of its parameters that look misspelt.
+    Return notes on names of its parameters that look misspelt. With `answers`, evaluators count as well as
+    environments.
 
     Raises:
         ConfigError: no judge is set, or one of its parameters is invalid.
         UsageError: its backend cannot be created.
     """
-    judged = [task.name for task in spec.tasks.values() if is_judged(task, plugins)]
-    if not judged:
+    judged = [task.name for task in spec.tasks.values() if answers and is_judged(task, plugins)]
+    asking = [task.name for task in spec.tasks.values() if asks_in_turns(task, plugins)]
+    if not judged and not asking:
         return []
     if spec.judge is None:
-        raise missing_judge_error(judged[0])
+        raise missing_judge_error(judged[0]) if judged else missing_other_error(asking[0])
     backend = judge_backend(spec.judge, plugins)
     params = {**spec.judge.params, **spec.judge.forced}
     return [f"judge {spec.judge.model.abbr}: {line}" for line in misspellings(backend, params)]
+
+
+def asks_in_turns(task: Task, plugins: Plugins) -> bool:
+    """Return whether the environment of a task asks the judge model while the model under test acts."""
+    if task.environment is None:
+        return False
+    factory = plugins.find("environment", task.environment.use).factory
+    return Ask in injected_types(factory).values()
 
 
 def judge_backend(judge: Judge, plugins: Plugins) -> Backend:
@@ -405,6 +453,16 @@ def missing_judge_error(task: str) -> ConfigError:
     )
 
 
+def missing_other_error(task: str) -> ConfigError:
+    """Return the error for a task whose environment asks another model."""
+    return ConfigError(
+        "judge",
+        f"the environment of {task} asks another model, such as one that plays the user, and none is set\n"
+        "  name one with --judge NAME (any model, with --judge-url where it is served), "
+        "or write a table [judge] in aisb.toml",
+    )
+
+
 def judging_of(
     folder: RunFolder,
     spec: RunSpec,
@@ -412,10 +470,13 @@ def judging_of(
     *,
     answer_requests: AnswerRequests | None = None,
     session: int = 0,
+    asked_in: Path | None = None,
+    budget: TokenBudget | None = None,
 ) -> Judging | None:
     """Return the judge of a run, with its logged answers; None if the run has no judge.
 
-    Without `answer_requests` nothing is sent.
+    Without `answer_requests` nothing is sent. `asked_in` is the folder of the questions of an environment, if
+    it is not an evaluator that asks.
     """
     if spec.judge is None:
         return None
@@ -423,10 +484,11 @@ def judging_of(
     return Judging(
         spec.judge,
         plugins,
-        folder.judge(name),
+        asked_in or folder.judge(name),
         folder.judge_log(name),
         answer_requests=answer_requests,
         session=session,
-        again=folder.command("aisb score"),
+        again=folder.command("aisb run --reuse" if asked_in else "aisb score"),
         wait=spec.run.wait,
+        budget=budget,
     )

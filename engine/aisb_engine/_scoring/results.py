@@ -109,6 +109,8 @@ async def score_run(
             scored.unmade += results["unmade"]
             if left := results["not_asked_yet"]:
                 scored.notes.append(f"{name}: {left} requests were not sent yet; the score covers the others")
+            if asked := results.get("environment_asked"):
+                scored.notes.append(f"{name}: {_words_of(asked)}")
             if judging and "judge" in results:
                 scored.unjudged += judging.tally.failed
                 scored.notes.append(f"{name}: {judging.tally.summary(judging.name)}")
@@ -294,6 +296,7 @@ async def grade_subtask(
         "tokens": token_counts(summaries(predictions)),
         "first_error": _first_error(folder, subtask, first, predictions),
         **({"judge": judging.summary()} if judging else {}),
+        **({"environment_asked": asked_others(answers.questions)} if answers.questions else {}),
         "merge": run.merge_ds,
         "scored": now(),
     }
@@ -301,6 +304,12 @@ async def grade_subtask(
         prompts = {one.sample.id: one.prompt for one in rendered}
         results["details"] = evaluator_details(first, samples, predictions, prompts)
     return Graded(results, scored, first)
+
+
+def asked_others(questions: Sequence[Prediction]) -> dict[str, Any]:
+    """Return how many questions an environment asked another model, and the tokens of the answers."""
+    failed = sum(one.failure is not None for one in questions)
+    return {"questions": len(questions), "failed": failed, "tokens": token_counts(questions)}
 
 
 def token_counts(predictions: Iterable[Prediction]) -> dict[str, Any]:
@@ -400,6 +409,17 @@ def remade(
         except ComponentError as error:
             unmade[one.sample.id] = error
     return samples, unmade
+
+
+def _words_of(asked: Mapping[str, Any]) -> str:
+    """Return a line on what an environment asked another model."""
+    tokens = asked["tokens"]
+    words = f"its environment asked another model {asked['questions']} questions"
+    if tokens["input"]["reported"] and tokens["output"]["reported"]:
+        words += f", {tokens['input']['sum']:,} tokens in, {tokens['output']['sum']:,} out"
+    if unknown := tokens["requests"] - min(tokens["input"]["reported"], tokens["output"]["reported"]):
+        words += f" (unknown for {unknown} of {tokens['requests']} replies)"
+    return words
 
 
 def _rounded(value: float | None) -> float | None:

@@ -48,6 +48,7 @@ PACKED = (
     "log/*/*/identity.json",
     "log/*/*/imported.json",
     "log/*/*/load.json",
+    "log/*/*/questions/worker-*",
     "log/*/*/samples.jsonl.gz",
     "log/*/*/vitals-*.jsonl",
     "log/*/*/worker-*",
