@@ -94,7 +94,8 @@ if TYPE_CHECKING:
     from aisb_engine._run import execute as execute_run
     from aisb_engine._run import report as report_run
     from aisb_engine._run_config import resolved as run_configuration
-    from aisb_engine._scoring.judging import Judging, is_judged, missing_judge_error
+    from aisb_engine._scoring.judges import is_judged, missing_judge_error
+    from aisb_engine._scoring.judging import Judging
     from aisb_engine._scoring.metrics import OutcomeCounts
     from aisb_engine._scoring.scoring import CORRECT_THRESHOLD, evaluator_uses
     from aisb_engine._scoring.scoring import evaluators as make_evaluators
@@ -188,7 +189,7 @@ _PLACES = {
     "is_being_written": "aisb_engine._reporting.runs:is_written",
     "is_contested": "aisb_engine._scoring.second_readings:is_contested",
     "is_data_file": "aisb_engine._data.data_file_tasks:is_data_file",
-    "is_judged": "aisb_engine._scoring.judging:is_judged",
+    "is_judged": "aisb_engine._scoring.judges:is_judged",
     "judge_objectives": "aisb_engine._performance.objectives:judge_objectives",
     "judge_of": "aisb_engine._resolve.judge:judge_of",
     "launcher_options": "aisb_engine._resolve.tables:launcher_options",
@@ -199,7 +200,7 @@ _PLACES = {
     "mask_secrets": "aisb_engine._masking:mask_secrets",
     "mask_url": "aisb_engine._masking:mask_url",
     "measure_performance": "aisb_engine._performance.performance:measure",
-    "missing_judge_error": "aisb_engine._scoring.judging:missing_judge_error",
+    "missing_judge_error": "aisb_engine._scoring.judges:missing_judge_error",
     "open_finished_run": "aisb_engine._reporting.finished:open_finished_run",
     "open_run": "aisb_engine._readback:open_run",
     "other_extractors": "aisb_engine._scoring.second_readings:other_extractors",

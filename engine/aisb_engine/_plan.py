@@ -122,7 +122,7 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
     """
     if not is_named(command.run_input.judge):
         return
-    from aisb_engine._scoring.judging import asks_in_turns, is_judged
+    from aisb_engine._scoring.judges import asks_in_turns, is_judged
 
     tasks = spec.tasks.values()
     if command.mode in SENDING_MODES and any(asks_in_turns(task, plugins) for task in tasks):
@@ -216,7 +216,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         spec = spec.model_copy(update={"subtasks": subtasks})
     doubts = [*spec.doubts, *doubts]
     if mode in {"all", "eval"} or (mode in SENDING_MODES and any(t.environment for t in spec.tasks.values())):
-        from aisb_engine._scoring.judging import check_judge
+        from aisb_engine._scoring.judges import check_judge
 
         doubts += check_judge(spec, plugins, answers=mode in SCORING)
     for subtask in spec.subtasks:

@@ -20,7 +20,8 @@ from aisb_engine._record.predictions import LoggedAnswers, read_logged_answers, 
 from aisb_engine._record.runfolder import json_line
 from aisb_engine._record.scores import read_scores, score_line
 from aisb_engine._scoring.graders import Graders, make_graders
-from aisb_engine._scoring.judging import is_judged, judging_of
+from aisb_engine._scoring.judges import is_judged
+from aisb_engine._scoring.judging import judging_of
 from aisb_engine._scoring.results import Graded, grade_subtask
 from aisb_engine._scoring.scoring import evaluator_uses
 from aisb_engine._scoring.steps import Steps

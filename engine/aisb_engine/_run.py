@@ -264,7 +264,8 @@ def _other_model(
     budget: TokenBudget | None,
 ) -> Judging | None:
     """Return what asks the judge for the environment of a subtask; None if the environment asks nothing."""
-    from aisb_engine._scoring.judging import asks_in_turns, judging_of
+    from aisb_engine._scoring.judges import asks_in_turns
+    from aisb_engine._scoring.judging import judging_of
 
     if not asks_in_turns(spec.tasks[subtask.task], plugins):
         return None

@@ -124,7 +124,7 @@ def test_a_judge_is_given_by_type_and_an_option_may_be_named_ask(make):
 
 def test_a_task_is_judged_where_an_evaluator_has_a_parameter_of_the_type(make):
     printed = make(
-        "from aisb_engine._scoring.judging import is_judged\n"
+        "from aisb_engine._scoring.judges import is_judged\n"
         "from aisb_engine._spec import Task\n"
         "for name in ('panel', 'bare'):\n"
         "    table = {'name': 't', 'summary': 's', 'dataset': {'use': 'made'}, 'prompt': {'user': ''}}\n"
