@@ -1,10 +1,15 @@
 """One and two replicas of a local model on a Ray cluster of this machine: equal answers, and their speed.
 
-    python benchmarks/replicas.py [SAMPLES] [TOKENS]
+    python benchmarks/replicas.py [SAMPLES] [TOKENS] [MODEL]
 
-The model has random weights, and each replica one CPU, which is one thread. Loading is not counted: samples
-per second are those between the first request and the last answer. Both replicas, Ray and everything else on
-this machine share its processors, so the speed is printed without a limit, next to the load average.
+MODEL is the folder of a model for transformers; without it, one with random weights is made. Each replica
+has one CPU, which is one thread, and computes batches of at most 8 rows. Loading is not counted: samples per
+second are those between the first request and the last answer.
+
+Both replicas, Ray and everything else on this machine share its processors. So the CPU time that the
+replicas used is printed, too, from the records of the run: if two replicas need no more of it for a sample
+than one, then two free cores answer twice as much. The speed has no limit. The answers of the random model
+must be equal; those of a real one can differ where two tokens are almost equally likely.
 """
 
 import json
@@ -15,47 +20,34 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from aisb_engine._record.log import read_file
 
 NODE = {"object_store_memory": 150 << 20, "num_cpus": 2}
-MODEL = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 6}
-TASK = """
-version = 1
-summary = "Words"
-[dataset]
-use = "jsonl"
-path = "./rows.jsonl"
-[prompt]
-user = "{question}"
-style = "text"
-[sample]
-target = "{number}"
-[[evaluate]]
-use = "exact-match"
-"""
+SHAPE = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 6}
+BATCH = 8
 
 
-def write(work: Path, samples: int) -> None:
-    """Write the model and the task."""
-    sys.path.append(str(Path(__file__).parents[1] / "plugins/backends/hf/tests"))
-    from hf_small import build, prompts
+class Measured(NamedTuple):
+    """The answers by sample, samples a second, CPU seconds of each replica, most cores that one used."""
 
-    build(work / "model", **MODEL)
-    rows = ({"question": text, "number": str(number)} for number, text in enumerate(prompts(samples)))
-    (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (work / "words.toml").write_text(TASK)
+    answers: dict[str, str]
+    rate: float
+    cpu: list[float]
+    most_cores: float
 
 
-def run(work: Path, address: str, replicas: int, tokens: int) -> tuple[dict[str, str], float]:
-    """Run the model as this many replicas; return the answers, and the samples per second."""
+def run(work: Path, model: Path, address: str, replicas: int, tokens: int) -> Measured:
+    """Run the model as this many replicas."""
     where = work / f"{replicas}"
     ended = subprocess.run(
         [
             sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "./words.toml", "--models",
-            "hf_base_model", "--set", f"model.path={work / 'model'}", "--set", "model.device=cpu",
-            "--concurrency", "16", "--max-out-len", str(tokens), "--workers", str(replicas), "--launcher",
-            "ray", "--set", f"launcher.address={address}", "--set", "launcher.cpus=1", "-w", str(where),
+            "hf_base_model", "--set", f"model.path={model}", "--set", "model.device=cpu", "--set",
+            "model.dtype=float32", "--set", f"model.batch_size={BATCH}", "--max-out-len", str(tokens),
+            "--workers", str(replicas), "--launcher", "ray", "--set", f"launcher.address={address}", "--set",
+            "launcher.cpus=1", "-w", str(where),
         ],
         cwd=work, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -63,11 +55,30 @@ def run(work: Path, address: str, replicas: int, tokens: int) -> tuple[dict[str,
         sys.exit(f"{ended.args} ended with {ended.returncode}:\n{ended.stderr}")
     kept = [record for file in where.glob("2*/log/*/*/worker-*") for record in read_file(file) if record]
     timings = [record.prediction.timing for record in kept]
-    seconds = (max(one.done_ns for one in timings) - min(one.sent_ns for one in timings)) / 1e9
-    return {record.prediction.sample_id: record.prediction.text for record in kept}, len(kept) / seconds
+    began, ends = min(one.sent_ns for one in timings), max(one.done_ns for one in timings)
+    used = [cpu_of(file, began, ends) for file in sorted(where.glob("2*/log/*/*/vitals-*.jsonl"))]
+    return Measured(
+        {record.prediction.sample_id: record.prediction.text for record in kept},
+        len(kept) / (ends - began) * 1e9,
+        [seconds for seconds, _ in used],
+        max(cores for _, cores in used),
+    )
 
 
-def main(samples: int = 96, tokens: int = 48) -> int:
+def cpu_of(vitals: Path, began: int, ends: int) -> tuple[float, float]:
+    """Return a replica's CPU seconds between two times, and the most cores that it used for a second."""
+    seconds = most = 0.0
+    since = began
+    for line in map(json.loads, vitals.read_text().splitlines()):
+        until = min(max(line["t_ns"], since), ends)
+        if until > since:
+            seconds += line["cpu_share"] * (until - since) / 1e9
+            most = max(most, line["cpu_share"])
+        since = until
+    return seconds, most
+
+
+def main(samples: int = 64, tokens: int = 32, model: str = "") -> int:
     if find_spec("ray") is None or find_spec("torch") is None:
         print("skipped: ray or torch is not installed (make test-ray installs ray)")
         return 0
@@ -75,30 +86,40 @@ def main(samples: int = 96, tokens: int = 48) -> int:
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0",
     }  # fmt: skip
+    sys.path.append(str(Path(__file__).parents[1] / "plugins/backends/hf/tests"))
+    from hf_small import build, write_task
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    found, rates = [], []
+    found = []
     try:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
-            write(work, samples)
+            write_task(work, samples)
+            where = Path(model).resolve() if model else build(work / "model", **SHAPE)
             for replicas in (1, 2):
-                answers, rate = run(work, cluster.address, replicas, tokens)
-                found.append(answers)
-                rates.append(rate)
+                found.append(one := run(work, where, cluster.address, replicas, tokens))
+                cpu = sum(one.cpu)
                 print(
                     f"    {replicas} replica{'s' if replicas > 1 else ' '} of 1 CPU each: "
-                    f"{rate:.2f} samples/s of {tokens} tokens "
-                    f"({os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f})"
+                    f"{one.rate:6.2f} samples/s of {tokens} tokens, {cpu:6.1f} s of CPU, "
+                    f"{samples / cpu:6.2f} samples for each, at most {one.most_cores:.2f} cores a replica "
+                    f"({os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f})",
+                    flush=True,
                 )
     finally:
         cluster.shutdown()
-    is_equal = found[0] == found[1] and len(found[0]) == samples
-    verdict = "ok " if is_equal else "BAD"
-    print(f"{verdict} the {samples} answers are equal; two replicas are {rates[1] / rates[0]:.2f} x as fast")
-    return 0 if is_equal else 1
+    one, two = found
+    is_whole = one.answers.keys() == two.answers.keys() and len(one.answers) == samples
+    equal = sum(text == two.answers.get(key) for key, text in one.answers.items())
+    is_good = is_whole and (bool(model) or equal == samples)
+    per_cpu = sum(one.cpu) / sum(two.cpu)
+    print(
+        f"{'ok ' if is_good else 'BAD'} {equal} of {samples} answers are equal; two replicas are "
+        f"{two.rate / one.rate:.2f} x as fast, and {2 * per_cpu:.2f} x by their CPU time"
+    )
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main(*map(int, sys.argv[1:3]), *sys.argv[3:4]))

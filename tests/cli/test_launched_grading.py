@@ -6,44 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+from small_programs import EXITS, RAISES, RIGHT, TASK, UNFINISHED, WRONG, write_programs
 
 from aisb_mock import MockOptions, start_mock
 
-TASK = """
-version = 1
-summary = "Small functions"
-[dataset]
-use = "jsonl"
-path = "./rows.jsonl"
-[sample]
-fields = { prelude = { value = "{prompt}" } }
-[prompt]
-user = "Complete the function.\\n{prompt}"
-[[postprocess]]
-use = "code"
-[[evaluate]]
-use = "code-run"
-"""
-PROMPT = "def f{n}(x: int) -> int:\n    '''Return {n} more than x.'''\n"
-TEST = "def check(candidate):\n    assert candidate(1) == {n} + 1\n    assert candidate(-7) == {n} - 7\n"
-RIGHT, OTHER = "    return x + {n}\n", "    return x - {n}\n"
-BODIES = (RIGHT, OTHER, "    raise ValueError(x)\n", "    return (\n", RIGHT, "    import os; os._exit(0)\n")
+BODIES = (RIGHT, WRONG, RAISES, UNFINISHED, RIGHT, EXITS)
 
 
 @pytest.fixture
 def service(tmp_path):
     """A service that answers each row with its program, right or wrong, and one row without any."""
-    rows, replies = [], []
-    for n in range(18):
-        prompt = PROMPT.format(n=n)
-        rows.append({"task_id": n, "prompt": prompt, "entry_point": f"f{n}", "test": TEST.format(n=n)})
-        body = BODIES[n % len(BODIES)].format(n=n)
-        reply = f"```python\n{prompt}{body}```" if n < 17 else "I would rather not."
-        replies.append({"question": prompt, "reply": reply})
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "programs.toml").write_text(TASK)
-    (tmp_path / "replies.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in replies))
-    with start_mock(MockOptions(answers=str(tmp_path / "replies.jsonl"))) as started:
+    _, replies = write_programs(tmp_path, BODIES * 3, refusals=1)
+    with start_mock(MockOptions(answers=str(replies))) as started:
         yield started.url
 
 
@@ -109,7 +83,8 @@ def test_formulas_have_the_verdicts_on_workers_that_they_have_here(aisb, tmp_pat
         'sample]\nfields = { prelude = { value = "{prompt}" } }', 'sample]\ntarget = "{answer}"'
     )
     task = task.replace("Complete the function.\\n{prompt}", "{question}").replace('"code"', '"boxed"')
-    (tmp_path / "programs.toml").write_text(task.replace("code-run", "math-verify"))
+    task = task.replace('"code-run"', '"math-verify"\ndeadline = 200')  # also on a busy machine
+    (tmp_path / "programs.toml").write_text(task)
     found = []
     with start_mock(MockOptions(answers=str(tmp_path / "replies.jsonl"))) as service:
         run = ("run", "--models", "vllm-chat", "--url", service.url, "--datasets", "programs.toml")

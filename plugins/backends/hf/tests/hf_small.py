@@ -1,6 +1,7 @@
 """Build a small model, ask a backend as the engine does, and compute what is right by plain code."""
 
 import asyncio
+import json
 from functools import lru_cache
 
 from aisb import Message, Request
@@ -58,6 +59,21 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+
+TASK = """
+version = 1
+summary = "Words"
+[dataset]
+use = "jsonl"
+path = "./rows.jsonl"
+[prompt]
+user = "{question}"
+style = "text"
+[sample]
+target = "{number}"
+[[evaluate]]
+use = "exact-match"
+"""
 
 
 def tokenizer():
@@ -117,6 +133,14 @@ def prompts(count, *, least=3, most=60, seed=1, start=""):
 
     draw = random.Random(seed)
     return [start + " ".join(draw.choices(WORDS, k=draw.randint(least, most))) for _ in range(count)]
+
+
+def write_task(folder, count):
+    """Write a task of texts of mixed length, and its rows; return its file. Its name is `words`."""
+    rows = ({"question": text, "number": str(number)} for number, text in enumerate(prompts(count)))
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "words.toml").write_text(TASK)
+    return folder / "words.toml"
 
 
 def ask(backend, requests):

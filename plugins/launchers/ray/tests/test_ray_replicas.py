@@ -15,20 +15,6 @@ pytestmark = [
 ]
 
 COUNT = 60
-TASK = """
-version = 1
-summary = "Words"
-[dataset]
-use = "jsonl"
-path = "./rows.jsonl"
-[prompt]
-user = "{question}"
-style = "text"
-[sample]
-target = "{number}"
-[[evaluate]]
-use = "exact-match"
-"""
 WORDS = ("--max-out-len", "12", "--concurrency", "6")
 ON_TWO = ("--workers", "2", "--set", "launcher.resources={workers=1}", "--set", "launcher.cpus=2")
 
@@ -44,13 +30,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    from hf_small import prompts
+    from hf_small import write_task
 
-    folder = tmp_path_factory.mktemp("task")
-    rows = ({"question": text, "number": str(number)} for number, text in enumerate(prompts(COUNT)))
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "words.toml").write_text(TASK)
-    return str(folder / "words.toml")
+    return str(write_task(tmp_path_factory.mktemp("task"), COUNT))
 
 
 @pytest.fixture(scope="module")
