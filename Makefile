@@ -60,7 +60,7 @@ test-servers: ready-test  ## Run the tests that ask real servers that are instal
 
 test-ray: ready-test  ## Run the tests on a Ray cluster of their own; installs ray
 	@$(PYTHON) tools/workspace.py add ray
-	@$(BIN)/pytest -m ray --timeout 600 plugins/launchers/ray $(ARGS)
+	@$(BIN)/pytest -m ray --timeout 1800 plugins/launchers/ray $(ARGS)
 
 test-readers: ready-test  ## Run the tests of other formats with their own tools
 	@test -x .readers/bin/every_eval_ever || $(BIN)/python plugins/reporters/exchange/tests/foreign_readers.py .readers

@@ -156,6 +156,29 @@ def test_a_worker_that_is_lost_ends_the_run_with_what_its_launcher_says(installe
     assert re.search(r"error: process \d ended with -9\n  all finished requests are kept in the log", output)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_whose_workers_are_being_started(installed, tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", *RUN, "--workers", "2", "--launcher", "slow"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    ends = time.monotonic() + 200
+    while not (tmp_path / "starting").exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 130, output
+    assert "stopping: what has finished is kept" in output
+    assert "64 of 64 requests have no answer yet" in output
+    assert "Traceback" not in output, output
+
+
 @pytest.mark.parametrize("launcher", ["local", "spawned"])
 def test_what_a_probe_learned_is_known_to_backends_of_workers(aisb, answering, tmp_path, launcher):
     service = answering({"/v1/models": (200, MODEL), "/v1/chat/completions": (200, REPLY)})

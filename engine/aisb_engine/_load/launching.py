@@ -90,7 +90,8 @@ class LaunchedSubtask:
                 cleanup.push_async_exit(self._at_end(launcher.collect))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.stop(STOP_SECONDS)))
                 cleanup.push_async_exit(self._at_end(lambda: launcher.send({"stop": True})))
-                await launcher.start(jobs)
+                if not await _until_stopped(launcher.start(jobs), stopping):
+                    return
                 # Only now: a worker reads no message before it has its job.
                 await cleanup.enter_async_context(_stopped_workers(stopping, launcher))
                 await self._follow(start, shared)
@@ -286,6 +287,22 @@ def _answers(shared: SharedRequests, number: int, message: Mapping[str, Any]) ->
     if "want" in message:
         return shared.answer(number, *message["want"])
     return shared.rest(number, message["idle"]) if "idle" in message else []
+
+
+async def _until_stopped(work: Awaitable[None], stopping: asyncio.Event) -> bool:
+    """Wait for work, and cancel it if the run is stopped; return whether it was done."""
+    task, stopped = asyncio.ensure_future(work), asyncio.create_task(stopping.wait())
+    stopped.add_done_callback(lambda one: one.cancelled() or task.cancel())
+    try:
+        await task
+    except asyncio.CancelledError:
+        this = asyncio.current_task()
+        if stopping.is_set() and not (this and this.cancelling()):
+            return False
+        raise
+    finally:
+        stopped.cancel()
+    return True
 
 
 @asynccontextmanager

@@ -179,6 +179,14 @@ class Idle(Broken):
         """Send nothing."""
 
 
+class Slow(Idle):
+    """Takes ten minutes to start."""
+
+    async def start(self, jobs) -> None:
+        await asyncio.to_thread(Path("starting").touch)
+        await asyncio.sleep(600)
+
+
 class Miscounting(Idle):
     """Speaks of a worker that it was not given."""
 
@@ -221,6 +229,7 @@ def aisb_launchers() -> Mapping[str, Callable[..., Launcher] | str]:
         "broken": Broken,
         "idle": Idle,
         "miscounting": Miscounting,
+        "slow": Slow,
     }
 
 

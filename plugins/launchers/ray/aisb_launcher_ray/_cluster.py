@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import secrets
 import shutil
@@ -10,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -86,26 +87,41 @@ def nodes() -> Mapping[str, str]:
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
-def check_versions(payloads: Sequence[bytes], within: float, only: Container[str] | None = None) -> None:
+def check_versions(
+    payloads: Sequence[bytes],
+    within: float,
+    why_stop: Callable[[], str],
+    only: Container[str] | None = None,
+) -> None:
     """Refuse nodes whose code differs from this command's; with `only`, check the nodes with these ids.
 
+    `why_stop` returns why the run has been stopped, or an empty text.
+
     Raises:
-        RunError: a node differs; the message names each node with its missing or different packages.
+        RunError: a node differs, and the message names each with its missing or different packages; or the
+            run was stopped.
     """
     from aisb_launcher_ray import _versions as versions
 
-    differing = compare_versions(versions.needed(payloads), within, only)
+    differing = compare_versions(versions.needed(payloads), within, only, why_stop)
     problems = [f"  node {address}: {line}" for address, lines in differing.items() for line in lines]
     if problems:
-        raise RunError("\n".join(["nodes of the cluster cannot run these workers:", *problems]))
+        what_to_do = "install the same aisb, with the same plugins, on each node"
+        raise RunError("\n".join(["nodes of the cluster cannot run these workers:", *problems, what_to_do]))
 
 
 def compare_versions(
-    names: Sequence[str], within: float, only: Container[str] | None = None
+    names: Sequence[str],
+    within: float,
+    only: Container[str] | None = None,
+    why_stop: Callable[[], str] = str,
 ) -> Mapping[str, list[str]]:
     """Return the differences of these packages between each living node and this machine, by node address.
 
     A node that does not answer `within` this number of seconds is listed, too; a dead node is omitted.
+
+    Raises:
+        RunError: the run was stopped, for the reason that `why_stop` returns.
     """
     import ray
     from ray import cloudpickle
@@ -131,6 +147,8 @@ def compare_versions(
             break
         if time.monotonic() > ends:
             break
+        if reason := why_stop():
+            raise RunError(reason)
     found: dict[str, list[str]] = {}
     for node, call in calls.items():
         if node not in alive:
@@ -146,10 +164,12 @@ def compare_versions(
 
 
 def _silence() -> None:
-    """Keep Ray's messages about dead nodes off standard output, which is for the command's results.
+    """Keep Ray's messages about dead nodes off standard output, and its warnings off standard error.
 
-    Ray has no setting for that: its options cover only the output of workers.
+    Ray has no setting for the first: its options cover only the output of workers. It warns of a thread that
+    cannot set a handler for SIGTERM, which it should not do.
     """
+    logging.getLogger("ray").setLevel(logging.ERROR)
     from ray._private import worker
 
     with suppress(AttributeError):

@@ -7,7 +7,6 @@ import importlib.util
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -71,7 +70,8 @@ class RayWorkers(Launcher):
 
     async def start(self, jobs: Sequence[Job]) -> None:
         """Place an actor for each job, check the nodes, copy the files there, and begin."""
-        is_own = connect_cluster(self._address)  # in the main thread: it may set signal handlers
+        # In a thread, because it takes seconds: the run can be stopped meanwhile.
+        is_own = await asyncio.to_thread(connect_cluster, self._address)
         cpus = self._cpus if self._cpus is not None else 0.0 if is_own else 1.0
         self._jobs = jobs
         self._loop = asyncio.get_running_loop()
@@ -86,8 +86,7 @@ class RayWorkers(Launcher):
             self._why_stop,
         )
         self._head = HeadWatch(head_address(), self._lose_head)
-        start = partial(placing.start, dict(enumerate(jobs)), check_all=True)
-        self._starting = asyncio.create_task(asyncio.to_thread(start))
+        self._starting = asyncio.create_task(asyncio.to_thread(placing.start, dict(enumerate(jobs))))
         made = await asyncio.shield(self._starting)
         self.lead_ns = await asyncio.to_thread(_measure_sending, made, self._lease)
         self._follow(made)
@@ -182,12 +181,20 @@ class RayWorkers(Launcher):
 
     async def _replace(self, worker: int) -> None:
         assert self._placing is not None  # noqa: S101 - started
-        start = partial(self._placing.start, {worker: self._jobs[worker]}, check_all=False)
+        jobs = {worker: self._jobs[worker]}
         try:
-            self._follow(await asyncio.to_thread(start))
+            self._follow(await asyncio.to_thread(self._placing.start_again, jobs))
         except RunError as error:
             line = f"no other worker can be started in its place: {error}"
-            self._events.put_nowait((worker, {"note": line} if self._watched else None, line))
+            if self._stopped:
+                self._events.put_nowait((worker, None, line))
+            elif self._watched or len(self._replacing) > 1:
+                self._events.put_nowait((worker, {"note": line}, ""))
+            else:  # it was the last hope of this run
+                where = self._where[worker].address
+                self._events.put_nowait(
+                    (worker, RunError(f"worker {worker} on node {where} was lost, and {line}"), "")
+                )
         finally:
             del self._replacing[worker]
 

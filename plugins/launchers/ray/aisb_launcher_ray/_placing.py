@@ -19,6 +19,12 @@ from aisb_launcher_ray._worker import RayWorker
 ANSWER_WITHIN = 60.0
 LOOK_EVERY = 0.5
 """The interval at which a wait for Ray checks whether the run was stopped, in seconds."""
+TRY_EVERY = 1.0
+"""Seconds after which a worker is placed again where Ray has placed it on a node that is lost."""
+
+
+class PlacingError(RunError):
+    """Ray failed while workers were placed, as when it selects a node that has just been lost."""
 
 
 @dataclass(slots=True)
@@ -39,27 +45,45 @@ class Placing:
     why_stop: Callable[[], str]
     actors: list[Any] = field(default_factory=list)
 
-    def start(self, jobs: Mapping[int, Job], *, check_all: bool) -> list[RayNode]:
+    def start(self, jobs: Mapping[int, Job]) -> list[RayNode]:
         """Start a worker for each job; return the nodes that they are on, once all of them are connected.
 
-        All nodes (with `check_all`, before any worker is placed), or those with a worker, must have the code
-        of this command.
+        All nodes must have the code of this command.
 
         Raises:
             RunError: a node has other code, the cluster has no room, or workers cannot be started.
         """
+        return self._start(jobs, time.monotonic() + self.start_within, check_all=True)
+
+    def start_again(self, jobs: Mapping[int, Job]) -> list[RayNode]:
+        """Start workers in the place of lost ones: like `start`, but only their nodes must have this code.
+
+        For some seconds Ray may still select the node that was lost, so a failure is tried again until the
+        workers would be late.
+
+        Raises:
+            RunError: a node has other code, the cluster has no room, or workers cannot be started.
+        """
+        deadline = time.monotonic() + self.start_within
+        while True:
+            try:
+                return self._start(jobs, deadline, check_all=False)
+            except PlacingError:
+                if self.why_stop() or time.monotonic() + TRY_EVERY > deadline:
+                    raise
+            time.sleep(TRY_EVERY)
+
+    def _start(self, jobs: Mapping[int, Job], deadline: float, *, check_all: bool) -> list[RayNode]:
         import ray
 
         payloads = {number: pickle.dumps(job) for number, job in jobs.items()}
-        deadline = time.monotonic() + self.start_within
         try:
             if check_all:
-                check_versions([*payloads.values()], self._patience)
+                check_versions([*payloads.values()], self._patience, self.why_stop)
             workers = self._placed([*jobs], deadline)
             if not check_all:
-                check_versions(
-                    [*payloads.values()], self._patience, only={node for _, node in workers.values()}
-                )
+                chosen = {node for _, node in workers.values()}
+                check_versions([*payloads.values()], self._patience, self.why_stop, only=chosen)
             made = self._collected(jobs, {number: node for number, (_, node) in workers.items()})
             runs = []
             for node in made:
@@ -80,7 +104,7 @@ class Placing:
             self._wait_until_connected(made, runs, deadline)
         except ray.exceptions.RayError as error:
             said = str(error).strip().splitlines()
-            raise RunError(
+            raise PlacingError(
                 f"workers cannot be started on the Ray cluster: {said[-1] if said else error!r}"
             ) from error
         return made
@@ -110,6 +134,8 @@ class Placing:
         asked = [each.place.remote() for each in made.values()]
         waiting = self._wait(asked, deadline)
         if waiting:
+            for actor in made.values():
+                ray.kill(actor)  # else Ray places them when there is room again
             offered = ray.available_resources()
             free = {name: number for name, number in offered.items() if ":" not in name}
             raise RunError(

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from copy import copy
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ SMALL = {"object_store_memory": 150 << 20, "num_cpus": 2}
 NAMESPACE, LINK, SERVICE_LINK = "aisb-far", "aisbfar0", "aisbfar2"
 NEAR, FAR = "10.99.1.1", "10.99.1.2"
 SERVICE = "10.99.2.1"
+START_WITHIN = 900
+"""Seconds in which workers must start. Tests wait as long for what they do not measure, as processors may be busy."""
 
 
 class Machines:
@@ -37,8 +40,11 @@ class Machines:
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {}
 
-    def add(self, name, **resources):
-        self.nodes[name] = self.cluster.add_node(resources={name: 8, **resources}, **SMALL)
+    def add(self, name, *, node_ip_address=None, env_vars=None, **resources):
+        more = {"node_ip_address": node_ip_address} if node_ip_address else {}
+        self.nodes[name] = self.cluster.add_node(
+            resources={name: 8, **resources}, env_vars=env_vars, **SMALL, **more
+        )
 
     @property
     def address(self):
@@ -177,11 +183,12 @@ class Run:
         work.mkdir(exist_ok=True)
         self._files = [(work / name).open("w+") for name in ("out", "err")]
         asked = model or ("vllm_api_stream_chat", "--url", url, "--api-key-env", "SERVICE_KEY")
-        address = ["--set", f"launcher.address={machines.address}"] if launcher == "ray" else []
+        place = (f"launcher.address={machines.address}", f"launcher.start_within={START_WITHIN}")
+        options = [word for one in place for word in ("--set", one)] if launcher == "ray" else []
         self.process = subprocess.Popen(
             [
                 sys.executable, "-m", "aisb_cli.main", "run", "--models", *asked, "--datasets", task,
-                "--launcher", launcher, *address, "-w", str(work), *words,
+                "--launcher", launcher, *options, "-w", str(work), *words,
             ],
             env={**os.environ, "SERVICE_KEY": KEY, "NO_COLOR": "1", "COLUMNS": "200"},
             stdout=self._files[0],
@@ -204,7 +211,7 @@ class Run:
         return max(self.work.glob("2*"))
 
     def end(self, code=0):
-        self.process.wait(timeout=400)
+        self.process.wait(timeout=START_WITHIN)
         for file in self._files:
             file.close()
         assert self.process.returncode == code, self.err
@@ -218,6 +225,12 @@ class Run:
     def wait_for_words(self, words):
         """Return when the command has said something on standard error."""
         wait_until(lambda: words in self.err, lambda: self.process.poll() is None or words in self.err, self)
+
+    def logged_at(self, words):
+        """The time at which the command wrote a line with these words to its log, in seconds since 1970."""
+        (file,) = self.folder.glob("logs/infer/*/*.out")
+        line = next(line for line in file.read_text().splitlines() if words in line)
+        return datetime.fromisoformat(line.split()[0]).timestamp()
 
     def records(self):
         """The attempts in the log, by the id and repeat that they are of."""
@@ -244,11 +257,11 @@ class Run:
 
 
 def wait_until(condition, goes_on, run):
-    deadline = time.monotonic() + 240  # where processors are busy, a model takes minutes to load
+    deadline = time.monotonic() + START_WITHIN
     while not condition():
         assert goes_on(), run.err
         assert time.monotonic() < deadline, run.err
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
@@ -338,11 +351,16 @@ def begin(begin_in, tmp_path):
 def begin_in(request, mock):
     """Begins a run in a folder."""
 
+    begun = []
+
     def begin_in(work, *words, url=mock.url, cluster=None, **more):
         cluster = cluster or request.getfixturevalue("machines")
-        return Run(cluster, url, work, *words, **more)
+        begun.append(Run(cluster, url, work, *words, **more))
+        return begun[-1]
 
-    return begin_in
+    yield begin_in
+    for run in begun:
+        run.process.kill()  # of a test that failed
 
 
 @pytest.fixture
