@@ -141,7 +141,7 @@ def _refuse_python(path: Path) -> None:
     multiple=True,
     metavar="NAME…",
     shell_complete=complete_models,
-    help="Models: model files, backends, or NAME=URL of a service.",
+    help="Models: model files, backends, NAME=URL of a service, or a FOLDER.",
 )
 @click.option(
     "--datasets",
@@ -390,7 +390,8 @@ def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins 
         sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),
         tables=context.meta.get(TABLES, {}),
     )
-    by_address = any("=" in name for name in flags["models"]) or (flags["url"] and not flags["models"])
+    by_place = any("=" in name or "/" in name for name in flags["models"])
+    by_address = by_place or (flags["url"] and not flags["models"])
     # Where tables are given, another command names the models.
     if plugins is not None and TABLES not in context.meta and (by_address or flags["name"] is not None):
         from aisb_cli.run_services import with_services

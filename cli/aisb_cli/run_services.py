@@ -1,4 +1,4 @@
-"""`aisb run` on services that are given by their address: `--url URL` alone, or `--models NAME=URL`.
+"""`aisb run` on what is given by its place: `--url URL`, `--models NAME=URL`, `--models [NAME=]FOLDER`.
 
 A service of OpenAI's kind is asked through its chat API. Tasks that send a text or compare likelihoods go to
 its completions API, as do all tasks if it has no chat API, or its model no chat template.
@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from aisb import UsageError
+from aisb_cli.model_folders import folder_table, is_folder, name_of_folder
 from aisb_cli.services import CHAT_FILE, COMPLETIONS_FILE, Connection, Service, detect_service
 from aisb_engine import Catalog, Plugins, Resolver, RunInput, mask_secrets, mask_url, safe_name, split_names
 
@@ -48,28 +49,31 @@ def check_name(name: str, flag: str) -> str:
 
 
 def split_addresses(models: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the names in `--models`, and the address of each that is given as NAME=URL.
+    """Return the names in `--models`, and the address or folder of each that is given by its place.
 
     Raises:
-        UsageError: a name is invalid, has no address, or is given twice.
+        UsageError: a name is invalid, has no address, or is given twice; or there is no such folder.
     """
     names: list[str] = []
     addresses: dict[str, str] = {}
     for word in split_names(models):
         name, equals, url = word.partition("=")
-        if equals:
+        if not equals and "/" in word:
+            name, url = name_of_folder(word), word
+            addresses[name] = url
+        elif equals:
             check_name(name, f"--models {name}={mask_url(url)}")
             if not url:
                 raise UsageError(f"--models {word} has no address: write {name}=http://HOST:PORT")
             addresses[name] = url
         if name in names and name in addresses:
-            raise UsageError(f"--models has the name {name} twice: give each service a name of its own")
+            raise UsageError(f"--models has the name {name} twice: give each model a name of its own: NAME=…")
         names.append(name)
     return names, addresses
 
 
 def with_services(run_input: RunInput, plugins: Plugins, flags: Mapping[str, Any]) -> RunInput:
-    """Return the input of a run, with a model for each service that is given by its address.
+    """Return the input of a run, with a model for each service or folder that is given by its place.
 
     `flags` are those of `aisb run`. Each service is looked at, and a line says what it is. In a dry run no
     token is asked for, so a chat API is taken to work.
@@ -104,6 +108,8 @@ def with_services(run_input: RunInput, plugins: Plugins, flags: Mapping[str, Any
     for one in names:
         if one not in addresses:
             models.append(NamedModel(one, {}, looking.tasks))
+        elif is_folder(addresses[one]):
+            models.append(NamedModel(one, folder_table(addresses[one], one), looking.tasks))
         elif one in _known(resolver):
             models.append(NamedModel(one, {"url": addresses[one]}, looking.tasks))
         else:
@@ -118,7 +124,8 @@ def _check(flags: Mapping[str, Any], chosen: Sequence[str], addresses: Mapping[s
         UsageError: the run exists, `--name` is invalid or not for one model, or an address is given twice.
     """
     name = flags["name"]
-    given = "--models NAME=URL" if addresses else "--name"
+    places = "FOLDER" if all(map(is_folder, addresses.values())) else "NAME=URL"
+    given = f"--models {places}" if addresses else "--name"
     if flags["reuse"] is not None or flags["mode"] not in NEW_RUNS:
         raise UsageError(f"{given} is for a new run: the models of this one keep their names")
     if addresses and flags["url"] is not None:

@@ -232,3 +232,12 @@ def test_a_chat_task_reaches_a_base_model_through_the_template_of_a_tokenizer_th
     assert chat.returncode == 0, chat.stderr
     (path,) = place.glob("other/**/predictions/hf-chat-model/told.jsonl")
     assert [json.loads(line)["prediction"] for line in path.read_text().splitlines()] == said
+
+
+def test_the_folder_of_a_model_alone_says_how_to_run_it(place, folder):
+    command = [sys.executable, "-m", "aisb_cli.main", "run", "--models", str(folder), "--datasets", "told"]
+    ended = run(place, *command, "--num-prompts", "4")
+    assert ended.returncode == 0, ended.stderr
+    assert f"{folder} holds a chat model; running it with hf_chat_model" in ended.stderr
+    (predictions,) = place.glob(f"outputs/default/*/predictions/{folder.name}/told.jsonl")
+    assert len(predictions.read_text("utf-8").splitlines()) == 4
