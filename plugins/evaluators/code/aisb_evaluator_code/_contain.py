@@ -41,9 +41,13 @@ DEATH_SIGNAL, NO_NEW_PRIVILEGES, SET_SECCOMP, BY_FILTER = 1, 38, 22, 2
 NO_BOX, TOO_MUCH = 125, 124
 LOOK_EVERY = 0.2
 """Seconds between two measurements of the processes' memory."""
+BUFFER_BYTES = {"socket": 3 * 212_992 // 2, "pipe": 65_536}
+"""The most that waits in a socket and in a pipe. The box cannot make their buffers larger than usual, and
+a socket takes one more message, of up to half its buffer, while there is room for a byte."""
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
+"""Without /dev/zero: what is mapped from it as shared memory stays when it is no longer mapped."""
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
 ENVIRONMENT |= {
     "OPENBLAS_NUM_THREADS": "1",
@@ -260,18 +264,52 @@ def members() -> list[str]:
 
 def taken(enough: int) -> int:
     """Return the bytes of memory of the processes; if that exceeds `enough`, shared memory counts once."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    resident = shared = 0
     names = members()
+    sizes = {name: memory_of(name) for name in names}
+    waiting = buffered(names)
+    if sum(map(sum, sizes.values())) + waiting <= enough:
+        return sum(map(sum, sizes.values())) + waiting
     for name in names:
-        with contextlib.suppress(OSError), open(f"/proc/{name}/statm", encoding="ascii") as file:
-            resident += int(file.read().split()[1]) * page
-    if resident <= enough:
-        return resident
+        try:
+            with open(f"/proc/{name}/smaps_rollup", encoding="ascii") as file:
+                proportional = sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
+            sizes[name] = proportional, sizes[name][1]
+        except OSError:  # it has ended, or its first thread has
+            sizes[name] = memory_of(name)
+    return sum(map(sum, sizes.values())) + waiting
+
+
+def threads(name: str) -> list[str]:
+    """Return the folders of a process's threads; only a thread that runs shows the memory and the files."""
+    with contextlib.suppress(OSError):
+        return [f"/proc/{name}/task/{thread}" for thread in os.listdir(f"/proc/{name}/task")]
+    return []
+
+
+def memory_of(name: str) -> tuple[int, int]:
+    """Return the bytes of a process in memory, and those of its page tables and in swap space."""
+    for thread in threads(name):
+        with (
+            contextlib.suppress(OSError),
+            open(f"{thread}/status", encoding="utf-8", errors="replace") as file,
+        ):
+            fields = dict(line.split(":", 1) for line in file)
+            if "VmRSS" in fields:
+                sizes = {field: int(fields[field].split()[0]) << 10 for field in ("VmRSS", "VmPTE", "VmSwap")}
+                return sizes.pop("VmRSS"), sum(sizes.values())
+    return 0, 0
+
+
+def buffered(names: list[str]) -> int:
+    """Return the most bytes that can wait in the open sockets and pipes of the processes."""
+    found = set()
     for name in names:
-        with contextlib.suppress(OSError), open(f"/proc/{name}/smaps_rollup", encoding="ascii") as file:
-            shared += sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
-    return shared or resident
+        for thread in threads(name):
+            with contextlib.suppress(OSError):
+                for one in os.listdir(f"{thread}/fd"):
+                    with contextlib.suppress(OSError):
+                        found.add(os.readlink(f"{thread}/fd/{one}"))
+    return sum(BUFFER_BYTES.get(target.partition(":")[0], 0) for target in found)
 
 
 def end_members() -> None:

@@ -2,7 +2,8 @@
 
 It refuses calls with a large attack surface in the kernel (io_uring, bpf, perf events, keyrings,
 userfaultfd), new namespaces within the box, memory outside the limits of a process (memfd, System V
-segments), access to other processes, and sockets. A refused call fails with EPERM.
+segments, shared anonymous mappings, descriptors on their way through sockets), access to other
+processes, and sockets. A refused call fails with EPERM.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "io_uring_register": (427, 427), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     "fanotify_init": (300, 262), "fanotify_mark": (301, 263), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "lookup_dcookie": (212, 18),
-    # Sockets; `socketpair` stays allowed, since event loops use it.
+    # Sockets; `socketpair` stays allowed, since event loops use it. Only `sendmsg` can send descriptors: on
+    # their way they belong to no process, and neither does what waits in those sockets and pipes.
     "socket": (41, 198), "bind": (49, 200), "connect": (42, 203), "listen": (50, 201), "accept": (43, 202),
-    "accept4": (288, 242),
+    "accept4": (288, 242), "sendmsg": (46, 211), "sendmmsg": (307, 269),
     # The machine itself.
     "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142), "sethostname": (170, 161),
     "setdomainname": (171, 162), "init_module": (175, 105), "finit_module": (313, 273),
@@ -59,6 +61,9 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "uselib": (134, None), "ustat": (136, None), "sysfs": (139, None),
 }  # fmt: skip
 _CLONE, _CLONE3, _IOCTL, _FCNTL, _SETSOCKOPT = (56, 220), (435, 435), (16, 29), (72, 25), (54, 208)
+_MMAP = (9, 222)
+_SHARED, _ANONYMOUS = 0x01, 0x20
+"""Flags of mmap. All pages of such a mapping stay until the last is unmapped, in the memory of no process."""
 _TYPE_INTO_A_TERMINAL = (0x5412, 0x541C)
 _PIPE_SIZE = 1031
 _BUFFER_SIZES = (7, 8, 32, 33)
@@ -77,6 +82,7 @@ def system_call_filter(machine: str) -> bytes | None:
     for numbers in _REFUSED.values():
         if (number := numbers[column]) is not None:
             code += _refuse_if(_EQUAL, number)
+    code += _refuse_shared_memory(_MMAP[column])
     code += _refuse_argument(_CLONE[column], 0, _ANY_BIT, (NEW_NAMESPACES,))
     code += _refuse_argument(_IOCTL[column], 1, _EQUAL, _TYPE_INTO_A_TERMINAL)
     code += _refuse_argument(_FCNTL[column], 1, _EQUAL, (_PIPE_SIZE,))
@@ -106,4 +112,15 @@ def _refuse_argument(number: int, position: int, how: int, values: tuple[int, ..
     for value in values:
         inner += _refuse_if(how, value)
     inner.append(_return(_ALLOW))
+    return [_jump(_EQUAL, number, 0, len(inner)), *inner]
+
+
+def _refuse_shared_memory(number: int) -> list[bytes]:
+    inner = [
+        _load(_ARGUMENTS + 8 * 3),
+        _jump(_ANY_BIT, _ANONYMOUS, 0, 2),
+        _jump(_ANY_BIT, _SHARED, 0, 1),
+        _return(_ERROR | _EPERM),
+        _return(_ALLOW),
+    ]
     return [_jump(_EQUAL, number, 0, len(inner)), *inner]

@@ -331,6 +331,91 @@ def plus_one(n):
     assert ran(program, wanted, limits) == {"passed": True}
 
 
+def test_no_shared_memory_stays_after_it_is_unmapped():
+    program = """
+import ctypes, errno, mmap, os
+
+def plus_one(n):
+    found = []
+    for flags in (mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, 3 | mmap.MAP_ANONYMOUS):  # 3: MAP_SHARED_VALIDATE
+        try: mmap.mmap(-1, 1 << 20, flags=flags)
+        except OSError as error: found.append(errno.errorcode[error.errno])
+    private = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with open("page", "w+b") as file:
+        file.write(bytes(4096))
+        file.flush()
+        shared = mmap.mmap(file.fileno(), 4096)
+        shared[0] = private[0] = n
+    return found, private[0], open("page", "rb").read(1), os.path.exists("/dev/zero")
+"""
+    wanted = "def check(candidate):\n    assert candidate(1) == (['EPERM', 'EPERM'], 1, b'\\x01', False), candidate(1)\n"
+    assert ran(program, wanted) == {"passed": True}
+
+
+def test_no_descriptor_is_sent_through_a_socket():
+    program = """
+import array, os, socket
+
+def plus_one(n):
+    left, right = socket.socketpair()
+    refused = []
+    for send in (
+        lambda: socket.send_fds(left, [b"x"], [right.fileno()]),
+        lambda: left.sendmsg([b"x"]),
+        lambda: left.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [1]))]),
+    ):
+        try: send()
+        except PermissionError: refused.append(True)
+    left.sendall(b"y")
+    return refused, right.recv(8)
+"""
+    wanted = "def check(candidate):\n    assert candidate(1) == ([True] * 3, b'y'), candidate(1)\n"
+    assert ran(program, wanted) == {"passed": True}
+
+
+HIDING = {
+    "in a process whose first thread has ended": """
+def take():
+    def fill():
+        block = bytearray(300 << 20)
+        for at in range(0, len(block), 4096):
+            block[at] = 1
+        time.sleep(60)
+    threading.Thread(target=fill).start()
+    ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)
+""",
+    "in sockets": """
+def take():
+    kept = []
+    with contextlib.suppress(OSError):
+        while True:
+            kept += socket.socketpair()
+            for one in kept[-2:]:
+                one.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        one.send(bytes(50_000))
+    time.sleep(60)
+""",
+}
+
+
+@pytest.mark.parametrize("where", HIDING)
+def test_the_watch_finds_memory(where):
+    program = f"""
+import contextlib, ctypes, os, platform, socket, threading, time
+{HIDING[where]}
+def plus_one(n):
+    for _ in range(6):
+        if os.fork() == 0:
+            take()
+    time.sleep(60)
+"""
+    limits = Limits(seconds=10, memory=512, processes=16, tree=400, grouped=False)
+    found = ran(program, limits=limits)
+    assert found["problem"] == "out of memory: the limit of the program and its processes is 400 MB"
+
+
 def test_what_waits_in_sockets_cannot_be_made_large():
     program = """
 import socket
@@ -414,15 +499,23 @@ def plus_one(n):
 
 
 def test_the_filter_of_each_machine_is_what_its_kernel_would_read():
-    for machine, audit, mount, read, clone in (
-        ("x86_64", 0xC000003E, 165, 0, 56),
-        ("aarch64", 0xC00000B7, 40, 63, 220),
+    for machine, audit, mount, read, clone, mmap in (
+        ("x86_64", 0xC000003E, 165, 0, 56, 9),
+        ("aarch64", 0xC00000B7, 40, 63, 220, 222),
     ):
         code = system_call_filter(machine)
         assert verdict(code, audit, read) == verdict(code, audit, clone, 17) == ALLOWED
         assert verdict(code, audit, mount) == REFUSED
         assert verdict(code, audit, clone, 0x10000000 | 17) == REFUSED
         assert verdict(code, audit, 435) == (0x00050000 | 38)
+        for flags, found in (
+            (0x21, REFUSED),
+            (0x23, REFUSED),
+            (0x22, ALLOWED),
+            (0x01, ALLOWED),
+            (0x4022, ALLOWED),
+        ):
+            assert verdict(code, audit, mmap, third=flags) == found
         assert verdict(code, 0x40000003, read) == 0x80000000  # the calls of another architecture
     assert verdict(system_call_filter("x86_64"), 0xC000003E, 0x40000000 | 165) == REFUSED
     assert system_call_filter("riscv64") is None
@@ -431,9 +524,9 @@ def test_the_filter_of_each_machine_is_what_its_kernel_would_read():
 ALLOWED, REFUSED = 0x7FFF0000, 0x00050000 | 1
 
 
-def verdict(code, audit, number, argument=0):
+def verdict(code, audit, number, argument=0, third=0):
     """What a kernel makes of one call: the filter's program, read instruction by instruction."""
-    memory = struct.pack("<IIQQ", number, audit, 0, argument) + bytes(40)
+    memory = struct.pack("<IIQQQQQ", number, audit, 0, argument, 0, 0, third) + bytes(16)
     at = value = 0
     while True:
         how, if_so, if_not, constant = struct.unpack_from("<HBBI", code, 8 * at)
