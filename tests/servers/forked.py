@@ -30,6 +30,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from forked_children import start_by_fork
+
 PACKAGES = ("aisb", "aisb_engine", "aisb_cli", "aisb_analysis", "aisb_mock", "aisb_backend_openai", "aisb_evaluator_text",
             "aisb_evaluator_math", "aisb_reporter_summary", "aisb_reporter_performance")  # fmt: skip
 """The packages that most commands use: all their modules are imported. Of plugins, what declares them is."""
@@ -257,7 +259,9 @@ def _subclasses(kind: type) -> Iterator[type]:
 
 def _run_module(name: str) -> NoReturn:
     """Run a module as `python -m` does, and end this process."""
-    sys.modules.pop(name, None)  # as `python -m` has it: the module is not there before it runs
+    package = sys.modules.get(name)
+    main = f"{name}.__main__" if hasattr(package, "__path__") else name
+    sys.modules.pop(main, None)  # as `python -m` has it: the module is not there before it runs
     code: Any = 0
     try:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
@@ -281,4 +285,5 @@ if __name__ == "__main__":
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
         sys.argv[1:] = asked[1]
+        start_by_fork(_run_module, FROM_THE_START)
         _run_module(asked[0])
