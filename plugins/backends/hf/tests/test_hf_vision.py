@@ -59,6 +59,58 @@ def seeing(tmp_path_factory):
     return folder
 
 
+QWEN_MARKS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+QWEN_TEXT = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.15,
+    "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0},
+}  # fmt: skip
+QWEN_VISION = {
+    "Qwen2": {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2},
+    "Qwen2_5_": {
+        "depth": 2, "hidden_size": 32, "intermediate_size": 64, "out_hidden_size": 64, "num_heads": 2,
+        "fullatt_block_indexes": [1], "window_size": 56,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=sorted(QWEN_VISION))
+def qwen(request, tmp_path_factory):
+    """The folder of a small Qwen2-VL or Qwen2.5-VL, whose processor needs torchvision."""
+    pytest.importorskip("torchvision", reason="the processor of Qwen-VL needs torchvision")
+    import torch
+    import transformers
+
+    folder, words = tmp_path_factory.mktemp("models") / request.param, tokenizer()
+    words.add_special_tokens({"additional_special_tokens": [*QWEN_MARKS]})
+    words.chat_template = None
+    start, end, image, video = map(words.convert_tokens_to_ids, QWEN_MARKS)
+    text = QWEN_TEXT | {
+        "vocab_size": len(words),
+        "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id,
+    }
+    name = f"{request.param}VL"
+    config = getattr(transformers, f"{name}Config")(
+        text_config=text,
+        vision_config=QWEN_VISION[request.param] | {"patch_size": 14},
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    torch.manual_seed(0)
+    getattr(transformers, f"{name}ForConditionalGeneration")(config).save_pretrained(folder)
+    sizes = {"min_pixels": 28 * 28, "max_pixels": 28 * 28 * 16}
+    getattr(transformers, f"{name}Processor")(
+        image_processor=transformers.Qwen2VLImageProcessor(**sizes),
+        video_processor=transformers.Qwen2VLVideoProcessor(**sizes),
+        tokenizer=words,
+        chat_template=TEMPLATE.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>"),
+    ).save_pretrained(folder)
+    return folder
+
+
 def url(content):
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
@@ -99,6 +151,15 @@ def test_answers_are_those_of_transformers_and_depend_on_the_image(seeing):
     assert answers[0].text != answers[1].text
     assert answers[0].finish_reason == "length"
     assert answers[0].usage.output_tokens == 12
+
+
+def test_answers_of_qwen_vl_are_those_of_transformers_and_depend_on_the_image(qwen):
+    asked = [(RED, "the sky is"), (BLUE, "the sky is"), ("the sky is", RED, "and", BLUE, "?")]
+    answers = ask(HFVision(path=str(qwen)), [request(n, *parts) for n, parts in enumerate(asked)])
+    for parts, answer in zip(asked, answers, strict=True):
+        assert answer.failure is None, answer.failure
+        assert (answer.text, answer.usage.input_tokens) == plainly(qwen, *parts)
+    assert answers[0].text != answers[1].text
 
 
 def test_parameters_mean_what_they_mean_for_a_model_of_text(seeing):
