@@ -21,6 +21,7 @@ def aisb_datasets() -> Mapping[str, str]:
     return {
         "image-questions": "aisb_dataset_vision._questions:image_questions",
         "ocrbench-v2": "aisb_dataset_vision._ocrbench:ocrbench_v2",
+        "omnidocbench": "aisb_dataset_vision._pages:omnidocbench",
         "refcoco": "aisb_dataset_vision._places:refcoco",
         "textvqa": "aisb_dataset_vision._texts:textvqa",
         "vlmeval-tsv": "aisb_dataset_vision._sheets:vlmeval_tsv",

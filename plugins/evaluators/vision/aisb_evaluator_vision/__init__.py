@@ -14,6 +14,7 @@ def aisb_evaluators() -> Mapping[str, str]:
         "anls": "aisb_evaluator_vision._anls:ANLS",
         "box-iou": "aisb_evaluator_vision._boxes:BoxIoU",
         "ocrbench-v2": "aisb_evaluator_vision._ocrbench:OCRBenchV2",
+        "omnidocbench": "aisb_evaluator_vision._omnidocbench:OmniDocBench",
         "vqa-accuracy": "aisb_evaluator_vision._vqa:VQAAccuracy",
     }
 

@@ -25,17 +25,21 @@ MOST_NODES = 3000
 """The maximum number of nodes of compared trees: the time grows with the product."""
 
 
-def teds(given: str, target: str) -> float:
+def teds(given: str, target: str, *, structure_only: bool = False) -> float:
     """Return the tree edit distance similarity of two HTML tables: 1 − distance / nodes of the larger one.
 
-    The cost of a changed cell is the share of its differing characters. Source: Zhong et al., Image-based
-    table recognition, https://arxiv.org/abs/1911.10683. A text without a table has similarity 0.
+    The cost of a changed cell is the share of its differing characters, or nothing if only the structure
+    counts. Source: Zhong et al., Image-based table recognition, https://arxiv.org/abs/1911.10683. A text
+    without a table has similarity 0.
     """
     trees = [table_tree(given), table_tree(target)]
     if trees[0] is None or trees[1] is None:
         return 0.0
+    if given == target:
+        return 1.0
     larger = max(tree.count() - 1 for tree in trees if tree)
-    return max(0.0, 1 - _distance(trees[0], trees[1], _table_change) / max(1, larger))
+    change = _structure_change if structure_only else _table_change
+    return max(0.0, 1 - _distance(trees[0], trees[1], change) / max(1, larger))
 
 
 def table_tree(text: str) -> TableNode | None:
@@ -68,6 +72,10 @@ def _table_change(one: TableNode, other: TableNode) -> float:
     if one.kind != other.kind:
         return 1.0
     return float(Levenshtein.normalized_distance(one.text, other.text))
+
+
+def _structure_change(one: TableNode, other: TableNode) -> float:
+    return float(one.kind != other.kind)
 
 
 def table_of_markdown(text: str) -> str:
