@@ -57,6 +57,7 @@ PARTLY = {
     "longbench-score",
     "needle-recall",
     "ocrbench-v2",
+    "omnidocbench",
     "probability-share",
     "rouge",
     "token-f1",

@@ -22,8 +22,8 @@ from aisb_engine import Catalog, DeclaredCommands, Plugins, read_toml
 FILE = ROOT / "cli" / "aisb_cli" / "index.toml"
 HEAD = """\
 # Which distribution brings a name, where it stands in the repository, and what it needs of the others.
-# tools/index.py writes this file; only `not_offered_yet` and `families_not_offered_yet` are written by hand:
-# tasks that other tools have under these names, and that no distribution here brings so far.
+# tools/index.py writes this file; only `not_offered_yet` is written by hand: names of tasks of other tools
+# that no distribution here brings so far, with the reason. A `*` stands for any text.
 """
 
 
@@ -34,9 +34,8 @@ def index_text(old: str) -> str:
         name for table in tables.values() for name in (*table.get("tasks", ()), *table.get("aliases", ()))
     }
     by_hand = tomllib.loads(old)
-    later = [name for name in by_hand["not_offered_yet"] if name not in tasks]
-    families = _list(by_hand["families_not_offered_yet"])
-    lines = [HEAD, f"not_offered_yet = {_list(later)}", f"families_not_offered_yet = {families}"]
+    later = {name: why for name, why in by_hand["not_offered_yet"].items() if name not in tasks}
+    lines = [HEAD, "[not_offered_yet]", *(f'"{name}" = "{why}"' for name, why in later.items())]
     for name, table in sorted(tables.items()):
         lines += ["", f"[distributions.{name}]", f'folder = "{table.pop("folder")}"']
         lines += [f"{key} = {_list(values)}" for key, values in table.items() if values]

@@ -21,9 +21,9 @@ def explain_name(name: str) -> str | None:
     None if the name is not in the index, or the distribution that has it is installed.
     """
     index = _index()
-    families = index["families_not_offered_yet"]
-    if name in index["not_offered_yet"] or any(fnmatchcase(name.lower(), one) for one in families):
-        return f"the task {name} is not offered yet"
+    for pattern, reason in not_offered_yet().items():
+        if name == pattern or fnmatchcase(name.lower(), pattern):
+            return f"the task {name} is not offered yet: {reason}"
     distributions: Mapping[str, Any] = index["distributions"]
     what, owners = _owners(name, distributions)
     for owner in owners:
@@ -31,6 +31,12 @@ def explain_name(name: str) -> str | None:
             command = _install_command(owner, distributions)
             return f"{what} with {owner}; in a checkout of aisb: {command}"
     return None
+
+
+def not_offered_yet() -> Mapping[str, str]:
+    """Return names of tasks of other tools that nothing here brings, with the reason; `*` is any text."""
+    found: Mapping[str, str] = _index()["not_offered_yet"]
+    return found
 
 
 class NotInstalled(NamedTuple):

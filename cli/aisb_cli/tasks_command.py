@@ -12,7 +12,7 @@ import click
 from aisb_cli import shared_options as shared
 from aisb_cli.completing import complete_tasks
 from aisb_cli.grouped_help import Listing
-from aisb_cli.index import not_installed
+from aisb_cli.index import not_installed, not_offered_yet
 from aisb_cli.own_data_options import column_options, named_columns
 from aisb_cli.terminal import as_json_text
 
@@ -34,7 +34,7 @@ def tasks() -> None:
 
 @tasks.command("list")
 @shared.as_json
-@click.option("--all", "with_others", is_flag=True, help="List tasks that are not installed, too.")
+@click.option("--all", "with_others", is_flag=True, help="List also tasks that are not installed or offered.")
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown: rows, grading, data, licence.")
 @click.pass_context
 def list_command(context: click.Context, as_json: bool, with_others: bool, markdown: bool) -> None:
@@ -66,12 +66,14 @@ def list_command(context: click.Context, as_json: bool, with_others: bool, markd
             }
         )
     others = [one for one in not_installed() if "tasks" in one.names] if with_others else []
+    later = not_offered_yet() if with_others else {}
     if as_json:
         missing = [
             {"task": task, "distribution": one.distribution, "install": one.install}
             for one in others
             for task in one.names["tasks"]
         ]
+        missing += [{"task": name, "not_offered_yet": reason} for name, reason in later.items()]
         click.echo(as_json_text(rows + missing))
         return
     for row in rows:
@@ -80,6 +82,10 @@ def list_command(context: click.Context, as_json: bool, with_others: bool, markd
             _wrapped(", ".join(f"{row['task']}:{variant}" for variant in row["variants"]), "  variants: ")
         if row["aliases"]:
             _wrapped(", ".join(row["aliases"]), "  also: ")
+    if later:
+        click.echo("\nNot offered yet, by their names in other tools:")
+    for name, reason in later.items():
+        _wrapped(f"{name}: {reason}", "")
     if others:
         click.echo("\nNot installed; run the commands in a checkout of aisb:")
     for one in others:

@@ -135,13 +135,31 @@ def test_an_installed_plugin_that_is_blocked_is_named_and_not_to_be_installed(ai
 
 @pytest.mark.parametrize("name", ["swebench_lite_gen", "tau2_bench_airline", "terminal_bench_2", "vbench"])
 def test_a_family_that_is_not_offered_yet_is_said_to_be_so(aisb, name):
-    assert aisb("tasks", "show", name).stderr.endswith(f"\n  the task {name} is not offered yet\n")
+    assert (
+        aisb("tasks", "show", name)
+        .stderr.splitlines()[-1]
+        .startswith(f"  the task {name} is not offered yet: ")
+    )
 
 
 def test_a_task_that_is_not_offered_yet_is_said_to_be_so(aisb):
-    assert aisb("tasks", "show", "omnidocbench_gen").stderr.endswith(
-        "\n  the task omnidocbench_gen is not offered yet\n"
+    assert aisb("tasks", "show", "gedit_gen_0_shot_llmjudge").stderr.endswith(
+        "\n  the task gedit_gen_0_shot_llmjudge is not offered yet: it grades images or videos that a model makes, and "
+        "aisb asks models that write text\n"
     )
+
+
+def test_tasks_that_are_not_offered_yet_are_listed_with_the_reason(aisb):
+    listed = aisb("tasks", "list", "--all").stdout.partition(
+        "\nNot offered yet, by their names in other tools:\n"
+    )[2]
+    assert listed.startswith(
+        "BFCL_gen_all: it joins two tasks: give BFCL_gen_single_turn and\n    BFCL_gen_multi_turn\nBFCL_gen_ids: "
+    )
+    rows = json.loads(aisb("tasks", "list", "--all", "--json").stdout)
+    reasons = {row["task"]: row["not_offered_yet"] for row in rows if "not_offered_yet" in row}
+    assert "agent_trials reads the results of its harness" in reasons["tau2*"]
+    assert "Not offered" not in aisb("tasks", "list").stdout
 
 
 def test_tasks_that_are_not_installed_are_listed_with_the_command_that_installs_them(aisb):

@@ -1,6 +1,7 @@
 """Every task name of the reference system leads to a task here, or says that it is not offered yet."""
 
 import tomllib
+from fnmatch import fnmatchcase
 from importlib.resources import files
 
 import pytest
@@ -12,7 +13,6 @@ from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.layers import Resolver, RunInput
 
 INDEX = tomllib.loads(files("aisb_cli").joinpath("index.toml").read_text("utf-8"))
-NOT_OFFERED_YET = frozenset(INDEX["not_offered_yet"])
 NAMES = """
 ARC_c_gen_0_shot_chat_prompt ARC_c_gen_25_shot_chat_prompt ARC_c_ppl_0_shot_str
 ARC_e_gen_0_shot_chat_prompt ARC_e_gen_25_shot_chat_prompt ARC_e_ppl_0_shot_str BFCL_gen_all BFCL_gen_ids
@@ -86,6 +86,9 @@ synthetic_gen_tokenid glm4v_textvqa_gen_base64 textvqa_gen textvqa_gen_base64
 triviaqa_gen_5_shot_chat_prompt videobench_gen videobench_gen_base64 videomme_gen vocalsound_gen
 vocalsound_gen_base64 winogrande_gen_0_shot_chat_prompt winogrande_gen_5_shot_chat_prompt
 """
+NOT_OFFERED_YET = {
+    name for name in NAMES.split() if any(fnmatchcase(name, one) for one in INDEX["not_offered_yet"])
+}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,7 @@ def test_each_other_name_says_that_it_is_not_offered_yet(resolver, name):
     if name in catalog.aliases or name in {entry.name for entry in catalog.entries("task")}:
         assert resolver.show(name).summary  # a family has it by now
         return
-    with pytest.raises(UsageError, match=f"the task {name} is not offered yet$"):
+    with pytest.raises(UsageError, match=f"the task {name} is not offered yet: ."):
         resolver.show(name)
 
 
