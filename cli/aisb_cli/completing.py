@@ -47,14 +47,15 @@ def complete_tasks(context: click.Context, parameter: click.Parameter, incomplet
 
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete names of runs in the work folder, the latest first."""
+    """Complete names and tags of runs in the work folder, the latest first."""
     del parameter
     with suppress(Exception):
         from aisb_engine import RunFolder
 
         work_dir = Path(context.params.get("work_dir") or WORK_DIR)
-        names = [run.timestamp for run in reversed(RunFolder.list(work_dir))]
-        return _fitting(["latest", *names], incomplete)
+        found = list(reversed(RunFolder.list(work_dir)))
+        tags = [tag for run in found for tag in run.tags]
+        return _fitting(["latest", *tags, *(run.timestamp for run in found)], incomplete)
     return []
 
 

@@ -67,7 +67,7 @@ def pace_of_all(subtasks: Sequence[Progress], now: float) -> tuple[float | None,
 
     What waits will take as long as what has finished since the first subtask began.
     """
-    running = [pace(s, now) for s in subtasks if s.phase == "asking"]
+    running = [pace(s, now) for s in subtasks if s.phase == "sending"]
     rates = [rate for rate, _ in running if rate is not None]
     own_left = [left for _, left in running if left is not None]
     if not rates or len(own_left) < len(running):
@@ -96,7 +96,7 @@ def tokens_per_second(subtasks: Sequence[Progress], now: float) -> float | None:
     found = [
         s.output_tokens / (now - s.started)
         for s in subtasks
-        if s.phase == "asking" and s.output_tokens and s.started is not None and now > s.started
+        if s.phase == "sending" and s.output_tokens and s.started is not None and now > s.started
     ]
     return sum(found) if found else None
 

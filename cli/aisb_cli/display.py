@@ -99,7 +99,7 @@ class PlainDisplay:
                     continue
                 if phase in ENDED_PHASES:
                     self._print(ending_line(subtask, now))
-                elif phase == "asking":
+                elif phase == "sending":
                     resumed = f", {subtask.resumed} of them finished before" if subtask.resumed else ""
                     size = f"{subtask.total} request{'' if subtask.total == 1 else 's'}"
                     if subtask.lasts is not None:
@@ -108,9 +108,8 @@ class PlainDisplay:
             if now >= self._due:
                 self._due = now + self._interval
                 if any(subtask.phase not in ENDED_PHASES for subtask in self._subtasks):
-                    said = [
-                        f"; {s.model}: {s.detail}" for s in self._subtasks if s.detail and s.phase == "asking"
-                    ]
+                    active = [s for s in self._subtasks if s.detail and s.phase == "sending"]
+                    said = [f"; {s.model}: {s.detail}" for s in active]
                     self._print(totals(self._subtasks, now) + "".join(said))
 
     def _watch(self) -> None:

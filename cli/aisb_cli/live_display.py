@@ -40,7 +40,7 @@ EVERY = 0.25
 MOST_FAILING = 2
 """The number of subtasks whose failures are shown during the run; at the end all are."""
 
-STYLES: dict[Phase, str] = {"asking": "bold", "failed": "red", "stopped": "yellow", "done": "green"}
+STYLES: dict[Phase, str] = {"sending": "bold", "failed": "red", "stopped": "yellow", "done": "green"}
 
 
 class LiveDisplay:

@@ -78,8 +78,8 @@ def logs(
 ) -> None:
     """Show the log lines of a run in order of time: of inference and scoring, of all its subtasks.
 
-    RUN is a timestamp, a path, or `latest`. A request is named by the id of its sample (17), its repeat and
-    its turn (17.r2.t1).
+    RUN is a timestamp, a path, a tag, or `latest`. A request is named by the id of its sample (17), its
+    repeat and its turn (17.r2.t1).
 
     \b
       aisb logs latest -f --task gsm8k

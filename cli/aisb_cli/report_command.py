@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def report(context: click.Context, /, **flags: Any) -> int:
     """Show a finished run as one page, or with the reporters that you name.
 
-    RUN is a timestamp, a path, or `latest`. Several performance runs are shown together, in a new
+    RUN is a timestamp, a path, a tag, or `latest`. Several performance runs are shown together, in a new
     folder: a page of throughput against latency, and the table as text, CSV, JSON and Markdown.
 
     \b

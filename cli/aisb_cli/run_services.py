@@ -79,8 +79,9 @@ def with_services(run_input: RunInput, plugins: Plugins, flags: Mapping[str, Any
     token is asked for, so a chat API is taken to work.
 
     Raises:
-        ServiceError: a service does not answer, is of no known kind, or serves several models.
-        UsageError: the model file for a service is not installed, a name is invalid, or the run exists.
+        ServiceError: a service does not answer, or is of no known kind.
+        UsageError: a service serves several models and none is chosen, the model file for a service is not
+            installed, a name is invalid, or the run exists.
     """
     name = flags["name"]
     names, addresses = split_addresses(run_input.models)

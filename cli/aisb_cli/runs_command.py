@@ -95,7 +95,7 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
 def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     """Show a run: its status, what it sent, its results, and where its files are.
 
-    RUN is a timestamp, a path, or `latest`.
+    RUN is a timestamp, a path, a tag, or `latest`.
 
     \b
       aisb runs show 20261121_220301

@@ -40,7 +40,7 @@ def score(
     launcher: str | None,
     workers: int | None,
 ) -> int:
-    """Score a run again from its log: RUN is a timestamp, a path, or `latest`.
+    """Score a run again from its log: RUN is a timestamp, a path, a tag, or `latest`.
 
     Nothing is sent, except new questions to a judge model.
 

@@ -95,7 +95,8 @@ async def detect_service(
     refuses, through its completions API; without, its chat API is taken to work. `first` is as in `look_at`.
 
     Raises:
-        ServiceError: the service does not answer, is of no known kind, or serves several models.
+        ServiceError: the service does not answer, or is of no known kind.
+        UsageError: it serves several models and none is chosen, or the key's variable is not set.
         UsageError: the model file is not installed.
     """
     file = await recognize(url, plugins, connection)
@@ -192,7 +193,8 @@ async def look_at(
     """Return a service's description. Of several models, `options` name one, or `first` takes the first.
 
     Raises:
-        ServiceError: the service does not answer, refuses, or serves several models.
+        ServiceError: the service does not answer, or refuses.
+        UsageError: it serves several models and none is chosen, or the key's variable is not set.
     """
     options, sets = dict(connection.options), connection.connecting_sets()
     models: tuple[str, ...] = ()

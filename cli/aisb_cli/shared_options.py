@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins
 
 which_run = click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
-"""One run: a timestamp, a path, or `latest`."""
+"""One run: a timestamp, a path, a tag, or `latest`."""
 
 data_dir = click.option(
     "--data-dir",

@@ -23,8 +23,9 @@ MOST_CHARACTERS = 2000
 def tag(which: str, tags: tuple[str, ...], work_dir: Path, note: str | None, *, remove: bool) -> None:
     """Add tags to a run, remove them, or set its note; without any, print both.
 
-    RUN is a timestamp, a path, or `latest`. `aisb runs list --tag TAG` and `aisb view` find runs by their
-    tags. They are kept in `configs/notes.json` of the run folder, and change no result.
+    RUN is a timestamp, a path, a tag, or `latest`. Every command takes a tag that one run has as the name
+    of this run; `aisb runs list --tag TAG` and `aisb view` find all runs with a tag. Tags are kept in
+    `configs/notes.json` of the run folder, and change no result.
 
     \b
       aisb runs tag latest baseline --note "before the new kernel"
@@ -50,6 +51,8 @@ def _check(tags: tuple[str, ...], note: str | None) -> None:
     from aisb import UsageError
 
     for name in tags:
+        if name == "latest":
+            raise UsageError("'latest' cannot be a tag: it already names the latest run")
         if not TAG.fullmatch(name):
             raise UsageError(
                 f"{name!r} is not a tag: use 1 to 40 letters, digits and the characters . _ : + -\n"

@@ -291,7 +291,7 @@ class HttpBackend(Backend):
         """Return the API key from the environment variable or file that the options name.
 
         Raises:
-            ServiceError: the variable is not set, or the file cannot be read or is empty.
+            UsageError: the variable is not set, or the file cannot be read or is empty.
         """
         if self.api_key_file:
             from pathlib import Path
@@ -300,14 +300,14 @@ class HttpBackend(Backend):
             try:
                 key = Path(self.api_key_file).expanduser().read_text(encoding="utf-8").strip()
             except OSError as error:
-                raise ServiceError(f"{name} cannot be read: {error.strerror}") from error
+                raise UsageError(f"{name} cannot be read: {error.strerror}") from error
             if not key or "\n" in key:
-                raise ServiceError(f"{name} must hold the key and nothing else, on one line")
+                raise UsageError(f"{name} must hold the key and nothing else, on one line")
             return key
         if self.api_key_env:
             if key := os.environ.get(self.api_key_env, "").strip():
                 return key
-            raise ServiceError(
+            raise UsageError(
                 f"the environment variable {self.api_key_env}, which should hold the API key, is not set; "
                 f"set it, or name another with --api-key-env"
             )

@@ -50,7 +50,8 @@ class UnknownName(UsageError):  # noqa: N818 - the cause reads better than NameE
     def __init__(self, what: str, name: str, known: Iterable[str], notes: Iterable[str] = ()) -> None:
         known = sorted(known)
         lines = [f"no {what} named {name!r}{did_you_mean(name, known)}"]
-        lines += [f"  known: {', '.join(known)}"] if known else []
+        near = [*get_close_matches(name.lower(), known, 5, 0), f"and {len(known) - 5} more"]
+        lines += [f"  known: {', '.join(near if len(known) > 30 else known)}"] if known else []
         lines += [f"  {note}" for note in notes]
         super().__init__("\n".join(lines))
         self.name = name

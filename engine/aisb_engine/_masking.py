@@ -207,17 +207,17 @@ def headers_from_environment(backend: Any) -> dict[str, str]:
     """Return the headers whose values are in environment variables.
 
     Raises:
-        ServiceError: a variable is not set.
+        UsageError: a variable is not set.
     """
     import os
 
-    from aisb._errors import ServiceError
+    from aisb._errors import UsageError
 
     found = {}
     for name, variable in backend.headers_env.items():
         found[name] = os.environ.get(variable, "").strip()
         if not found[name]:
-            raise ServiceError(
+            raise UsageError(
                 f"the header {name} needs the environment variable {variable}, which is not set; "
                 "set it, or change headers_env"
             )

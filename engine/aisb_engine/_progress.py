@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-Phase = Literal["waiting", "probing", "asking", "scoring", "done", "failed", "stopped"]
+Phase = Literal["waiting", "probing", "sending", "scoring", "done", "failed", "stopped"]
 """What a subtask is doing."""
 
 COUNTED_FIELDS = ("sent", "received", "finished", "failed", "retried", "in_flight", "output_tokens")

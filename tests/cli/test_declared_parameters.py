@@ -151,7 +151,7 @@ def test_what_a_task_or_row_sets_is_left_out_and_said_once(
     manifest = json.loads(only(tmp_path, "configs/manifest.json").read_text())
     assert manifest["not_sent"] == {f"parrot/{task}": {"params": ["max_tokens"]}}
     assert "params.max_tokens" not in only(tmp_path, f"log/parrot/{task}/identity.json").read_text()
-    assert "asking 2 requests, {}" in only(tmp_path, f"logs/infer/parrot/{task}.out").read_text()
+    assert "sending 2 requests, {}" in only(tmp_path, f"logs/infer/parrot/{task}.out").read_text()
     config = tomllib.loads(next(tmp_path.glob("outputs/default/2*/configs/*.toml")).read_text())
     assert config["subtasks"][0]["params"] == {}
 

@@ -42,7 +42,7 @@ def asking(**changes):
         "failures": {"timeout": 2},
         "first_failure": "17: no bytes within 120 s",
     }
-    return subtask(**{"phase": "asking", "started": 90.0} | counts | changes)
+    return subtask(**{"phase": "sending", "started": 90.0} | counts | changes)
 
 
 def drawn(subtasks, width=80, height=24):
@@ -72,7 +72,7 @@ def test_a_row_has_name_counts_rate_time_left_and_phase():
         "fail",
         "phase",
     ]
-    assert re.sub("[━╸╺ ]+", " ", row) == "demo_gsm8k · sim 50/200 5.0/s 30 s 54 48 2 asking "
+    assert re.sub("[━╸╺ ]+", " ", row) == "demo_gsm8k · sim 50/200 5.0/s 30 s 54 48 2 sending"
     assert total == "50/200 finished, 2 failed; 54 sent, 48 received; 5.0/s, 30 s left"
     assert " ".join(failed) == (
         "demo_gsm8k · sim: failed: 2 timeout; the first is request 17: no bytes within 120 s; "
@@ -141,7 +141,7 @@ def test_a_load_that_ends_by_time_has_no_total_and_its_time_left():
     assert "110 s left" not in totals([one, two], 100.0)
     assert totals([one, two], 100.0).endswith("5.0/s, 1:50 left; 1 subtask waiting")
     row = drawn([one]).splitlines()[1]
-    assert re.sub("[━╸╺ ]+", " ", row) == "demo_gsm8k · sim 50 5.0/s 50 s 54 48 2 asking "
+    assert re.sub("[━╸╺ ]+", " ", row) == "demo_gsm8k · sim 50 5.0/s 50 s 54 48 2 sending"
 
 
 def test_the_rows_of_the_end_tell_each_failure_once():
@@ -164,7 +164,7 @@ def test_plain_lines_tell_beginning_totals_and_end():
     one = subtask(total=200)
     display.say("probing sim")
     display.start([one])
-    one.phase, one.started = "asking", 100.0
+    one.phase, one.started = "sending", 100.0
     display.look()
     one.sent, one.received, one.finished = 60, 50, 50
     now[0] = 110.0
@@ -188,7 +188,7 @@ def test_a_load_that_ends_by_time_is_told_with_its_time():
     display = PlainDisplay(stream, clock=lambda: 100.0)
     one = subtask(lasts=60.0)
     display.start([one])
-    one.phase, one.started = "asking", 100.0
+    one.phase, one.started = "sending", 100.0
     display.look()
     display.stop()
     assert stream.getvalue() == f"demo_gsm8k · sim: requests for 1:00; log: {LOGS}/sim/demo_gsm8k.out\n"
@@ -219,7 +219,7 @@ one = Progress("sim", "demo_gsm8k", Path("logs/infer/sim/demo_gsm8k.out"), total
 display = choose_display()
 display.say("probing [sim]")
 display.start([one])
-one.phase, one.started = "asking", time.monotonic()
+one.phase, one.started = "sending", time.monotonic()
 for _ in range(64):
     one.sent += 1
     time.sleep(0.005)

@@ -124,7 +124,7 @@ def test_following_a_run_shows_its_lines_until_it_ends(tmp_path: Path) -> None:
     running.stderr.read()
     assert running.wait(30) == 0
     lines = following.stdout.splitlines()
-    assert lines[0].split(" ", 1)[1].startswith("asking 12 requests")
+    assert lines[0].split(" ", 1)[1].startswith("sending 12 requests")
     assert any(line.endswith("done: 12 finished, 0 of them failed") for line in lines)
     assert "scored 12 predictions" in lines[-1]  # it went on to the run's very end
 

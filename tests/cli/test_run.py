@@ -393,7 +393,7 @@ def test_a_key_is_never_written_down(tmp_path: Path) -> None:
         assert refused.code == 3
         assert "401" in refused.err or "key" in refused.err
         unset = aisb(*common, "--api-key-env", "MY_KEY", cwd=tmp_path)
-        assert unset.code == 3
+        assert unset.code == 2
         assert "environment variable MY_KEY, which should hold the API key, is not set" in unset.err
         by_env = aisb(*common, "--api-key-env", "MY_KEY", "--debug", cwd=tmp_path, MY_KEY="s3cret-key")
         assert by_env.code == 0, by_env.err
@@ -573,7 +573,7 @@ def test_the_log_of_a_run_can_be_followed_on_the_terminal(tmp_path: Path) -> Non
         "run", "--models", "sim", "--datasets", "demo_gsm8k", "--debug", "--num-prompts", "2", cwd=tmp_path
     )
     assert ended.code == 0, ended.err
-    assert "asking 2 requests" in ended.err
+    assert "sending 2 requests" in ended.err
 
 
 def test_warm_ups_are_sent_and_not_counted(tmp_path: Path) -> None:

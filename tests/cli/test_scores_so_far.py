@@ -77,7 +77,7 @@ def test_each_subtask_has_a_line_and_no_more_than_a_few_are_shown(plugins):
     subtasks = [
         Progress("m", f"task-{number}", Path("log"), phase="done") for number in range(MOST_LINES + 2)
     ]
-    subtasks[-1].phase = "asking"
+    subtasks[-1].phase = "sending"
     scores = ScoresSoFar(plugins)
     assert scores.lines(subtasks) == []
     found = {"metric": "exact_match", "value": 74.06, "low": 67.8, "high": 79.64, "n": 212}
@@ -91,6 +91,6 @@ def test_each_subtask_has_a_line_and_no_more_than_a_few_are_shown(plugins):
 
 
 def test_not_graded_yet_is_said_only_where_no_score_is_shown():
-    one = Progress("m", "task", Path("log"), total=4, phase="asking", is_graded_later=True)
+    one = Progress("m", "task", Path("log"), total=4, phase="sending", is_graded_later=True)
     assert totals([one], 100.0).endswith("not graded yet")
     assert "not graded yet" not in totals([one], 100.0, has_scores=True)

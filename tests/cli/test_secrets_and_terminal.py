@@ -139,7 +139,7 @@ def test_headers_are_kept_where_they_are_listed_as_plain(service: Any, tmp_path:
 
 def test_a_header_from_the_environment_needs_its_variable(service: Any, tmp_path: Path) -> None:
     ended = aisb(*asked(service, "--set", 'model.headers_env={X-Auth="NOT_THERE"}'), cwd=tmp_path)
-    assert ended.code == 3
+    assert ended.code == 2
     assert "the header X-Auth needs the environment variable NOT_THERE, which is not set" in ended.err
 
 

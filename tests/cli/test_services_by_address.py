@@ -172,7 +172,7 @@ def test_what_cannot_be_found_out_is_an_error_with_the_remedy(
 def test_several_served_models_are_listed_and_one_is_chosen_by_its_name(aisb, tmp_path) -> None:
     with start_mock(MockOptions(models=("org/small", "org/large"))) as service:
         code, said = aisb("run", "--url", service.url, *TASK)
-        assert code == 3
+        assert code == 2
         assert "lists several models; choose one with --model-name: org/large, org/small" in said
         code, said = aisb("run", "--url", service.url, "--model-name", "org/large", *TASK)
     assert code == 0, said

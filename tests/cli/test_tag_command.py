@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from aisb import UsageError
+from aisb import RunError, UsageError
 from aisb_cli.main import cli
 
 
@@ -66,3 +67,42 @@ def test_a_score_is_listed_with_its_interval_and_outcomes(work):
     assert score["n"] == 4 == sum(score["outcomes"].values())
     assert score["low"] <= score["value"] <= score["high"]
     assert list(score["outcomes"]) == ["correct", "wrong", "truncated", "unparsed", "refused", "error"]
+
+
+def test_a_tag_names_its_run_wherever_a_run_is_named(work):
+    aisb("runs", "tag", "latest~1", "first-try", work=work)
+    path = aisb("runs", "path", "latest~1", work=work).stdout
+    assert aisb("runs", "path", "first-try", work=work).stdout == path
+    for words in (("runs", "show"), ("score",), ("logs",), ("audit",), ("runs", "tag")):
+        done = aisb(*words, "first-try", work=work)
+        assert done.exit_code == 0, done.output
+    shown = aisb("runs", "show", "first-try", work=work).stdout
+    assert shown.startswith(path.strip())
+
+
+def test_a_tag_of_several_runs_lists_them(work):
+    for run in ("latest", "latest~1"):
+        aisb("runs", "tag", run, "both", work=work)
+    done = aisb("runs", "show", "both", work=work)
+    latest, before = (aisb("runs", "path", run, work=work).stdout.strip() for run in ("latest", "latest~1"))
+    names = [path.rpartition("/")[2] for path in (latest, before)]
+    assert isinstance(done.exception, RunError)
+    assert str(done.exception) == (
+        f"2 runs have the tag 'both'; name one by its timestamp: {names[0]}, {names[1]}"
+    )
+
+
+def test_latest_cannot_be_a_tag(work):
+    done = aisb("runs", "tag", "latest", "latest", work=work)
+    assert isinstance(done.exception, UsageError)
+    assert "already names the latest run" in str(done.exception)
+
+
+def test_damaged_tags_name_no_run(work):
+    folder = aisb("runs", "path", "latest~1", work=work).stdout.strip()
+    file = Path(folder, "configs/notes.json")
+    kept = file.read_bytes()
+    for damaged in (b"[", b"[]", b'{"tags": 3}'):
+        file.write_bytes(damaged)
+        assert "no run 'first-try'" in str(aisb("runs", "show", "first-try", work=work).exception)
+    file.write_bytes(kept)

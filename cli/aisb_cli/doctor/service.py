@@ -65,7 +65,7 @@ class _Service:
     async def look(self) -> AsyncIterator[Finding]:
         try:
             info = await self.backend.probe()
-        except ServiceError as error:
+        except (ServiceError, UsageError) as error:
             yield self._problem("reachable", *_split(str(error)))
             return
         served = ", ".join(info.models[:5]) or "gives no list"

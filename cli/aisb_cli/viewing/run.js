@@ -36,7 +36,7 @@ function replace(parts) {
 
 function progress(run) {
   const told = run.progress;
-  if (!told?.subtasks) return run.status === "running" ? el("p", { class: "dim" }, "It is running; its counts come within a second or two, while it asks.") : "";
+  if (!told?.subtasks) return run.status === "running" ? el("p", { class: "dim" }, "It is running; its counts come within a second or two, while it sends requests.") : "";
   const at = Date.parse(told.written);
   const rows = told.subtasks.map((one) => {
     const key = `${one.task} · ${one.model}`, last = before[key];
@@ -44,7 +44,7 @@ function progress(run) {
     if (last && at > last.at) now = (one.finished - last.finished) * 1000 / (at - last.at);
     if (!last || at > last.at) before[key] = { at, finished: one.finished, rate: now };
     const mean = one.seconds > 0 ? (one.finished - one.resumed) / one.seconds : null;
-    const left = mean && one.phase === "asking" ? (one.total - one.finished) / mean : null;
+    const left = mean && one.phase === "sending" ? (one.total - one.finished) / mean : null;
     const live = run.live.find((found) => found.task === one.task && found.model === one.model);
     return [key, one.phase, el("progress", { max: one.total || 1, value: one.finished, "aria-label": "finished" }), `${one.finished}/${one.total}`,
       soFar(run, live), rate(now), rate(mean), tokens(live), left === null ? "–" : seconds(left), one.in_flight,

@@ -269,7 +269,7 @@ def _resume(
     if one.environment is not None:  # the number of turns is known only when an episode has ended
         progress.total += sum(turn > 0 for _, _, turn in finished)
     progress.resumed = progress.finished = len(finished)
-    progress.phase, progress.started = "asking", time.monotonic()
+    progress.phase, progress.started = "sending", time.monotonic()
     if log.damaged:
         note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
     if log.attempts:
@@ -281,7 +281,7 @@ def _resume(
         for line in lines:
             note(line)
             stage.display.say(f"{one.name}: {line}")
-    note(f"asking {progress.total - progress.finished} requests, {one.subtask.merged}")
+    note(f"sending {progress.total - progress.finished} requests, {one.subtask.merged}")
     for line in one.notes:
         note(line)
         stage.display.say(f"{one.name}: {line}")

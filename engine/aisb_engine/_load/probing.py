@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aisb._backend import Backend, HttpBackend
-from aisb._errors import ServiceError
+from aisb._errors import ServiceError, UsageError
 from aisb._types import ServiceInfo
 from aisb_engine._faults import RAISED, calling, is_stop
 from aisb_engine._http.likelihood import try_scores
@@ -40,8 +40,9 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
                     info = _checked(await backend.probe())
             if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in subtasks):
                 await try_scores(backend)
-        except ServiceError as error:
-            raise ServiceError(mask_secrets(f"{name}: {error}")) from error
+        except (ServiceError, UsageError) as error:
+            kind = ServiceError if isinstance(error, ServiceError) else UsageError
+            raise kind(mask_secrets(f"{name}: {error}")) from error
         stage.manifest.note("models", name, {**_model_facts(backend, info), **await _identity(backend)})
         for line in info.notes:
             stage.display.say(mask_secrets(f"{name}: {line}"))

@@ -67,10 +67,10 @@ class RunFolder:
 
     @classmethod
     def find(cls, work_dir: Path, name: str) -> RunFolder:
-        """Find a run by its timestamp, its path, `latest`, or `latest~2`: the second run before the latest.
+        """Find a run by its timestamp, path or tag, `latest`, or `latest~2`: the second before the latest.
 
         Raises:
-            RunError: there is none; the message lists the five latest.
+            RunError: there is none, and the message lists the five latest; or several runs have the tag.
         """
         runs = cls.list(work_dir)
         if latest := _LATEST.fullmatch(name):
@@ -91,6 +91,14 @@ class RunFolder:
                 raise RunError(cls(path).how_to_import)
             if (path / "configs").is_dir():
                 return cls(path)
+        if tagged := [run for run in reversed(runs) if name in run.tags]:
+            if len(tagged) == 1:
+                return tagged[0]
+            several = ", ".join(run.timestamp for run in tagged[:5])
+            raise RunError(
+                f"{len(tagged)} runs have the tag {name!r}; name one by its timestamp: {several}"
+                + (", …" if len(tagged) > 5 else "")
+            )
         ours = [run.timestamp for run in reversed(runs) if not run.is_of_another_tool]
         shown = ", ".join(ours[:5])
         hint = f"the latest in {work_dir}: {shown}" if ours else f"there is no run in {work_dir} yet"
@@ -104,6 +112,20 @@ class RunFolder:
             return []
         found = [p for p in work_dir.iterdir() if TIMESTAMP.fullmatch(p.name) and (p / "configs").is_dir()]
         return [cls(path) for path in sorted(found, key=_order)]
+
+    @property
+    def notes_file(self) -> Path:
+        """The file of the tags and the note that a user gave the run."""
+        return self.path / "configs" / "notes.json"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that a user gave the run; none if they cannot be read."""
+        try:
+            tags = json.loads(self.notes_file.read_bytes())["tags"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return ()
+        return tuple(map(str, tags)) if isinstance(tags, list) else ()
 
     @property
     def is_of_another_tool(self) -> bool:

@@ -35,7 +35,6 @@ STATUSES: Mapping[Status, str] = {
 }
 """The states of a run, each with its meaning."""
 PROGRESS = "progress.json"
-NOTES = "notes.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,11 @@ def read_run(folder: RunFolder) -> RunInfo:
 
 def read_progress(folder: RunFolder) -> dict[str, Any]:
     """Return the progress that the writing command saves every second; empty if there is none."""
-    return _table(folder.path / "log" / PROGRESS)
+    table = _table(folder.path / "log" / PROGRESS)
+    for one in table.get("subtasks", ()):
+        if one.get("phase") == "asking":  # the word of earlier versions
+            one["phase"] = "sending"
+    return table
 
 
 def write_notes(folder: RunFolder, tags: Iterable[str], note: str) -> None:
@@ -147,7 +150,7 @@ def write_notes(folder: RunFolder, tags: Iterable[str], note: str) -> None:
         RunError: the file cannot be written.
     """
     table = {"tags": list(dict.fromkeys(tags)), "note": note}
-    write_atomically(folder.path / "configs" / NOTES, orjson.dumps(table, option=orjson.OPT_INDENT_2))
+    write_atomically(folder.notes_file, orjson.dumps(table, option=orjson.OPT_INDENT_2))
 
 
 def started_at(folder: RunFolder) -> datetime | None:
@@ -213,12 +216,7 @@ def _served(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _notes(folder: RunFolder) -> dict[str, Any]:
-    table = _table(folder.path / "configs" / NOTES)
-    tags = table.get("tags")
-    return {
-        "tags": tuple(map(str, tags)) if isinstance(tags, list) else (),
-        "note": str(table.get("note") or ""),
-    }
+    return {"tags": folder.tags, "note": str(_table(folder.notes_file).get("note") or "")}
 
 
 def _not_sent(manifest: Mapping[str, Any]) -> int:

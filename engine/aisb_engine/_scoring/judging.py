@@ -163,7 +163,7 @@ class Judging:
     def show_progress(self, display: Display) -> Iterator[None]:
         """Show the progress of judging while the block runs, if there is something to ask."""
         progress = self.progress
-        progress.phase, progress.started = "asking", time.monotonic()
+        progress.phase, progress.started = "sending", time.monotonic()
         self._display = display
         display.start([progress])
         try:

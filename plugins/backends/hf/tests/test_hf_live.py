@@ -27,7 +27,7 @@ def test_the_summary_says_how_much_was_padding():
 def test_a_display_shows_what_the_model_does():
     now = 0.0
     stream = io.StringIO()
-    subtask = Progress("small", "told", Path("told.out"), total=4, phase="asking", started=0.0)
+    subtask = Progress("small", "told", Path("told.out"), total=4, phase="sending", started=0.0)
     subtask.detail = "200 tokens/s, batch 12 of 32"
     display = PlainDisplay(stream, clock=lambda: now)
     display.start([subtask])

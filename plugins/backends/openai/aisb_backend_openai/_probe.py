@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aisb import Fetched, ServiceError, ServiceInfo
+from aisb import Fetched, ServiceInfo, UsageError
 from aisb.helpers import listed
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ async def probe(service: OpenAIService) -> ServiceInfo:
     A missing, empty or forbidden list is no error if the user chose a model.
 
     Raises:
-        ServiceError: the service does not answer or is not ready, the key is missing or wrong, or the model
-            is not served.
+        ServiceError: the service does not answer or is not ready, refuses the key, or lacks the model.
+        UsageError: no model is chosen, and the list of models does not decide it.
     """
     path = service.api_path("/models")
     answer = await service.probe_path(path)
@@ -37,10 +37,10 @@ def _choose(service: OpenAIService, path: str, names: Sequence[str], note: str) 
             service.model = names[0]
             return
         if names:
-            raise ServiceError(
+            raise UsageError(
                 f"{service.address}{path} lists several models; choose one with --model-name: {listed(names)}"
             )
-        raise ServiceError(f"no model is chosen, and {note}; set the model with --model-name")
+        raise UsageError(f"no model is chosen, and {note}; set the model with --model-name")
     if names and service.check_model and service.model not in names:
         raise service.unlisted_model_error(path, names)
 

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from aisb import ServiceError
+from aisb import ServiceError, UsageError
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
 
 
@@ -10,8 +10,8 @@ def listing(*names, **more):
     return {"object": "list", "data": [{"id": name, "object": "model", **more} for name in names]}
 
 
-async def refusal(backend):
-    with pytest.raises(ServiceError) as raised:
+async def refusal(backend, kind=ServiceError):
+    with pytest.raises(kind) as raised:
         await backend.probe()
     return str(raised.value)
 
@@ -43,14 +43,14 @@ async def test_models_are_looked_for_beside_the_endpoint(answering, url, path):
 
 async def test_several_models_and_none_chosen_lists_them(answering):
     service = answering({"/v1/models": (200, listing("b", "a"))})
-    assert await refusal(OpenAIChat(url=service.url)) == (
+    assert await refusal(OpenAIChat(url=service.url), UsageError) == (
         f"{service.place}/v1/models lists several models; choose one with --model-name: a, b"
     )
 
 
 async def test_a_long_list_of_models_is_cut(answering):
     service = answering({"/v1/models": (200, listing(*(f"m{i:03}" for i in range(50))))})
-    assert (await refusal(OpenAIChat(url=service.url))).endswith("m018, m019 … and 30 more")
+    assert (await refusal(OpenAIChat(url=service.url), UsageError)).endswith("m018, m019 … and 30 more")
 
 
 async def test_a_model_that_is_not_served_is_said_with_the_nearest(answering):
@@ -88,7 +88,7 @@ async def test_without_a_list_a_chosen_model_goes_and_a_missing_one_is_asked_for
     service = answering({"/v1/models": answer})
     info = await OpenAIChat(url=service.url, model="m").probe()
     assert (info.models, info.notes) == ((), (note,))
-    assert await refusal(OpenAIChat(url=service.url)) == (
+    assert await refusal(OpenAIChat(url=service.url), UsageError) == (
         f"no model is chosen, and {note}; set the model with --model-name"
     )
 
@@ -127,7 +127,7 @@ async def test_a_refused_key_is_named_by_its_file(answering, tmp_path):
 async def test_a_variable_that_is_named_must_be_set(answering, monkeypatch):
     monkeypatch.delenv("SOME_KEY", raising=False)
     service = answering({"/v1/models": (200, listing("m"))})
-    words = await refusal(OpenAIChat(url=service.url, api_key_env="SOME_KEY"))
+    words = await refusal(OpenAIChat(url=service.url, api_key_env="SOME_KEY"), UsageError)
     assert "environment variable SOME_KEY, which should hold the API key, is not set" in words
     assert service.asked == []
 
@@ -180,6 +180,6 @@ async def test_a_service_that_is_not_there_is_named():
 
 async def test_a_name_and_password_in_the_url_are_not_shown(answering):
     service = answering({"/v1/models": (200, listing("a", "b"))})
-    words = await refusal(OpenAIChat(url=service.url.replace("http://", "http://me:secret@")))
+    words = await refusal(OpenAIChat(url=service.url.replace("http://", "http://me:secret@")), UsageError)
     assert "secret" not in words
     assert service.place in words

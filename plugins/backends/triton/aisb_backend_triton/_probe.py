@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aisb import ServiceError, ServiceInfo
+from aisb import ServiceError, ServiceInfo, UsageError
 from aisb.helpers import listed
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ async def probe(service: Triton) -> ServiceInfo:
     """Determine the model, and check that it is ready.
 
     Raises:
-        ServiceError: the service does not answer, the model is missing or not ready, or several models are
-            there and none is chosen.
+        ServiceError: the service does not answer, or the model is missing or not ready.
+        UsageError: several models are there and none is chosen.
     """
     where = service.address
     about = (await service.probe_path("/v2")).json()
@@ -75,7 +75,7 @@ def _choose(where: str, there: Sequence[str]) -> tuple[str, str]:
         return there[0], f"no model is chosen: {there[0]}, the only one"
     if not there or ENSEMBLE in there:
         return ENSEMBLE, f"no model is chosen: {ENSEMBLE}, TensorRT-LLM's name of the model that takes text"
-    raise ServiceError(f"{where} has several models; choose one with --model-name: {listed(there)}")
+    raise UsageError(f"{where} has several models; choose one with --model-name: {listed(there)}")
 
 
 def _detail(about: Any, model: Any) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from aisb import Prediction, Request, ServiceError
+from aisb import Prediction, Request, ServiceError, UsageError
 from aisb_backend_triton import Triton, TritonStream
 from aisb_engine._http.assembly import stream_once
 from aisb_testing import check_backend, check_plugin
@@ -84,7 +84,7 @@ async def test_of_several_models_the_ensemble_is_taken(mock):
 
 async def test_of_several_models_without_an_ensemble_one_must_be_chosen(mock):
     url = mock(models=("a", "b")).url
-    with pytest.raises(ServiceError, match="has several models; choose one with --model-name: a, b"):
+    with pytest.raises(UsageError, match="has several models; choose one with --model-name: a, b"):
         await Triton(url=url).probe()
     with pytest.raises(ServiceError, match="does not list a model 'c'"):
         await Triton(url=url, model="c").probe()

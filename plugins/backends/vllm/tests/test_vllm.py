@@ -2,7 +2,7 @@ import tomllib
 
 import pytest
 
-from aisb import Request, ServiceError
+from aisb import Request, UsageError
 from aisb._options import bind, options
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate, aisb_backends, aisb_configs
 from aisb_backend_vllm._server import read_counters, translated
@@ -109,7 +109,7 @@ async def test_a_server_without_version_and_metrics_does_as_well(answering, vers
 
 async def test_an_adapter_listed_beside_its_base_must_be_chosen(answering):
     service = answering({"/v1/models": (200, {"data": [{"id": "base"}, {"id": "lora-1", "parent": "base"}]})})
-    with pytest.raises(ServiceError) as raised:
+    with pytest.raises(UsageError) as raised:
         await VLLMChat(url=service.url).probe()
     assert str(raised.value) == (
         f"{service.place}/v1/models lists several models; choose one with --model-name: base, lora-1"

@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 def compare(context: click.Context, /, **flags: Any) -> int:
     """Test whether B differs from A, on the samples that both answered.
 
-    A run is a timestamp, a path, or `latest`. The difference is B minus A; p-values are corrected for
+    A run is a timestamp, a path, a tag, or `latest`. The difference is B minus A; p-values are corrected for
     several tasks. Performance runs are compared by ratios; A1,A2,A3 are repeats, which give a ratio its
     interval. A gate (--max-drop, --max-slowdown, --policy) exits with code 4 if B is significantly worse than
     allowed.

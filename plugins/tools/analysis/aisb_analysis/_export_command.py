@@ -45,7 +45,7 @@ def export(context: click.Context, /, **flags: Any) -> int:
 
     samples has a row for each answer and evaluator, requests a row for each request with its times, and
     results a row for each metric and measurement. Numbers are numbers, with the unit in the column's name;
-    what is unknown is null. RUN is a timestamp, a path, or latest. Parquet needs pyarrow.
+    what is unknown is null. RUN is a timestamp, a path, a tag, or latest. Parquet needs pyarrow.
 
     \b
       aisb export latest --format parquet

@@ -24,7 +24,7 @@ def complete_runs(context: click.Context, parameter: click.Parameter, incomplete
 
 
 which_run = click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
-"""One run: a timestamp, a path, `latest`, or `latest~1` for the one before it."""
+"""One run: a timestamp, a path, a tag, `latest`, or `latest~1` for the one before it."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 only_models = click.option(

@@ -25,7 +25,7 @@ from aisb_analysis import _options as shared
 def pack(context: click.Context, which: str, output: Path | None, work_dir: Path, *, no_prompts: bool) -> int:
     """Pack a run into one file, from which `aisb verify` recomputes its numbers.
 
-    RUN is a timestamp, a path, or `latest`. The file is a ZIP with the log, configuration, manifest,
+    RUN is a timestamp, a path, a tag, or `latest`. The file is a ZIP with the log, configuration, manifest,
     tasks, predictions, results and performance tables; of data files it has the hash. Keys of the run's
     services, keys in the environment, and keys of known formats are masked everywhere, also in answers.
 
