@@ -9,7 +9,7 @@ import click
 
 LOAD_FLAGS = (
     "concurrency", "request_rate", "arrival", "burstiness", "ramp_up", "use_timestamp", "pressure",
-    "pressure_time", "duration", "num_prompts", "shuffle", "num_warmups", "workers",
+    "pressure_time", "duration", "num_prompts", "shuffle", "num_warmups", "workers", "session_header",
 )  # fmt: skip
 PRESSURE_SECONDS = 15.0
 
@@ -53,6 +53,9 @@ _OPTIONS = (
         type=click.FloatRange(0, 1_000_000, min_open=True),
         metavar="S",
         help="Repeat rows for S seconds, or until --num-prompts are sent.",
+    ),
+    click.option(
+        "--session-header", metavar="NAME", help="HTTP header that carries the session of each turn."
     ),
     click.option(
         "--workers", type=click.IntRange(min=0), metavar="N", help="Sending processes; 0: automatic."

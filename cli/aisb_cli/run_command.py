@@ -59,6 +59,7 @@ HEADINGS = {
         "dialect",
         "percentiles",
         "goodput",
+        "tiers",
         "tables",
         "spec_decode",
         *GATE_FLAGS,
@@ -228,6 +229,13 @@ def _refuse_python(path: Path) -> None:
     metavar="NAME=LIMIT,…",
     help="Count the requests that meet all limits: ttft=300,tpot=50 (ms), e2el=2s.",
 )
+@click.option(
+    "--tier",
+    "tiers",
+    multiple=True,
+    metavar="NAME:LIMIT,…",
+    help="Count the sessions served within limits: fast:ttft=2s,speed=30 (tokens/s).",
+)
 @click.option("--tables", is_flag=True, help="Also show all tables of a performance run.")
 @click.option("--spec-decode", is_flag=True, help="Also show counts of the service's speculative decoding.")
 @click.option(
@@ -387,7 +395,7 @@ def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins 
         lengths=given(input="input_len", output="output_len"),
         run=run_table,
         judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
-        sets=(*_goodput_setting(flags["goodput"]), *flags["sets"]),
+        sets=(*_goodput_setting(flags["goodput"]), *_tiers_setting(flags["tiers"]), *flags["sets"]),
         tables=context.meta.get(TABLES, {}),
     )
     by_place = any("=" in name or "/" in name for name in flags["models"])
@@ -423,6 +431,19 @@ def _goodput_setting(texts: Sequence[str]) -> list[str]:
 
     limits = ", ".join(f"{name} = {limit!r}" for name, limit in parse_goodput(",".join(texts)).items())
     return [f"run.reporter_options.performance.objectives={{{limits}}}"]
+
+
+def _tiers_setting(texts: Sequence[str]) -> list[str]:
+    """Return the setting for `--tier`, which replaces all tiers of the configuration."""
+    if not texts:
+        return []
+    from aisb_engine import parse_tier
+
+    tables = []
+    for name, limits in map(parse_tier, texts):
+        values = ", ".join(f"{key} = {limit!r}" for key, limit in limits.items())
+        tables.append(f'"{name}" = {{{values}}}')
+    return [f"run.tiers={{{', '.join(tables)}}}"]
 
 
 def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
     from aisb import Message, Request
-    from aisb_engine import BrokenRow
+    from aisb_engine import BrokenRow, DataFolders, Plugins, Task
 
 
 NEW_HEAD = """\
@@ -131,13 +131,22 @@ def show_command(
     requests = preview_requests(task, plugins, DataFolders.default(data_dir), count) if count else []
     code = 1 if any(isinstance(request, BrokenRow) for request in requests) else 0
     table = task.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    sessions = _sessions(task, plugins, DataFolders.default(data_dir)) if task.prompt.turns else None
     if as_json:
         prompts = [_prompt(request) for request in requests]
-        click.echo(as_json_text({**table, "prompts": prompts}))
+        more = {} if sessions is None else {"sessions": sessions}
+        click.echo(as_json_text({**table, **more, "prompts": prompts}))
         return code
     import tomli_w
 
     click.echo(tomli_w.dumps(table, multiline_strings=True).rstrip())
+    if sessions is not None:
+        click.echo(f"\n# {sessions['sessions']:,} sessions with {sessions['turns']:,} turns")
+        if sessions["cache_share"] is not None:
+            click.echo(
+                f"# a prefix cache without a limit holds {100 * sessions['cache_share']:.1f} % of the input "
+                f"(counted in {sessions['cache_unit']})"
+            )
     for request in requests:
         click.echo(f"\n── {task.name} {request.id} " + "─" * 40)
         if isinstance(request, BrokenRow):
@@ -149,6 +158,25 @@ def show_command(
         for message in request.messages:
             click.echo(f"[{message.role}]\n{_said(message)}")
     return code
+
+
+def _sessions(task: Task, plugins: Plugins, folders: DataFolders) -> dict[str, Any] | None:
+    """Return the number of sessions and turns of a task, and what a cache could hold; None without data."""
+    from aisb import DataMissing
+    from aisb_engine import load_samples, prefix_cache_share
+
+    try:
+        samples = load_samples(task, plugins, folders)
+    except DataMissing:
+        return None
+    field = str(task.prompt.turns).strip("{}")
+    share = prefix_cache_share(samples.samples)
+    return {
+        "sessions": len(samples),
+        "turns": sum(len(sample.fields[field]) for sample in samples),
+        "cache_share": None if share is None else share.share,
+        "cache_unit": None if share is None else share.unit,
+    }
 
 
 @tasks.command("new")

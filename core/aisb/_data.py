@@ -184,23 +184,18 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
-        ...
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, with that of special ones."""
-        ...
 
     def count(self, text: str) -> int:
         """Return the number of tokens in a text."""
-        ...
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens in each text; faster than `count` for many texts."""
-        ...
 
     def vocabulary(self) -> dict[int, str]:
         """Return the tokens in the tokenizer's notation by id, in order of id, without special tokens."""
-        ...
 
 
 class PromptPool(NamedTuple):

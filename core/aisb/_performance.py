@@ -204,7 +204,7 @@ class PerformanceResult(ABC):
     otherwise `unsteady` is the reason. `client_health` tells whether the load generator kept up: `seconds`
     observed, event-loop `lag` (P95 over the seconds, ms), `lag_stable` (the same in the window), `lag_max`,
     `late_max` (ms) and `cpu` (share of a core), each of the worst worker. `notes` are sentences for the
-    report.
+    report. `sessions` has the numbers of sessions and tiers (docs/sessions.md), if the load has any.
     """
 
     model: str
@@ -220,6 +220,7 @@ class PerformanceResult(ABC):
     counters: Counters | None
     client_health: Mapping[str, float | None] | None
     notes: tuple[str, ...]
+    sessions: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def requests(self) -> Mapping[str, Any]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from aisb_engine._load.capacity import room as connection_limits
     from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._load.selecting import select_rows
+    from aisb_engine._load.session_facts import CacheShare, prefix_cache_share
     from aisb_engine._masking import mask_secrets, mask_url, printable
     from aisb_engine._performance.objectives import (
         JudgedObjective,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from aisb_engine._performance.objectives import request_limits as parse_goodput
     from aisb_engine._performance.objectives import run_objectives as parse_run_objectives
     from aisb_engine._performance.performance import measure as measure_performance
+    from aisb_engine._performance.sessions import parse_tier
     from aisb_engine._plan import RunCommand
     from aisb_engine._plan import plan as plan_run
     from aisb_engine._progress import Display, Phase, Progress
@@ -112,6 +114,7 @@ _PLACES = {
     "BrokenRow": "aisb_engine._data.samples:BrokenRow",
     "COMPILED": "aisb_engine._stream:COMPILED",
     "CORRECT_THRESHOLD": "aisb_engine._scoring.scoring:CORRECT_THRESHOLD",
+    "CacheShare": "aisb_engine._load.session_facts:CacheShare",
     "Catalog": "aisb_engine._resolve.catalog:Catalog",
     "Component": "aisb._plugins:Component",
     "ComponentError": "aisb_engine._faults:ComponentError",
@@ -209,7 +212,9 @@ _PLACES = {
     "parse_goodput": "aisb_engine._performance.objectives:request_limits",
     "parse_objectives": "aisb_engine._performance.objectives:parse_objectives",
     "parse_run_objectives": "aisb_engine._performance.objectives:run_objectives",
+    "parse_tier": "aisb_engine._performance.sessions:parse_tier",
     "plan_run": "aisb_engine._plan:plan",
+    "prefix_cache_share": "aisb_engine._load.session_facts:prefix_cache_share",
     "preview_requests": "aisb_engine._load.preparing:preview",
     "printable": "aisb_engine._masking:printable",
     "prompt_of": "aisb_engine._record.predictions:prompt_of",
@@ -273,6 +278,7 @@ __all__ = [
     "TRUSTED_AGREEMENT",
     "Answers",
     "BrokenRow",
+    "CacheShare",
     "Catalog",
     "Component",
     "ComponentError",
@@ -363,7 +369,9 @@ __all__ = [
     "parse_goodput",
     "parse_objectives",
     "parse_run_objectives",
+    "parse_tier",
     "plan_run",
+    "prefix_cache_share",
     "preview_requests",
     "printable",
     "prompt_of",

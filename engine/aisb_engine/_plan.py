@@ -17,7 +17,7 @@ from aisb_engine._deprecated import renamed_argument
 from aisb_engine._load.lengths import with_lengths
 from aisb_engine._load.loads import check_load, is_open, with_rows
 from aisb_engine._record.runfolder import RunFolder
-from aisb_engine._reporting.measuring import check_measuring, check_tokenizers
+from aisb_engine._reporting.measuring import check_measuring, check_tiers, check_tokenizers
 from aisb_engine._reporting.reporters import chosen_reporters, make_reporters
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve, run_limits
@@ -229,6 +229,7 @@ def _for_mode(spec: RunSpec, mode: Mode, plugins: Plugins, *, doubts: Sequence[s
         make_reporters(spec.run, plugins, kinds)
         names, options = chosen_reporters(spec.run, plugins, kinds), spec.run.reporter_options
         check_measuring(names, options, plugins, performance="performance" in kinds)
+        check_tiers(spec.run.tiers)
         if "performance" in kinds:
             check_tokenizers(spec.models)
     return fit_params(spec, plugins, doubts) if mode in SENDING_MODES else spec

@@ -405,7 +405,7 @@ def report(
     reporters = make_reporters(run, plugins, kinds)
     if models is None:
         models = read_user_file(folder.config).get("models", {}) if folder.config.exists() else {}
-    measuring = measuring_options(names, run.reporter_options, plugins, models)
+    measuring = measuring_options(names, run.reporter_options, plugins, models, tiers=run.tiers)
     finished = open_finished_run(folder.path, plugins=plugins, measuring=measuring)
     measured = finished.is_performance or "performance" in kinds
     check_measuring(names, run.reporter_options, plugins, performance=measured)

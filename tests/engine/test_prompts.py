@@ -8,8 +8,9 @@ from aisb._errors import ConfigError
 from aisb._plugins import Plugins
 from aisb._types import Message, Part, Request
 from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.forms import convert_prompt
 from aisb_engine._data.loading import load_samples
-from aisb_engine._data.prompts import Renderer, convert_prompt
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._spec import Task
 
 

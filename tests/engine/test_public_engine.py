@@ -18,7 +18,7 @@ SCANNED = (
 )
 PRIVATE = re.compile(r"^\s*(?:from|import) (aisb(?:_engine)?\._[\w.]+)", re.MULTILINE)
 NAMES = """
-COMPILED CORRECT_THRESHOLD KINDS QUALITY_TIERS declared_tier ENGINE_PARAMS RUN_STATUSES TRUSTED_AGREEMENT KNOWN_PARAMS Answers BrokenRow Catalog Component
+COMPILED CORRECT_THRESHOLD KINDS QUALITY_TIERS declared_tier ENGINE_PARAMS RUN_STATUSES TRUSTED_AGREEMENT KNOWN_PARAMS Answers BrokenRow CacheShare Catalog Component
 ComponentError ConnectionLimits DataFolders DeclaredCommand DeclaredCommands Display EngineClient
 ExecutedRun Grade ImportedPart ImportedPerformance TimedAnswer Judging OutcomeCounts LoadedSamples MarksTable MeasuringOptions Objective OpenedRun Option Phase
 PluginFaults PluginInfo Plugins Progress PromptTable PullTable Renderer Resolver RunCommand RunFolder
@@ -27,7 +27,7 @@ VisibleText answer_requests bind_options call_step component_owner connect_backe
 evaluator_uses execute_run factory_options factory_summary find_removable_run grade_notes identity_differences
 is_being_written is_contested is_judged judge_of launcher_options load_samples locate_data make_component make_evaluators mask_secrets mask_url
 measure_performance missing_judge_error open_finished_run open_run other_extractors task_from_data_file tasks_from_data_files is_data_file DataColumns plan_run preview_requests
-parse_goodput parse_objectives printable prompt_of read_answers read_grades read_progress read_run read_run_json read_toml read_user_file
+parse_goodput parse_objectives parse_tier prefix_cache_share printable prompt_of read_answers read_grades read_progress read_run read_run_json read_toml read_user_file
 reply_turns_of judge_from_log report_run report_several reporter_names reporter_table request_latency resolve_run run_configuration run_size safe_name
 score_predictions select_rows sends split_names started_at reads_files task_version usable_cores wait_for_service write_atomically
 write_imported write_run_notes LogFacts inspect_log rewrite_log Recomputed recompute_results

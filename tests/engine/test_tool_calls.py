@@ -8,7 +8,8 @@ from aisb._errors import ConfigError, DataError
 from aisb._plugins import Plugins
 from aisb._types import Prediction, Request
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.prompts import Renderer, convert_prompt
+from aisb_engine._data.forms import convert_prompt
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import SampleMaker
 from aisb_engine._scoring.scoring import score
 from aisb_engine._spec import Task

@@ -6,16 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aisb._errors import ConfigError, DataError
 from aisb._templates import Template, as_text, optional
 from aisb._types import Message, Request, Sample
 from aisb_engine._data.conversations import next_turn
+from aisb_engine._data.forms import NO_TOKENS
 from aisb_engine._data.loading import LoadedSamples, load_samples
 from aisb_engine._data.media import Attached, Media, MediaFolders, attach
 from aisb_engine._data.samples import LETTERS, BrokenRow, row_at, row_max_tokens
 from aisb_engine._data.tools import row_tools
+from aisb_engine._data.turns import SessionTurn, session_turns
 from aisb_engine._faults import RAISED, ComponentError
 from aisb_engine._resolve.params import ENGINE_PARAMS
 
@@ -33,10 +35,6 @@ FACTS = ("input_tokens_asked", "input_tokens", "input_exact")
 
 SPARE = 32
 """Rows that are drawn beside the examples, since some may be the sample itself or ask the same."""
-NO_TOKENS = (
-    "a task of token ids needs a text (completions) endpoint, without a system text; or a dataset that gives "
-    "their text as well, as those of made prompts do with dataset.tokenizer = FOLDER"
-)
 
 
 class Example(NamedTuple):
@@ -88,6 +86,8 @@ class Renderer:
         self._at = optional(task.sample.at, "task.sample.at")
         self.decodes = table.tokens is not None and not sends_tokens
         self._tokens = _one_field(table.tokens, f"{where}tokens", "token ids: '{token_ids}'")
+        self._turns = _one_field(table.turns, f"{where}turns", "the turns of a session: '{turns}'")
+        self._sends_max_tokens = "max_tokens" not in left_out
         self._tools = _one_field(table.tools, f"{where}tools", "a list of tools: '{tools}'")
         self._followups = _turn_templates(table.followups, f"{where}followups")
         self._replies = None
@@ -141,7 +141,7 @@ class Renderer:
                 params=params,
                 at=row_at(self._at, sample.fields) if self._at else None,
                 continuations=self._options(sample) if self._continuation else (),
-                facts={} if self.decodes else _facts(sample.fields),
+                facts={} if self.decodes or self._turns else _facts(sample.fields),
             )
             if self._replies is not None:
                 request = self._with_replies(request, self._replies, sample)
@@ -156,10 +156,27 @@ class Renderer:
             raise ComponentError.of(self._plugins, "dataset", use, "a prompt", error) from error
         return request
 
+    def turns(self, sample: Sample) -> list[SessionTurn]:
+        """Return the turns of a session; raise DataError if the row does not state them as documented."""
+        assert self._turns  # noqa: S101 - only tasks with prompt.turns have sessions
+        return session_turns(self._turns.value(sample.fields), f"{self._turns.where} of row {sample.id}")
+
+    def turn_count(self, sample: Sample) -> int:
+        """Return the number of turns of a session."""
+        return len(self._turns.value(sample.fields)) if self._turns else 1
+
+    def turn_params(self, params: Mapping[str, Any], max_tokens: int | None) -> Mapping[str, Any]:
+        """Return the parameters of a turn: those of its session, with its own length of the reply."""
+        if max_tokens is None or not self._sends_max_tokens:
+            return params
+        return {**params, "max_tokens": max_tokens, **self._forced}
+
     def _content(self, sample: Sample) -> dict[str, Any]:
         """Return the content of a request, by the names of the fields of `Request`."""
         if self.decodes and not sample.fields.keys() >= set(self._user.names):
             raise ConfigError("", NO_TOKENS)
+        if self._turns:
+            return {"messages": ()}
         if self._tokens and not self.decodes:
             return {"tokens": _token_ids(self._tokens, sample.fields)}
         examples = [self._example(shot) for shot in self.shots.choose(sample)] if self.shots else []
@@ -344,36 +361,6 @@ def _usable(row: Sample | BrokenRow) -> Sample:
     return row
 
 
-def convert_prompt(request: Request, wants: Literal["chat", "text"], system: str | None = None) -> Request:
-    """Convert a request to the form that an endpoint needs, and put the model's system text first.
-
-    A text becomes one user message. For an endpoint without a chat template, messages become their contents
-    joined by line ends. Token ids are passed to a text endpoint unchanged.
-
-    Raises:
-        ConfigError: the endpoint cannot take the content of the request.
-    """
-    if request.tokens is not None and request.messages is None and request.text is None:
-        if wants == "chat" or system:
-            raise ConfigError("", NO_TOKENS)
-        return request
-    if wants == "chat":
-        messages = request.messages
-        if messages is None:
-            messages = (Message("user", request.text or ""),)
-        if system:
-            messages = _with_system(messages, system)
-        if messages is request.messages and request.text is None:
-            return request
-        return replace(request, messages=messages, text=None)
-    if request.params.get("tools"):
-        raise ConfigError("", "the task has tools, which a text (completions) endpoint cannot be sent")
-    text = request.text
-    if text is None:
-        text = "\n".join(_plain(message) for message in request.messages or ())
-    return replace(request, text=f"{system}\n\n{text}" if system else text, messages=None)
-
-
 def _one_field(text: str | None, where: str, what: str) -> Template | None:
     """Parse a template that must be a single placeholder, so that it returns the field's value."""
     template = optional(text, where)
@@ -415,20 +402,3 @@ def _token_ids(template: Template, fields: Mapping[str, Any]) -> tuple[int, ...]
 
 def _sent(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in ENGINE_PARAMS}
-
-
-def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
-    if messages and messages[0].role == "system":
-        return (Message("system", f"{system}\n\n{_plain(messages[0])}"), *messages[1:])
-    return (Message("system", system), *messages)
-
-
-def _plain(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    for part in message.content:
-        if part.kind != "text":
-            raise ConfigError(
-                "", f"the task has {part.kind} parts, which a text (completions) endpoint cannot be sent"
-            )
-    return "\n".join(part.value for part in message.content)

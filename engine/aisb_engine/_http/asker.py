@@ -13,14 +13,24 @@ from aisb_engine._stream import KnownEvents
 
 
 class Asker:
-    """Makes attempts; `note` gets a line for the log when a request had to be sent in another form."""
+    """Makes attempts; `note` gets a line for the log when a request had to be sent in another form.
 
-    __slots__ = ("_backend", "_known", "_note", "_transport")
+    `session_header` is the name of a header that carries the session of each request that belongs to one.
+    """
 
-    def __init__(self, backend: HttpBackend, transport: Transport, note: Callable[[str], None]) -> None:
+    __slots__ = ("_backend", "_known", "_note", "_session_header", "_transport")
+
+    def __init__(
+        self,
+        backend: HttpBackend,
+        transport: Transport,
+        note: Callable[[str], None],
+        session_header: str | None = None,
+    ) -> None:
         self._backend = backend
         self._transport = transport
         self._note = note
+        self._session_header = session_header
         self._known = KnownEvents()
 
     def prepare(self, request: Request) -> list[WireRequest]:
@@ -51,7 +61,12 @@ class Asker:
             note=self._note,
             ready=prepared,
             known=self._known,
+            headers=self._headers(request) if self._session_header else None,
         )
+
+    def _headers(self, request: Request) -> dict[str, str] | None:
+        session = request.facts.get("session")
+        return {self._session_header: str(session)} if self._session_header and session else None
 
     async def aclose(self) -> None:
         """Close the transport."""

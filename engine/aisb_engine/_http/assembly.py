@@ -34,6 +34,7 @@ async def ask(
     ready: list[WireRequest] | None = None,
     sink: Callable[[Chunk], None] | None = None,
     known: KnownEvents | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Prediction:
     """Make one attempt; a failure is part of the prediction, never raised (a cancellation is).
 
@@ -49,7 +50,7 @@ async def ask(
     try:
         for form in range(_FORMS):
             if not waiting:
-                waiting.append(wire(backend, transport, backend.encode(request)))
+                waiting.append(wire(backend, transport, backend.encode(request), headers))
             sent = waiting[0].call
             # Removed from the list, so that the bytes are freed before the reply ends.
             await transport.exchange(waiting.pop(), exchange)
@@ -62,7 +63,7 @@ async def ask(
             call = backend.encode(request)
             if call == sent or form == _FORMS - 1:
                 break
-            waiting.append(wire(backend, transport, call))
+            waiting.append(wire(backend, transport, call, headers))
             exchange.start(StreamReader(backend, sink, known))
     except AttemptFailed as error:
         failure = error.failure
@@ -98,9 +99,13 @@ async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[C
         raise AttemptFailed(prediction.failure)
 
 
-def wire(backend: HttpBackend, transport: Transport, call: HttpCall) -> WireRequest:
-    """Encode a call: the URL's path as its prefix, all headers, and the JSON body as bytes."""
+def wire(
+    backend: HttpBackend, transport: Transport, call: HttpCall, more: Mapping[str, str] | None = None
+) -> WireRequest:
+    """Encode a call: the URL's path as its prefix, all headers with `more`, and the JSON body as bytes."""
     path, body, extra, method = call
+    if more:
+        extra = {**extra, **more}
     if transport.shared is None:
         transport.shared = urlsplit(backend.url).path, tuple(_headers(backend).items())
     prefix, headers = transport.shared

@@ -27,6 +27,7 @@ from aisb_engine._load.preparing import prepare
 from aisb_engine._load.probing import close_backends, probe_models
 from aisb_engine._load.recording import record_inputs
 from aisb_engine._load.runner import Note, SubtaskRunner
+from aisb_engine._load.sessions import TurnRequests, sessions_of
 from aisb_engine._load.share import LoadShare, RequestSource
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._load.token_budget import BudgetedLog
@@ -125,6 +126,7 @@ async def run_subtask(
 
             runner = SubtaskRunner(one.backend, share, clock, progress, note, stage.stopping)
             runner.say, runner.on_failure, runner.episodes = say, stage.check_failures, episodes
+            runner.sessions = sessions_of(one, clock)
             record = LoadRecord(one, progress, clock, cache_buster, placing.at_once)
             placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
             if count and not is_apart:  # a model in worker processes cannot answer warm-ups here
@@ -224,7 +226,8 @@ async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadReco
         runner.note("no warm-ups: only the environment knows how an episode begins")
         return
     chosen = (samples[number % len(samples)] for number in range(count))
-    requests: Iterable[Request] = (request for sample in chosen if (request := one.render(sample)))
+    render = TurnRequests(one).first if one.has_sessions else one.render
+    requests: Iterable[Request] = (request for sample in chosen if (request := render(sample)))
     if cache_buster := runner.share.cache_buster:  # else warm-ups fill the cache that is measured next
         requests = (cache_buster.request(request, WARM_UP) for request in requests)
     answered = await runner.warm_up(requests, min(count, runner.share.clients))

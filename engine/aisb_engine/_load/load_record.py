@@ -24,6 +24,7 @@ from aisb_engine._load.pacing import Clock
 from aisb_engine._load.prefix_cache import PrefixCacheBuster
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import Note
+from aisb_engine._load.session_facts import session_facts
 from aisb_engine._masking import mask_url
 from aisb_engine._progress import Progress
 from aisb_engine._record.runfolder import write_atomically
@@ -47,14 +48,19 @@ class LoadRecord:
         self._progress = progress
         self._clock = clock
         load, samples = prepared.subtask.load, prepared.samples
+        load_facts = requested(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples)
+        sessions = session_facts(prepared)
+        if sessions is not None and load.cache_share is None:  # a server need not keep everything
+            load_facts |= {"cache_share": sessions["cache_share"], "cache_share_least": 0.0}
         self.facts: dict[str, Any] = {
-            "asked": requested(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples),
+            "asked": load_facts,
             "planned": None if _is_open_ended(prepared) else progress.total - progress.resumed,
             "warmups": {"sent": 0, "answered": 0},
             "started_ns": None,
             "ended_ns": None,
             "counters": {},
             "input_exact": _is_exact(samples, cache_buster if _has_rounds(prepared) else None),
+            "sessions": sessions,
             "nonce": prepared.nonce or None,
             "proxy": _proxy(prepared),
             "subtasks_at_once": subtasks_at_once,

@@ -11,8 +11,9 @@ from aisb._environment import Environment
 from aisb._evaluator import Ask
 from aisb._types import Prediction, Request, Sample
 from aisb_engine._data.conversations import next_turn
+from aisb_engine._data.forms import convert_prompt
 from aisb_engine._data.loading import LoadedSamples
-from aisb_engine._data.prompts import Renderer, convert_prompt
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._load.loads import ends_by_time
@@ -72,7 +73,13 @@ class PreparedSubtask:
     def ends_by_time(self) -> bool:
         """Whether the number of requests depends on how fast the service is within a fixed time."""
         load = self.subtask.load
-        return ends_by_time(load) or (load.duration is not None and self._has_conversations)
+        several = self._has_conversations or self.has_sessions
+        return ends_by_time(load) or (load.duration is not None and several)
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether each row is a session, whose turns depend on each other."""
+        return self.task.prompt.turns is not None
 
     def cache_buster(self) -> PrefixCacheBuster | None:
         """Return what keeps prompts of other rounds out of prefix caches, if anything does."""
@@ -103,7 +110,9 @@ class PreparedSubtask:
             ConfigError: see `convert_prompt`.
         """
         if samples := self.samples:
-            self.render(samples[0])
+            request = self.render(samples[0])
+            if self.has_sessions and request is not None:
+                self.convert(replace(request, messages=self.renderer.turns(samples[0])[0].messages()))
 
     def broken_line(self) -> str | None:
         """Return a line on how many samples cannot be sent, and why the first cannot; None if all can."""
@@ -115,12 +124,15 @@ class PreparedSubtask:
         return f"sample {first}{more} could not be prepared, and is skipped: {why}"
 
     def count(self) -> int:
-        """Return the number of requests; each turn of a conversation counts as one."""
+        """Return the number of requests; each turn of a conversation or a session counts as one."""
         samples, repeats = self.samples, self.subtask.repeats
-        if not self._has_conversations:
+        if self.has_sessions:
+            turns = [self.renderer.turn_count(sample) for sample in samples]
+        elif self._has_conversations:
+            requests = (self.render(sample) for sample in samples)
+            turns = [1 + len(request.followups) if request else 0 for request in requests]
+        else:
             return self.row_count * repeats
-        requests = (self.render(sample) for sample in samples)
-        turns = [1 + len(request.followups) if request else 0 for request in requests]
         rounds, rest = divmod(self.row_count, max(1, len(turns)))
         return (rounds * sum(turns) + sum(turns[:rest])) * repeats
 
@@ -167,14 +179,25 @@ class PreparedSubtask:
     def _request(self, sample: Sample, repeat: int) -> Request:
         """Return the request for a sample in the backend's form; repeats differ by their seed."""
         rendered = self.renderer.request(sample, repeat)
+        if self.has_sessions:
+            return rendered  # its turns are converted when they are sent
+        request = self.convert(rendered)
+        return with_mark(request, self.nonce) if self.nonce else request
+
+    def convert(self, rendered: Request) -> Request:
+        """Return a request in the form that the backend takes, with its seed if repeats need one.
+
+        Raises:
+            ConfigError: see `convert_prompt`.
+        """
         request = convert_prompt(rendered, self._form(rendered), self.model.system)
         if rendered.continuations and rendered.messages is not None and request.messages is None:
             request = replace(request, text=f"{request.text}\n")
         has_repeats = self.subtask.repeats > 1
         if has_repeats and "seed" not in request.params and sends(self.backend, "seed"):
-            seed = self.subtask.load.seed + repeat
+            seed = self.subtask.load.seed + rendered.repeat % self.subtask.repeats
             request = replace(request, params={**request.params, "seed": seed})
-        return with_mark(request, self.nonce) if self.nonce else request
+        return request
 
     def _form(self, rendered: Request) -> Literal["chat", "text"]:
         """Return whether a request is sent as messages or as one text.

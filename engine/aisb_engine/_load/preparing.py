@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from aisb._environment import Environment
@@ -29,7 +30,7 @@ from aisb_engine._load.stage import InferenceStage
 from aisb_engine._progress import Progress
 from aisb_engine._record.manifest import now
 from aisb_engine._resolve.catalog import Catalog, read_toml
-from aisb_engine._spec import DatasetTable, Load, Subtask, Task
+from aisb_engine._spec import LOCAL, DatasetTable, Load, Subtask, Task
 
 
 def prepare(stage: InferenceStage) -> None:
@@ -86,7 +87,10 @@ def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenR
     if isinstance(row, BrokenRow):
         return row
     try:
-        return renderer.request(row)
+        request = renderer.request(row)
+        if renderer.task.prompt.turns:
+            request = replace(request, messages=renderer.turns(row)[0].messages())
+        return request
     except ComponentError as error:
         return BrokenRow(row, error)
 
@@ -128,6 +132,8 @@ def _subtask(
 ) -> PreparedSubtask:
     load, backend = subtask.load, stage.backends[subtask.model]
     environment, ask = _environment(stage, subtask, task)
+    if task.prompt.turns:
+        _check_sessions(stage, subtask)
     rows = select_rows(task, samples, subtask, stage.spec.run, performance=stage.performance)
     broken = {row.id: row.error for row in rows if isinstance(row, BrokenRow)}
     notes: list[str] = []
@@ -153,13 +159,32 @@ def _subtask(
         rows,
         stage.faults,
         wanted=wanted,
-        workers=1 if is_one else workers(load, backend, requests, notes),
+        workers=1 if is_one or task.prompt.turns else workers(load, backend, requests, notes),
         nonce=nonce,
         notes=notes,
         broken=broken,
         environment=environment,
         ask=ask,
     )
+
+
+def _check_sessions(stage: InferenceStage, subtask: Subtask) -> None:
+    """Refuse a run that cannot send sessions.
+
+    Raises:
+        ConfigError: it is no performance run, or other processes would send.
+    """
+    if not stage.performance:
+        raise ConfigError("", f"{subtask.task} has sessions, which only a performance run sends: --mode perf")
+    if subtask.load.workers > 1:
+        raise ConfigError(
+            "load.workers", f"the command's own process sends the sessions of {subtask.task}; use one"
+        )
+    if stage.spec.run.launcher != LOCAL:
+        raise ConfigError(
+            "run.launcher",
+            f"the command's own process sends the sessions of {subtask.task}; leave it out",
+        )
 
 
 def _scoring_models(plugins: Plugins) -> list[str]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from aisb_engine._http.asker import Asker
     from aisb_engine._http.transport import WireRequest
     from aisb_engine._load.episodes import Episodes
+    from aisb_engine._load.sessions import Sessions
     from aisb_engine._load.share import PlannedRequest
 
 Note = Callable[[str], None]
@@ -61,7 +62,7 @@ class SubtaskRunner:
     `log` stores the attempts, except those of warm-ups. `health_file` receives measurements of this process
     as a client; None switches them off. `say` shows a line to the user, and `note` writes one to the log of
     the subtask. `on_failure` is called after each failed request. With `episodes`, each request starts an
-    episode in the task's environment.
+    episode in the task's environment; with `sessions`, it starts the session of its row.
     """
 
     backend: Backend
@@ -75,6 +76,7 @@ class SubtaskRunner:
     say: Note = lambda _line: None
     on_failure: Callable[[], None] = lambda: None
     episodes: Episodes | None = None
+    sessions: Sessions | None = None
     _brake: LoadBrake | None = None
     _reported: set[str] = field(default_factory=set)
     _health: ClientHealth | None = None
@@ -103,7 +105,9 @@ class SubtaskRunner:
         self._until_ns = None if share.duration_ns is None else origin_ns + share.duration_ns
         self.watch_for_outage()
         with rare_collections(), self._measured_health() as health:
-            async with self.connected(share.limit), TaskGroup(self.stopping) as group:
+            # Of a session, several turns may be in flight.
+            limit = share.limit if self.sessions is None else None
+            async with self.connected(limit), TaskGroup(self.stopping) as group:
                 if share.is_open:
                     launched = ((origin_ns + at, request) for at, request in chain(first, planned))
                     group.add(asyncio.create_task(self._launch(launched, group)))
@@ -162,7 +166,7 @@ class SubtaskRunner:
             max_head=self.share.load.max_head,
             say=self._say_once,
         )
-        self._asker = Asker(self.backend, transport, self.note)
+        self._asker = Asker(self.backend, transport, self.note, self.share.load.session_header)
         try:
             yield
         finally:
@@ -255,15 +259,18 @@ class SubtaskRunner:
             pacer.close()
 
     def _encoded(self, request: Request) -> list[WireRequest]:
-        """Return the encoded request; empty if it is not sent by HTTP, or belongs to an episode."""
-        return [] if self._asker is None or self.episodes else self._asker.prepare(request)
+        """Return the encoded request; empty if it is not sent by HTTP, or starts an episode or a session."""
+        return [] if self._asker is None or self.episodes or self.sessions else self._asker.prepare(request)
 
     def begin_nothing_more(self) -> None:
         """Send no further request. Those in flight run to their end."""
         self._is_closed = True
 
-    def _is_over(self) -> bool:
-        return self._is_closed or (self._until_ns is not None and self.clock() >= self._until_ns)
+    def _is_over(self, at_ns: int | None = None) -> bool:
+        """Return whether nothing more is sent, now or at a planned time."""
+        if self._is_closed or self._until_ns is None:
+            return self._is_closed
+        return max(at_ns or 0, self.clock()) >= self._until_ns
 
     async def _converse(
         self,
@@ -281,6 +288,9 @@ class SubtaskRunner:
         try:
             if self.episodes is not None:
                 await self.episodes.run(request, planned_ns, self._ask_turn, self._is_over)
+                return
+            if self.sessions is not None:
+                await self.sessions.run(request, planned_ns, self.answer, self._skip_turn, self._is_over)
                 return
             prediction = await self.answer(request, planned_ns, encoded)
             while request.followups:
@@ -380,11 +390,13 @@ class SubtaskRunner:
         """Record the turns that are not sent because an earlier turn failed."""
         message = f"not sent: turn {request.turn} of its conversation failed ({failure.message})"
         for turn in range(request.turn + 1, request.turn + 1 + len(request.followups)):
-            skipped = replace(failure, message=message)
-            self.log.append(
-                Prediction(request.sample_id, request.repeat, turn, attempts=0, failure=skipped), final=True
-            )
-            self._count_failure(f"{request.id.partition('.t')[0]}.t{turn}", skipped)
+            self._skip_turn(replace(request, turn=turn), replace(failure, message=message))
+
+    def _skip_turn(self, request: Request, failure: Failure) -> None:
+        """Record a turn that is not sent."""
+        skipped = Prediction(*request.key, attempts=0, failure=failure)
+        self.log.append(skipped, final=True)
+        self._count_failure(request.id, failure)
 
     def _count_failure(self, name: str, failure: Failure) -> None:
         progress = self.progress

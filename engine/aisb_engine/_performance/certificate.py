@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from aisb import AchievedLoad, Certificate, Counters, Signal, Stage, Window
 from aisb._performance import CertificateVerdict
 from aisb._types import ChunkKind
+from aisb_engine._performance.sessions import SessionTable
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import LogColumns
@@ -177,7 +178,7 @@ def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iter
     late = requests.lateness[~np.isnan(requests.lateness)]
     p99 = float(np.percentile(late, 99)) if len(late) else 0.0
     if p99 > LATE_MS[0]:
-        if load.concurrency and (achieved.peak or 0) >= load.concurrency:
+        if load.concurrency and (achieved.peak or 0) >= load.concurrency and load.sessions is None:
             reason = (
                 f"requests waited for the concurrency limit of {load.concurrency}: lateness p99 {p99:.1f} ms"
             )
@@ -219,6 +220,9 @@ def _concurrency(
     paced = load.rate or load.ramps or load.asked.get("use_timestamp")
     if not load.concurrency or (paced and not pressure) or not len(columns):
         return
+    if load.sessions is not None:
+        yield from _sessions_in_flight(columns, load.concurrency)
+        return
     conversations = len(set(zip(columns.ids, columns["repeat"].tolist(), strict=True)))
     what = "requests" if conversations == len(columns) else "conversations"
     possible = min(load.concurrency, conversations)
@@ -231,6 +235,16 @@ def _concurrency(
     off = 0.0 if average is None else 1 - average / possible
     if off > MISSED[0]:
         reason = f"{possible} {what} could be in flight and {average:.4g} were on average"
+        yield Signal("concurrency", _grade(off, MISSED), reason)
+
+
+def _sessions_in_flight(columns: LogColumns, concurrency: int) -> Iterator[Signal]:
+    """Compare the peak number of sessions with the possible one; a session whose tools work is in flight."""
+    sessions = SessionTable.of(columns)
+    possible = min(concurrency, len(sessions.starts))
+    off = 1 - sessions.flight.peak / possible if possible else 0.0
+    if off > MISSED[0]:
+        reason = f"{possible} sessions could be in flight and {sessions.flight.peak} were at most"
         yield Signal("concurrency", _grade(off, MISSED), reason)
 
 

@@ -36,6 +36,7 @@ from aisb_engine._performance.imported import imported_measurements
 from aisb_engine._performance.latency import SOURCES, Requests, each_request
 from aisb_engine._performance.objectives import checked_limits, kept
 from aisb_engine._performance.reading import CountTokens, read_columns
+from aisb_engine._performance.sessions import checked_tier, session_numbers
 from aisb_engine._performance.split import Split, split_for
 from aisb_engine._performance.spreads import distribution_of
 from aisb_engine._performance.stages import InFlight, in_flight, steady
@@ -120,18 +121,21 @@ def measure(
     *,
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     objectives: Mapping[str, float] | None = None,
+    tiers: Mapping[str, Mapping[str, Any]] | None = None,
     count_tokens: CountTokens | None = None,
 ) -> PerformanceResult:
     """Compute the performance of a subtask from its log; return the imported numbers if there is no log.
 
-    `objectives` are upper limits for each request, in milliseconds by name. `count_tokens` returns the number
-    of tokens in a text, for services that do not report it.
+    `objectives` are upper limits for each request, in milliseconds by name. `tiers` are limits for the
+    requests of a session, by the name of the tier. `count_tokens` returns the number of tokens in a text, for
+    services that do not report it.
 
     Raises:
         UsageError: an objective or percentile is invalid.
         RunError: the log cannot be read.
     """
     percentiles, objectives = checked(percentiles, objectives)
+    tiers = {name: checked_tier(name, limits) for name, limits in (tiers or {}).items()}
     load = read_load_files(folder, model, task)
     log = folder.log(model, task)
     if imported := imported_measurements(log, model, task, load, percentiles):
@@ -149,6 +153,7 @@ def measure(
         )
     achieved = _achieved(columns, flight, load)
     counters = counter_increases(load.counters)
+    sessions = session_numbers(columns, requests, load, tiers)
     return MeasuredPerformance(
         model=model,
         task=task,
@@ -173,7 +178,8 @@ def measure(
         ),
         counters=counters,
         client_health=_client_health(load, window),
-        notes=tuple(_notes(columns, requests, load)),
+        notes=(*(sessions["lines"] if sessions else ()), *_notes(columns, requests, load)),
+        sessions=sessions,
         columns=columns,
         numbers=requests,
         chunk_times=load.chunk_times,

@@ -47,7 +47,8 @@ class LoadFiles:
     A load without a recorded end, as after a kill, was interrupted. `lost_workers` are those that ended
     before their work was done: `how`, and the `share` of the load that was therefore not sent. `log_file` has
     the log lines of inference; its path is relative to the run folder. `imported` is the other tool whose
-    times these are; `chunk_times` is false if it kept only those of the first and the last chunk.
+    times these are; `chunk_times` is false if it kept only those of the first and the last chunk. `sessions`
+    says what a load of sessions consists of.
     """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class LoadFiles:
     warmups: str = ""
     counters: Any = None
     input_exact: bool | None = None
+    sessions: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     proxy: str | None = None
     subtasks_at_once: int = 1
@@ -116,6 +118,7 @@ def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
         warmups=warmups,
         counters=table.get("counters"),
         input_exact=table.get("input_exact"),
+        sessions=sessions if isinstance(sessions := table.get("sessions"), Mapping) else None,
         notes=tuple(map(str, table.get("notes") or ())),
         proxy=str(proxy) if proxy else None,
         subtasks_at_once=int(table.get("subtasks_at_once") or _at_once(folder)),

@@ -223,6 +223,7 @@ class MeasuredPairs(Mapping[ModelAndTask, PerformanceResult]):
             if self._measuring.percentiles is None
             else self._measuring.percentiles,
             objectives=self._measuring.objectives,
+            tiers=self._measuring.tiers,
             count_tokens=count_tokens,
         )
 
@@ -235,7 +236,11 @@ class MeasuredPairs(Mapping[ModelAndTask, PerformanceResult]):
         if names is None:
             names = reporter_names("performance", plugins)
         return measuring_options(
-            names, run.get("reporter_options", {}), plugins, self._config.get("models", {})
+            names,
+            run.get("reporter_options", {}),
+            plugins,
+            self._config.get("models", {}),
+            tiers=run.get("tiers", {}),
         )
 
 

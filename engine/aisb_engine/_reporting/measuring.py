@@ -20,12 +20,14 @@ class MeasuringOptions:
 
     `objectives` are latency limits in milliseconds by name. `tokenizer` is the folder of a tokenizer that
     counts the tokens of replies if the service does not; without it, `tokenizers` has one for each model.
+    `tiers` are limits for the requests of a session.
     """
 
     percentiles: Sequence[float] | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
     tokenizer: str | None = None
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def tokenizer_for(self, model: str) -> str | None:
         """Return the folder of the tokenizer that counts a model's tokens; None if there is none."""
@@ -46,12 +48,14 @@ def measuring_options(
     reporter_options: Mapping[str, Mapping[str, Any]],
     plugins: Plugins,
     models: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    tiers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> MeasuringOptions:
     """Return the union of what the reporters of a run show, so that it is measured once for all of them.
 
-    `names` are the reporters of the run, `models` its tables of models. A value that the configuration sets
-    overrides a default, and the first one wins. Of a reporter that is configured but does not run, only set
-    values count.
+    `names` are the reporters of the run, `models` its tables of models, `tiers` its tiers. A value
+    that the configuration sets overrides a default, and the first one wins. Of a reporter that is configured
+    but does not run, only set values count.
     """
     values = list(role_values(names, reporter_options, plugins))
     values.sort(key=lambda one: not one.is_set)
@@ -62,7 +66,9 @@ def measuring_options(
     tokenizers = {
         name: str(table["tokenizer"]) for name, table in (models or {}).items() if "tokenizer" in table
     }
-    return MeasuringOptions(first(Percentiles), first(Objectives) or {}, first(ReplyTokenizer), tokenizers)
+    return MeasuringOptions(
+        first(Percentiles), first(Objectives) or {}, first(ReplyTokenizer), tokenizers, tiers or {}
+    )
 
 
 def check_tokenizers(models: Mapping[str, Model]) -> None:
@@ -105,6 +111,21 @@ def check_measuring(
                 if type(error) in {UsageError, UnknownName}:
                     raise ConfigError(where, str(error)) from error
                 raise
+
+
+def check_tiers(tiers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Validate tiers before anything is measured.
+
+    Raises:
+        ConfigError: a limit is invalid.
+    """
+    from aisb_engine._performance.sessions import checked_tier
+
+    for name, limits in tiers.items():
+        try:
+            checked_tier(name, limits)
+        except UsageError as error:
+            raise ConfigError(f"run.tiers.{name}", str(error)) from error
 
 
 def role_values(

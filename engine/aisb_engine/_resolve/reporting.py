@@ -32,4 +32,5 @@ def reporter_table(folder: RunFolder | None, names: Sequence[str], sets: Sequenc
                 f"{did_you_mean(name, names)}, as in {names[0]}.OPTION=VALUE"
             )
         put(options, setting.path, setting.value, unset=setting.unset)
-    return validate(RunTable, {"reporters": list(names), "reporter_options": options}, "run")
+    table = {"reporters": list(names), "reporter_options": options, "tiers": own.get("tiers", {})}
+    return validate(RunTable, table, "run")

@@ -22,7 +22,7 @@ from aisb._deprecated import Renamed
 from aisb._errors import RunError, ServiceError, UsageError
 from aisb._types import Prediction, Request, Sample
 from aisb_engine._budget import BudgetUsed
-from aisb_engine._data.prompts import convert_prompt
+from aisb_engine._data.forms import convert_prompt
 from aisb_engine._http.waiting import waiting_for
 from aisb_engine._progress import Display, Progress
 from aisb_engine._record.log import read_folder

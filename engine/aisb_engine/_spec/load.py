@@ -51,7 +51,7 @@ class Load(Table):
     within it. A reply with more than `max_reply` bytes (decompressed), or with headers of more than
     `max_head` bytes, is a failure. `longest_delay` limits the wait between two attempts, even if the service
     requests more. An accuracy run ends after `outage` seconds without a success; `brake` slows it down
-    earlier.
+    earlier. `session_header` is the name of an HTTP header that carries the session of each turn.
     """
 
     concurrency: Annotated[int, Field(ge=1, le=64_000)] | None = None
@@ -65,6 +65,7 @@ class Load(Table):
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     nonce: bool | None = None
     cache_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    session_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")] | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
     backoff: Annotated[float, Field(ge=0)] = 1.0
     longest_delay: Annotated[float, Field(gt=0)] = 60.0

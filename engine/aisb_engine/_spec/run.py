@@ -86,6 +86,7 @@ class RunTable(Table):
     turn), with `first` the first rows of the task, as in runs of older versions. `wait` is the time in
     seconds to wait for a service that is still loading. With `combinations` only these pairs are run, unless
     a command names models and tasks itself. `work_dir` is the parent of run folders, unless `-w` is given.
+    `tiers` are limits for the requests of a session, by the name of the tier: `ttft = "2s"`, `speed = 30`.
     With `files_apart`, predictions and results are in a subfolder `aisb`, for a reporter that writes the
     layout of another tool.
     """
@@ -109,6 +110,7 @@ class RunTable(Table):
     files_apart: bool = False
     reporters: list[str] = []
     reporter_options: dict[str, dict[str, Any]] = {}
+    tiers: dict[str, dict[str, Any]] = {}
     require_valid: bool = False
 
 

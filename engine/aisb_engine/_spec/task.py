@@ -144,10 +144,11 @@ class PromptTable(Table):
     `followups` are the later user turns of a conversation: templates, or one field that is a list. They
     follow the model's own answers; `conversation = "every_with_gt"` uses the `replies` of the row instead of
     these, and `"last"` sends only the last turn, after the replies. `tokens` is a field of token ids, which
-    are sent instead of everything else. `media` belongs to the question, and to the question of each example.
-    `tools` is a field with the functions that the model may call. `stop` are texts at which a completions
-    endpoint stops; they are not sent to a chat endpoint, since they could cut the reasoning. `params.stop` is
-    sent to both and overrides it.
+    are sent instead of everything else. So are the messages of `turns`, a field with the turns of a session;
+    with `conversation = "every_with_gt"` they hold the recorded replies. `media` belongs to the question, and
+    to the question of each example. `tools` is a field with the functions that the model may call. `stop` are
+    texts at which a completions endpoint stops; they are not sent to a chat endpoint, since they could cut
+    the reasoning. `params.stop` is sent to both and overrides it.
     """
 
     user: str = "{question}"
@@ -155,6 +156,7 @@ class PromptTable(Table):
     replies: str | list[str] | None = None
     conversation: Literal["every", "every_with_gt", "last"] = "every"
     tokens: str | None = None
+    turns: str | None = None
     media: list[MediaTable] = []
     tools: str | None = None
     shot: str | None = None
@@ -235,7 +237,7 @@ class Task(Table):
     def is_single(self) -> bool:
         """Whether a sample needs one request only, and not the turns of a conversation or an episode."""
         several = self.prompt.followups and self.prompt.conversation != "last"
-        return self.environment is None and not several
+        return self.environment is None and not several and not self.prompt.turns
 
     @model_validator(mode="after")
     def _shots_need_an_answer(self) -> Task:
@@ -260,6 +262,24 @@ class Task(Table):
         return self
 
     @model_validator(mode="after")
+    def _turns_stand_alone(self) -> Task:
+        if self.prompt.turns is None:
+            return self
+        for key in ("shots", "system", "intro", "followups", "replies", "tokens", "media"):
+            if getattr(self.prompt, key):
+                raise ValueError(f"prompt.turns replaces the whole prompt, so prompt.{key} cannot be set")
+        if self.environment is not None or self.mode == "logprob":
+            raise ValueError(
+                "prompt.turns states what is sent, so there is no environment and no mode 'logprob'"
+            )
+        if self.prompt.conversation == "last":
+            raise ValueError(
+                "prompt.conversation is 'last', but all turns of a session are sent; "
+                "use 'every_with_gt' (the recorded replies) or 'every' (the model's own)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _environments_need_turns(self) -> Task:
         if self.environment is None:
             return self
@@ -276,7 +296,8 @@ class Task(Table):
 
     @model_validator(mode="after")
     def _a_conversation_has_replies(self) -> Task:
-        if self.prompt.conversation != "every" and not (self.prompt.followups and self.prompt.replies):
+        has_replies = self.prompt.turns or (self.prompt.followups and self.prompt.replies)
+        if self.prompt.conversation != "every" and not has_replies:
             raise ValueError(
                 f"prompt.conversation is {self.prompt.conversation!r}, so prompt.followups must be set too, "
                 "and prompt.replies, what the assistant said"

@@ -14,8 +14,9 @@ from aisb import ConfigError, DataError, UsageError
 from aisb.helpers import data_url
 from aisb_dataset_synthetic._images import make_image
 from aisb_engine._data.datafiles import DataFolders
+from aisb_engine._data.forms import convert_prompt
 from aisb_engine._data.loading import load_samples
-from aisb_engine._data.prompts import Renderer, convert_prompt
+from aisb_engine._data.prompts import Renderer
 from aisb_engine._data.tokens import load_tokenizer
 from aisb_engine._load.loads import with_rows
 from aisb_engine._load.prefix_cache import PrefixCacheBuster, pool_of

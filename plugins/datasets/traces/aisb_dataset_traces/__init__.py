@@ -1,4 +1,4 @@
-"""Recorded traces for replay: arrival times, lengths, and shared prefixes of requests."""
+"""Recorded traces for replay: arrival times, lengths, shared prefixes, and sessions of requests."""
 
 from __future__ import annotations
 
@@ -85,9 +85,18 @@ def _make_prompts(
 
 
 @hookimpl
-def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]]]:
+def aisb_datasets() -> Mapping[str, Callable[..., Iterable[Row]] | str]:
     """Declare the readers of traces."""
-    return {"mooncake-trace": mooncake_trace, "azure-trace": azure_trace}
+    sessions = "aisb_dataset_traces._sessions"
+    return {
+        "mooncake-trace": mooncake_trace,
+        "azure-trace": azure_trace,
+        "mooncake-sessions": f"{sessions}:mooncake",
+        "weka-sessions": f"{sessions}:weka",
+        "otel-sessions": f"{sessions}:otel",
+        "sharegpt-sessions": f"{sessions}:sharegpt",
+        "endpoints-sessions": f"{sessions}:endpoints",
+    }
 
 
 @hookimpl

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aisb import DataFile, DataFiles, Row, UsageError
+from aisb import DataFiles, Row, UsageError
 from aisb.helpers import read_csv, read_jsonl
+from aisb_dataset_traces._fields import block_ids, current_file, field_of, seconds, whole_number
 
 if TYPE_CHECKING:
     from aisb_dataset_traces._prompts import Prompts
@@ -94,29 +95,18 @@ def _in_order(
 
 def _mooncake_lines(files: DataFiles, block: int) -> Iterator[TraceLine]:
     for number, row in enumerate(read_jsonl(files=files)):
-        file = _current(files)
-        milliseconds = _field(file, row, "timestamp")
-        if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float) or milliseconds < 0:
-            raise file.error(f"timestamp is {milliseconds!r}, not a number of milliseconds")
-        tokens = _whole(file, row, "input_length")
-        blocks = _field(file, row, "hash_ids")
-        if not isinstance(blocks, list) or any(type(one) is not int for one in blocks):
-            raise file.error(f"hash_ids is {str(blocks)[:60]}, not a list of whole numbers")
-        needed = -(-tokens // block)
-        if len(blocks) != needed:
-            raise file.error(
-                f"{len(blocks)} hash_ids do not fit input_length {tokens}: with blocks of {block} tokens "
-                f"{needed} are needed (block = N sets the block size of the trace)"
-            )
-        yield TraceLine(
-            milliseconds / 1000, number, tokens, _whole(file, row, "output_length"), tuple(blocks)
-        )
+        file = current_file(files)
+        field_of(file, row, "timestamp")
+        at = seconds(file, row, "timestamp", 1000) or 0.0
+        tokens = whole_number(file, row, "input_length")
+        blocks = block_ids(file, row, tokens, block)
+        yield TraceLine(at, number, tokens, whole_number(file, row, "output_length"), tuple(blocks))
 
 
 def _azure_lines(files: DataFiles) -> Iterator[TraceLine]:
     for number, row in enumerate(read_csv(files=files)):
-        file = _current(files)
-        text = _field(file, row, "TIMESTAMP")
+        file = current_file(files)
+        text = field_of(file, row, "TIMESTAMP")
         try:
             when = datetime.fromisoformat(text)
         except ValueError as error:
@@ -124,23 +114,6 @@ def _azure_lines(files: DataFiles) -> Iterator[TraceLine]:
                 f"TIMESTAMP is {text!r}, not a time such as 2023-11-16 18:15:46.6805900"
             ) from error
         at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-        yield TraceLine(at, number, _whole(file, row, "ContextTokens"), _whole(file, row, "GeneratedTokens"))
-
-
-def _current(files: DataFiles) -> DataFile:
-    return cast("DataFile", files.current)  # a row was read, so a file is open
-
-
-def _field(file: DataFile, row: Mapping[str, Any], name: str) -> Any:
-    if name not in row:
-        raise file.error(f"no field {name!r}; the fields are: {', '.join(row)}")
-    return row[name]
-
-
-def _whole(file: DataFile, row: Mapping[str, Any], name: str) -> int:
-    value = _field(file, row, name)
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
-    if type(value) is not int or value < 1:
-        raise file.error(f"{name} is {value!r}, not a whole number of at least 1")
-    return value
+        yield TraceLine(
+            at, number, whole_number(file, row, "ContextTokens"), whole_number(file, row, "GeneratedTokens")
+        )

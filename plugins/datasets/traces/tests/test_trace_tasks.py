@@ -21,7 +21,7 @@ FAMILY = TaskFamily("aisb_dataset_traces")
 ALIASES = FAMILY.aliases
 VARIANTS = [
     f"{path.stem}{variant}"
-    for path in (FAMILY.folder / "tasks").glob("*.toml")
+    for path in (FAMILY.folder / "tasks").glob("*_trace.toml")
     for variant in ("", *(f":{name}" for name in tomllib.loads(path.read_text("utf-8"))["variants"]))
 ]
 

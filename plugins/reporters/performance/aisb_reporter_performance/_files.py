@@ -116,6 +116,7 @@ def details(result: PerformanceResult, dialects: Sequence[DialectResult] = ()) -
         "asked": dict(result.requested.options),
         "achieved": asdict(result.achieved),
         "goodput": None if result.goodput is None else asdict(result.goodput),
+        "sessions": None if result.sessions is None else dict(result.sessions),
         "certificate": {
             "verdict": result.certificate.verdict,
             "signals": [asdict(signal) for signal in result.certificate.signals],

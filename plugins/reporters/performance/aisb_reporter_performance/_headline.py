@@ -25,7 +25,7 @@ def headline(result: PerformanceResult) -> list[str]:
 
     Times and rates are those of the stable stage where the run has one, else of all requests.
     """
-    facts = [_scope(result), *_numbers(result), *_loads(result)]
+    facts = [_scope(result), *_numbers(result), *_loads(result), *_sessions(result)]
     first = f"certificate: {result.certificate.verdict} · {result.model} on {result.task}"
     reasons = _reasons(result, LINES - 1 - len(facts))
     return [_cut(line) for line in (first, *reasons, *facts)]
@@ -104,6 +104,21 @@ def _loads(result: PerformanceResult) -> Iterator[str]:
         f"achieved:  {short(achieved.rate)} requests/s sent, {short(achieved.concurrency)} in flight "
         f"on average, {short(achieved.peak)} at the peak"
     )
+
+
+def _sessions(result: PerformanceResult) -> Iterator[str]:
+    """Yield the number of sessions, and how many were served within each tier."""
+    found = result.sessions
+    if found is None:
+        return
+    if found["history"] is not None:
+        cached = found["cache_share"]
+        share = "" if cached is None else f"; cacheable input {100 * cached:.1f} %"
+        at_once = f"{short(found['average'])} at once on average"
+        yield f"sessions:  {found['complete']} of {found['sessions']} complete, {at_once}{share}"
+    if tiers := found["tiers"]:
+        counts = [f"{one['name']} {one['sessions']} ({100 * one['share']:.1f} %)" for one in tiers]
+        yield f"tiers:     {', '.join(counts)} of {found['sessions']} served"
 
 
 def requested_rate(result: PerformanceResult) -> str:

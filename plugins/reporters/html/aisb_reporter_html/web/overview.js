@@ -50,12 +50,13 @@ function facts({ sessions, environment, subtasks, tasks, models }) {
   return found;
 }
 
-function certificate({ model, task, certificate: { verdict, signals } }) {
+function certificate({ model, task, sessions, certificate: { verdict, signals } }) {
   return h(
     "div",
     { class: `certificate ${verdict}` },
     h("p", {}, h("strong", {}, verdict), ` ${task} · ${model}`),
     signals.length ? h("ul", {}, signals.map((signal) => h("li", {}, signal.reason, signal.verdict === verdict ? "" : ` (${signal.verdict})`))) : h("p", { class: "quiet" }, "Nothing speaks against these numbers."),
+    sessions ? h("ul", { class: "sessions" }, sessions.lines.map((line) => h("li", {}, line))) : "",
   );
 }
 

@@ -1,0 +1,49 @@
+"""What the sessions of a load consist of: their number, and how much a prefix cache could hold in theory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aisb._types import Sample
+
+if TYPE_CHECKING:
+    from aisb_engine._load.prepared import PreparedSubtask
+
+SHARED = (
+    ("tokens", "shared_tokens", "input_tokens_asked"),
+    ("characters", "shared_characters", "input_characters"),
+)
+"""Fields of rows with sessions: how much of all prompts an earlier prompt begins with, and their size."""
+
+
+class CacheShare(NamedTuple):
+    """The share of the input that an earlier prompt begins with, and the unit in which it was counted."""
+
+    share: float
+    unit: str
+
+
+def prefix_cache_share(samples: Iterable[Sample]) -> CacheShare | None:
+    """Return the share of the input that a prefix cache without a limit holds; None if rows do not state it.
+
+    It is counted in tokens if all rows state tokens, otherwise in characters.
+    """
+    fields = [sample.fields for sample in samples]
+    for unit, shared, size in SHARED:
+        if fields and all(shared in row and size in row for row in fields):
+            total = sum(row[size] for row in fields)
+            return CacheShare(sum(row[shared] for row in fields) / total, unit) if total else None
+    return None
+
+
+def session_facts(one: PreparedSubtask) -> Mapping[str, Any] | None:
+    """Return the facts for `load.json`; None if the task has no sessions."""
+    if not one.has_sessions:
+        return None
+    found = prefix_cache_share(one.samples)
+    return {
+        "history": "real" if one.task.prompt.conversation == "every" else "recorded",
+        "cache_share": None if found is None else found.share,
+        "cache_unit": None if found is None else found.unit,
+    }
