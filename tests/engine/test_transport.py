@@ -11,6 +11,7 @@ import time
 import warnings
 import zlib
 
+import httpx
 import pytest
 import uvloop
 from minimal import DONE, Chat, event
@@ -20,7 +21,15 @@ from aisb._errors import AttemptFailed, ServiceError, UsageError
 from aisb._types import Failure
 from aisb_engine._http.fetch import fetch, proxy_for
 from aisb_engine._http.reply import document
-from aisb_engine._http.transport import Exchange, WireRequest, is_close_race, open_transport
+from aisb_engine._http.transport import (
+    OUT_OF_STEP,
+    Exchange,
+    WireRequest,
+    is_close_race,
+    open_transport,
+    reuse_given_up,
+)
+from aisb_engine._http.transport_httpx import has_surplus
 from aisb_engine._spec import Timeouts
 from aisb_engine._stream import StreamReader
 
@@ -708,6 +717,63 @@ async def test_after_a_reply_that_nobody_asked_for_connections_are_not_kept_any_
     server.close()
 
 
+async def test_httpx_detects_a_reply_that_nobody_asked_for_when_it_arrives_with_the_one_before():
+    """The server answers the first request of each connection once, and the second twice, in one write."""
+    connections, said = [], []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            for replies in (1, 2, 1):
+                await reader.readuntil(b"{}")
+                writer.write(sized(b"%d" % replies) * replies)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    transport = open_transport(
+        Chat(url=url, transport="httpx"),
+        timeouts=Timeouts(),
+        clock=time.monotonic_ns,
+        limit=4,
+        say=said.append,
+    )
+    assert [body(await get(transport, url)) for _ in range(2)] == [b"1", b"2"]
+    assert len(connections) == 1
+    failure, _ = await fail(transport, url)
+    assert failure == Failure("cut", OUT_OF_STEP)
+    assert said == [reuse_given_up(2)]
+    assert [body(await get(transport, url)) for _ in range(3)] == [b"1"] * 3
+    assert len(connections) == 4
+    await transport.aclose()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("then", "found"), [(sized(b"unasked"), True), (b"HTTP/1.1 408 Late\r\n\r\n", False), (b"", False)]
+)
+async def test_httpx_sees_what_waits_behind_a_reply(then, found):
+    read = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sized(b"1"))
+        await read.wait()
+        writer.write(then)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", url) as reply:
+        assert await reply.aread() == b"1"
+        assert not has_surplus(reply)
+        read.set()
+        while not reply.extensions["network_stream"].get_extra_info("is_readable"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert has_surplus(reply) == found
+    server.close()
+
+
 async def test_a_request_under_way_on_a_kept_connection_fails_when_the_service_is_out_of_step():
     release = asyncio.Event()
     connections = []
@@ -738,6 +804,7 @@ async def test_a_request_under_way_on_a_kept_connection_fails_when_the_service_i
     assert failure.message == (
         "the service sent a reply that no request asked for: this one may be that of another request"
     )
+    assert failure.message == OUT_OF_STEP
     await transport.aclose()
     server.close()
 

@@ -7,7 +7,6 @@ them to the `StreamReader` of the exchange.
 from __future__ import annotations
 
 import asyncio
-import re
 import select
 from collections import deque
 from collections.abc import Callable
@@ -22,11 +21,14 @@ from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
 from aisb_engine._http.transport import (
     END_WAIT,
+    OUT_OF_STEP,
+    SUCCESS,
     Clock,
     Deadlines,
     Exchange,
     WireRequest,
     is_close_race,
+    reuse_given_up,
 )
 from aisb_engine._stream import Inbox
 from aisb_engine._stream.compression import LARGEST_REPLY, too_large
@@ -42,8 +44,6 @@ MOST_DRAINING = 64
 """The maximum number of connections that wait for the end of a reply."""
 READ_WITHIN = 0.1
 """The time in which the unread input of an idle connection is received."""
-SUCCESS = re.compile(rb"HTTP/1\.\d 2")
-OUT_OF_STEP = "the service sent a reply that no request asked for: this one may be that of another request"
 
 
 class StaleConnection(Exception):  # noqa: N818 - private: the pool always catches it
@@ -202,10 +202,7 @@ class NativeTransport:
         the connection has carried: the same may have happened to them.
         """
         if self.keeps_connections:
-            self._say(
-                "the service sent a reply that no request asked for: each request has a connection of its "
-                f"own from now on; up to {replies} earlier replies may be those of other requests"
-            )
+            self._say(reuse_given_up(replies))
         self.keeps_connections = False
         for connection in list(self._open):
             connection.give_up_reuse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -103,6 +104,7 @@ def open_transport(
             limit=limit,
             max_reply=max_reply,
             max_head=max_head,
+            say=say,
         )
     from aisb_engine._http.native import NativeTransport
 
@@ -114,6 +116,19 @@ def open_transport(
         max_reply=max_reply,
         max_head=max_head,
         say=say,
+    )
+
+
+OUT_OF_STEP = "the service sent a reply that no request asked for: this one may be that of another request"
+SUCCESS = re.compile(rb"HTTP/1\.\d 2")
+"""How a reply of success begins. An idle connection may also receive an error page before it is closed."""
+
+
+def reuse_given_up(replies: int) -> str:
+    """Return the line for the user when connections are no longer kept, after so many replies."""
+    return (
+        "the service sent a reply that no request asked for: each request has a connection of its "
+        f"own from now on; up to {replies} earlier replies may be those of other requests"
     )
 
 

@@ -1,15 +1,18 @@
 """The transport over httpx, for a proxy or HTTP/2: the same replies at a higher cost.
 
 Stamps are taken when httpx passes data on, so they are later than those of the native transport.
-A reply that no request asked for is not detected: httpx buffers it, and returns it for the next request on
-the connection.
+A reply that no request asked for is detected if it arrives before the next request on its connection. One
+that arrives later cannot be told from the reply of that request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import socket
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,11 +25,14 @@ from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
 from aisb_engine._http.transport import (
     END_WAIT,
+    OUT_OF_STEP,
+    SUCCESS,
     Clock,
     Deadlines,
     Exchange,
     WireRequest,
     is_close_race,
+    reuse_given_up,
 )
 from aisb_engine._stream.compression import LARGEST_REPLY, too_large
 from aisb_engine._stream.head import LONGEST_HEAD
@@ -40,7 +46,7 @@ HASTY = 16
 
 
 class HttpxTransport:
-    """Requests over one httpx client."""
+    """Requests over one httpx client, and over a second one after a reply that no request asked for."""
 
     def __init__(
         self,
@@ -52,7 +58,9 @@ class HttpxTransport:
         limit: int,
         max_reply: int = LARGEST_REPLY,
         max_head: int = LONGEST_HEAD,
+        say: Callable[[str], None] = lambda _line: None,
     ) -> None:
+        self._say = say
         self._max_reply = max_reply
         self._max_head = max_head
         self._base = f"{urlsplit(backend.url).scheme}://{host_and_port(backend.url)}"
@@ -62,15 +70,22 @@ class HttpxTransport:
         self._clock = clock
         self._connect_ns = 0  # how long the latest connect took
         self._hasty = 0  # how many replies still skip the wait for the end of their HTTP
-        try:
-            self._client = httpx.AsyncClient(
+        self._replies = 0
+
+        def client(kept: int) -> httpx.AsyncClient:
+            return httpx.AsyncClient(
                 verify=tls_context(backend) or True,
                 http2=importlib.util.find_spec("h2") is not None,
                 proxy=proxy,
                 trust_env=False,
                 timeout=httpx.Timeout(None, connect=timeouts.connect),
-                limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit),
+                limits=httpx.Limits(max_connections=limit, max_keepalive_connections=kept),
             )
+
+        self._without_reuse = partial(client, 0)
+        try:
+            self._client = client(limit)
+            self._clients = [self._client]
         except (ImportError, ValueError, httpx.InvalidURL) as error:
             raise ServiceError(f"the proxy that the environment names cannot be used: {error}") from error
 
@@ -96,11 +111,26 @@ class HttpxTransport:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
+
+    def _distrust(self) -> None:
+        """Carry one request per connection from now on; those under way on kept connections will fail."""
+        if len(self._clients) == 1:
+            self._client = self._without_reuse()
+            self._clients.append(self._client)
+            self._say(reuse_given_up(self._replies))
+
+    def _check_step(self, client: httpx.AsyncClient, exchange: Exchange) -> None:
+        """Fail a request on a connection that was kept before connections were given up."""
+        if client is not self._client and exchange.connected_ns is None:
+            raise AttemptFailed(Failure("cut", OUT_OF_STEP))
 
     async def _carry(self, request: WireRequest, exchange: Exchange, start_ns: int) -> None:
         late: list[Failure] = []
         connecting_ns = 0
+        client = self._client
+        has_waited = asyncio.Event()  # whether the loop turned while the head of the reply was read
 
         def give_up(failure: Failure) -> None:
             late.append(failure)
@@ -116,6 +146,10 @@ class HttpxTransport:
                 self._connect_ns = exchange.connected_ns - connecting_ns
             elif name.endswith(".send_request_body.complete") and exchange.sent_ns is None:
                 exchange.sent_ns = self._clock()
+            elif name == "http11.receive_response_headers.started":
+                asyncio.get_running_loop().call_soon(has_waited.set)
+            elif name == "http11.receive_response_headers.complete" and not has_waited.is_set():
+                self._distrust()  # the reply was there before the request was sent
 
         # A scope of anyio, because httpx shields the closing of connections only from anyio's cancellation: a
         # task cancelled by asyncio would leave its connection in the pool for ever.
@@ -124,14 +158,19 @@ class HttpxTransport:
         deadlines.begin(exchange, start_ns, asyncio.get_running_loop())
         try:
             with scope:
-                async with self._client.stream(
+                async with client.stream(
                     request.method,
                     self._base + request.target,
                     headers=[("accept-encoding", "identity"), *request.headers],
                     content=request.body,
                     extensions={"trace": trace},
                 ) as reply:
+                    self._check_step(client, exchange)
                     await self._read(reply, exchange, scope)
+                    self._check_step(client, exchange)
+                    self._replies += 1
+                    if has_surplus(reply):
+                        self._distrust()
             if scope.cancelled_caught:
                 if not exchange.reader.done:
                     raise AttemptFailed(late[0])
@@ -174,6 +213,22 @@ class HttpxTransport:
         if status is None:
             return Failure("connect", why_unreachable(error, self._connects_to))
         return Failure("protocol", f"the reply cannot be read ({error or type(error).__name__})", status)
+
+
+def has_surplus(reply: httpx.Response) -> bool:
+    """Return whether another reply of success waits behind one that was read, which no request asked for."""
+    stream = reply.extensions.get("network_stream")
+    if stream is None or stream.get_extra_info("ssl_object") or not stream.get_extra_info("is_readable"):
+        return False
+    if (number := stream.get_extra_info("socket").fileno()) < 0:  # it is closed
+        return False
+    opened = socket.socket(fileno=number)
+    try:
+        return SUCCESS.match(opened.recv(16, socket.MSG_PEEK | socket.MSG_DONTWAIT)) is not None
+    except OSError:
+        return False
+    finally:
+        opened.detach()
 
 
 def is_cut(error: Exception) -> bool:
