@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 from forked import run_forked
 from json_service import JsonHandler, serving
+
+from aisb_mock import MockOptions, start_mock
 
 KEY = "marker/KEY-31415926"
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -135,6 +138,27 @@ def test_headers_are_kept_where_they_are_listed_as_plain(service: Any, tmp_path:
     again = aisb("run", "--reuse", cwd=tmp_path)
     assert again.code == 2
     assert "headers.X-Other: this was a secret" in again.err
+
+
+def test_the_printed_command_quotes_the_names_of_models_and_headers_that_have_dots(tmp_path: Path) -> None:
+    with start_mock(MockOptions(faults=("status-400@2",), accuracy=1.0)) as server:
+        (tmp_path / "models.toml").write_text(
+            f'[models."tiny-2.5"]\nbackend = "vllm-chat"\nurl = "{server.url}"\n'
+            f'[models.other]\nbackend = "vllm-chat"\nurl = "{server.url}"\n'
+        )
+        first = aisb(
+            "run", "--config", "models.toml", "--models", "tiny-2.5,other", "--datasets", "demo_gsm8k",
+            "--num-prompts", "3", "--concurrency", "1", "--set", "load.retries=0",
+            "--set", 'models."tiny-2.5".headers={"X.Api"="hidden-word", "X-Key"="another-word"}',
+            cwd=tmp_path, COLUMNS="300",
+        )  # fmt: skip
+        assert first.code == 1, first.said
+        printed = first.err.partition("send them again: ")[2].splitlines()[0]
+        assert """ --set 'models."tiny-2.5".headers."X.Api"=…' """ in f"{printed} "
+        program, *words = shlex.split(printed.replace("…", "hidden-word"))
+        again = aisb(*words, cwd=tmp_path)
+        assert (program, again.code) == ("aisb", 0), again.said
+        assert "3/3 finished, 0 failed" in again.err
 
 
 def test_a_header_from_the_environment_needs_its_variable(service: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aisb._errors import ConfigError
 from aisb_engine._masking import MASK, mask_headers, mask_url
+from aisb_engine._resolve.tables import as_key
 from aisb_engine._spec import RunSpec
 
 SECRETS = ("api_key", "apikey", "token", "secret", "password")
@@ -51,7 +52,7 @@ def refuse_masked(options: Mapping[str, Any], where: str) -> None:
 def masked_keys(options: Mapping[str, Any]) -> list[str]:
     """Return the keys of a model's options whose values were masked."""
     headers = options.get("headers") or {}
-    found = [f"headers.{name}" for name, value in headers.items() if value == MASK]
+    found = [f"headers.{as_key(name)}" for name, value in headers.items() if value == MASK]
     url = str(options.get("url", ""))
     return [*found, "url"] if f"//{MASK}@" in url or f"={MASK}" in url else found
 
@@ -59,7 +60,7 @@ def masked_keys(options: Mapping[str, Any]) -> list[str]:
 def secret_settings_of(spec: RunSpec) -> list[str]:
     """Return the paths of the settings that a run folder does not keep, in the form of `--set`."""
     tables = {
-        "model" if len(spec.models) == 1 else f"models.{model.name}": model.options
+        "model" if len(spec.models) == 1 else f"models.{as_key(model.name)}": model.options
         for model in spec.models.values()
     }
     if spec.judge:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -64,6 +66,11 @@ def split_path(path: str) -> tuple[str, ...]:
         ((key, table),) = table.items()
         parts.append(key)
     return tuple(parts)
+
+
+def as_key(name: str) -> str:
+    """Return a name as one part of a dotted path: in double quotes if it has dots or other characters."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def overlay(*tables: Mapping[str, Any]) -> dict[str, Any]:
