@@ -47,8 +47,8 @@ wheels: ready-test  ## Build a wheel of every distribution into wheels/
 	@rm -rf wheels
 	@$(BIN)/python tools/workspace.py wheels wheels
 
-test-slow: ready-test  ## Run the tests that take ten seconds or more each
-	@$(BIN)/pytest -m "slow and not servers and not data and not ray" --timeout 600 $(ARGS)
+test-slow: ready-test  ## Run the tests that take seconds of a core each
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "slow and not servers and not data and not ray" --timeout 600 $(ARGS)
 
 test-data: ready-test  ## Run the tests that read the data sets in $AISB_DATA
 	@test -n "$$AISB_DATA" || { echo "AISB_DATA is not set: let it name the folder with the data sets"; exit 2; }

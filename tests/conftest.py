@@ -1,5 +1,6 @@
 """Fixtures for tests in several folders: installed distributions, scripted servers, a certificate."""
 
+import gc
 import os
 import ssl
 import subprocess
@@ -12,6 +13,14 @@ from scripted import Scripted
 SHARED_WORKERS = ("plugins/backends/hf/",)
 """Folders whose files one worker runs: each worker that imports torch takes six seconds of a core for it."""
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
+gc.disable()  # until all tests are collected: of what that makes, nothing is freed
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """Leave out of each later collection of garbage what the collection of tests has made."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -111,7 +111,7 @@ def test_the_largest_reply_is_an_option(service: Any, tmp_path: Path, transport:
     assert ended.code == 0, ended.said
 
 
-@pytest.mark.parametrize("transport", ["native", "httpx"])
+@pytest.mark.parametrize("transport", ["native", pytest.param("httpx", marks=pytest.mark.slow)])
 def test_the_longest_head_is_an_option(service: Any, tmp_path: Path, transport: str) -> None:
     service.body, service.more = reply_of(3), {"x-trace": "y" * 5_000}
     given = ("--set", f"model.transport={transport}", "--set")

@@ -43,6 +43,7 @@ def test_determinism_needs_a_service(tmp_path: Path) -> None:
     assert "--determinism sends requests to a service: name it with --url" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_slow_service_is_said_to_need_minutes(tmp_path: Path) -> None:
     """The estimate comes early on standard error; the run is then ended as by Ctrl-C."""
     with start_mock(MockOptions(ttft_ms=1500, tokens=2)) as mock:

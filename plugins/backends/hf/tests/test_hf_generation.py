@@ -12,6 +12,8 @@ from hf_small import ask, ask_directly, plain, plainly, prompts, request, texts
 from aisb import UsageError
 from aisb_backend_hf import HFBase, HFChat
 
+pytestmark = pytest.mark.slow  # a local model: torch alone takes six seconds of a core
+
 
 @pytest.fixture(scope="module")
 def expected(folder):

@@ -15,6 +15,8 @@ from aisb_backend_hf import HFBase, HFChat
 from aisb_backend_hf._loading import ModelSource, load
 from aisb_testing import check_plugin
 
+pytestmark = pytest.mark.slow  # a local model: torch alone takes six seconds of a core
+
 
 def refused(error=UsageError, backend=HFBase, **options):
     """Return what loading says."""

@@ -4,12 +4,15 @@ import asyncio
 import time
 from functools import lru_cache
 
+import pytest
 from hf_small import plain, plainly, prompts, request
 
 from aisb import Request
 from aisb_backend_hf import HFBase
 from aisb_backend_hf._loading import Loaded
 from aisb_engine._load.direct import ask_directly
+
+pytestmark = pytest.mark.slow  # a local model: torch alone takes six seconds of a core
 
 
 @lru_cache

@@ -163,6 +163,7 @@ def test_a_worker_that_dies_is_reported_and_the_rest_is_resumable(folder, place)
     assert len(lines(place, "told")) == len(lines(place, "chosen")) == 40
 
 
+@pytest.mark.slow
 def test_more_devices_than_there_are_is_an_error_at_once(folder, place):
     command = words(folder, "--datasets", "told", "chosen", "--max-num-workers", "2")
     ended = run(place, *command, "--set", "model.run_cfg.num_gpus=4")

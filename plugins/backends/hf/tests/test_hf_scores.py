@@ -6,6 +6,8 @@ from hf_small import ask, plain, plain_scores, prompts
 from aisb import Message, Request
 from aisb_backend_hf import HFBase, HFChat
 
+pytestmark = pytest.mark.slow  # a local model: torch alone takes six seconds of a core
+
 
 def asked(contexts, options):
     return [Request(str(n), text=text, continuations=options) for n, text in enumerate(contexts)]

@@ -16,6 +16,7 @@ from aisb_backend_hf import HFVision
 from aisb_testing import make_png, make_wav
 
 pytest.importorskip("PIL")
+pytestmark = pytest.mark.slow  # a local model: torch alone takes six seconds of a core
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{% for part in message.content %}"
     "{% if part.type == 'image' %}<image>{% else %}{{ part.text }}{% endif %}{% endfor %}<|end|>{% endfor %}"

@@ -6,7 +6,7 @@ from aisb_backend_openai import OpenAIChat, OpenAICompletions
 from aisb_testing import check_backend, check_plugin
 
 
-@pytest.mark.parametrize("transport", ["native", "httpx"])
+@pytest.mark.parametrize("transport", ["native", pytest.param("httpx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("factory", [OpenAIChat, OpenAICompletions])
 def test_it_reads_whatever_a_service_sends(factory, stream, transport):

@@ -42,6 +42,7 @@ def files_of(*folders):
     return [file for folder in folders for file in (folder / "exchange/every-eval-ever").rglob("*.json*")]
 
 
+@pytest.mark.slow
 def test_the_validator_finds_no_error_and_no_warning_in_any_family(families):
     found = read(VALIDATE, *files_of(*families))
     assert len(found) == 20
