@@ -43,12 +43,8 @@ def main(arguments: list[str]) -> None:
             needs = [
                 line for folder, name in known.items() if name == package for line in foreign_needs(folder)
             ]
-            pip(
-                f"installing {package} and what it needs, which takes a while",
-                "install",
-                "--no-compile",
-                *needs,
-            )
+            # Compiled, because a raylet of Ray waits 15 s for processes that import hundreds of modules.
+            pip(f"installing {package} and what it needs, which takes a while", "install", *needs)
         case ["install", *names]:
             install(names)
         case ["wheels", folder]:

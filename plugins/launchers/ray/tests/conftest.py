@@ -37,14 +37,13 @@ class Machines:
         from ray.cluster_utils import Cluster
 
         head = {**SMALL, "include_dashboard": False, "resources": {"head_pair": 1}}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.cluster = tried(lambda: Cluster(initialize_head=True, head_node_args=head))
         self.nodes = {}
 
     def add(self, name, *, node_ip_address=None, env_vars=None, **resources):
         more = {"node_ip_address": node_ip_address} if node_ip_address else {}
-        self.nodes[name] = self.cluster.add_node(
-            resources={name: 8, **resources}, env_vars=env_vars, **SMALL, **more
-        )
+        given = {"resources": {name: 8, **resources}, "env_vars": env_vars, **SMALL, **more}
+        self.nodes[name] = tried(lambda: self.cluster.add_node(**given))
 
     @property
     def address(self):
@@ -74,6 +73,14 @@ class Machines:
         processes = self.cluster.head_node.all_processes
         raylet = processes["raylet"][0].process.pid
         kill_all([processes["gcs_server"][0].process.pid, raylet, *children_of(raylet)])
+
+
+def tried(start, times=5):
+    """Start something of Ray. A raylet gives up on its agents after 15 s, which busy processors exceed."""
+    for _ in range(times - 1):
+        with contextlib.suppress(Exception):  # of Ray, in many kinds
+            return start()
+    return start()
 
 
 class FarNode:
@@ -183,8 +190,12 @@ class Run:
         work.mkdir(exist_ok=True)
         self._files = [(work / name).open("w+") for name in ("out", "err")]
         asked = model or ("vllm_api_stream_chat", "--url", url, "--api-key-env", "SERVICE_KEY")
-        place = (f"launcher.address={machines.address}", f"launcher.start_within={START_WITHIN}")
-        options = [word for one in place for word in ("--set", one)] if launcher == "ray" else []
+        options = ()
+        if launcher == "ray":
+            options = (
+                "--set", f"launcher.address={machines.address}",
+                "--set", f"launcher.start_within={START_WITHIN}",
+            )  # fmt: skip
         self.process = subprocess.Popen(
             [
                 sys.executable, "-m", "aisb_cli.main", "run", "--models", *asked, "--datasets", task,
@@ -271,6 +282,9 @@ def cluster_settings():
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0",
     }  # fmt: skip
+    # Else each process of Ray compiles its modules anew: then a busy machine takes longer than the 15 s
+    # that a raylet waits for its agents.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     yield
     os.environ.clear()
     os.environ.update(before)
