@@ -19,6 +19,7 @@ from aisb._errors import ConfigError, DataMissing, PluginError
 from aisb._plugins import Plugins
 from aisb._stats import wilson
 from aisb._types import Logprob, Prediction
+from aisb_cli.tasks_table import read_by_tests
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
 from aisb_engine._data.prompts import Renderer
@@ -297,6 +298,28 @@ async def test_every_row_renders_and_its_gold_answer_is_right(plugins, ready):
         if one.value < 1 and one.sample_id not in known
     ]
     assert not wrong, f"{len(wrong)} of {len(scores)}: {wrong[:5]}"
+
+
+@pytest.mark.data
+@pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
+def test_a_task_whose_published_data_is_there_says_that_it_was_tested_on_it(plugins):
+    """The label in datasets.lock is what these tests read: the whole data, or some of its rows."""
+    lock = Catalog(plugins).lock
+    wrong = {}
+    for name in (name for name in NAMES if ":" not in name and not name.startswith(("custom_", "demo_"))):
+        try:
+            task, samples, _ = make(plugins, DataFolders.default(), name)
+        except (DataMissing, PluginError, ConfigError):
+            continue
+        if not task.dataset.layouts and not task.dataset.path:
+            continue  # its rows are generated
+        wanted = lock.get(name, {}).get("asked", lock.get(name, {}).get("rows"))
+        what = "published rows" if wanted is not None and len(samples) < wanted else "published data"
+        if read_by_tests(lock.get(name, {})) not in (
+            {what} if wanted else {"published data", "published rows"}
+        ):
+            wrong[name] = (len(samples), wanted, read_by_tests(lock.get(name, {})))
+    assert wrong == {}
 
 
 @pytest.mark.data

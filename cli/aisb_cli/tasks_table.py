@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aisb_engine import Plugins
 
-HEADERS = ("task", "rows", "style", "shots", "graded by", "data", "licence", "names in other tools")
+HEADERS = (
+    "task", "rows", "tested on", "style", "shots", "graded by", "data", "licence", "names in other tools",
+)  # fmt: skip
 UNKNOWN = "–"
+GENERATED_ROWS = "generated rows"
+"""What the tests of a task read, unless its lock says that they read published data, or some of its rows."""
 
 
 def markdown_table(plugins: Plugins) -> str:
@@ -37,12 +41,18 @@ def _cells(name: str, table: Mapping[str, Any], lock: Mapping[str, Any], names: 
     graders = [use["use"] for use in table.get("evaluate", [])]
     yield f"`{name}`"
     yield f"{rows:,}" if rows else UNKNOWN
+    yield read_by_tests(lock)
     yield "likelihood" if table.get("mode") == "logprob" else prompt.style
     yield str(prompt.shots)
     yield ", ".join(f"`{grader}`" for grader in graders) or "not graded"
     yield _source(str(table.get("source", UNKNOWN)))
     yield str(table.get("licence", UNKNOWN))
     yield ", ".join(f"`{one}`" for one in names) or UNKNOWN
+
+
+def read_by_tests(lock: Mapping[str, Any]) -> str:
+    """Return what the tests of a task read, from its entry in `datasets.lock`."""
+    return str(lock.get("tested_on", "published data" if "sha256" in lock else GENERATED_ROWS))
 
 
 def _source(text: str) -> str:

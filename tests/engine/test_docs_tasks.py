@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aisb._plugins import Plugins
-from aisb_cli.tasks_table import markdown_table
+from aisb_cli.tasks_table import GENERATED_ROWS, markdown_table, read_by_tests
 from aisb_engine._builtin import aisb_datasets, aisb_postprocessors
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
@@ -72,6 +72,19 @@ def test_the_table_of_all_tasks_is_the_one_that_is_printed():
     assert f"do not write here -->\n\n{markdown_table(Plugins.load())}\n<!-- end of the table -->" in PAGE, (
         made
     )
+
+
+def test_what_each_task_was_tested_on_is_one_of_three_and_the_table_shows_it():
+    catalog = Catalog(Plugins.load())
+    found = {entry.name: read_by_tests(catalog.lock.get(entry.name, {})) for entry in catalog.entries("task")}
+    assert set(found.values()) == {"published data", "published rows", GENERATED_ROWS}
+    assert (found["gsm8k"], found["leval"], found["omnidocbench"]) == (
+        "published data",
+        "published rows",
+        GENERATED_ROWS,
+    )
+    for name, what in found.items():
+        assert re.search(rf"^\| `{name}` \| [^|]* \| {what} \|", PAGE, re.MULTILINE), name
 
 
 def test_every_task_says_where_its_data_comes_from_and_what_may_be_done_with_it():
