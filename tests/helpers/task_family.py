@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from aisb import Prediction, Request
 
 
 class TaskFamily:
@@ -36,6 +39,23 @@ class TaskFamily:
             for variant, table in task.get("variants", {}).items():
                 modes[f"{name}:{variant}"] = table.get("mode", modes[name])
         return modes
+
+
+def comparing_judge(target: str, answer: str) -> Callable[[Request], Awaitable[Prediction]]:
+    """Return a judge that compares: it finds target and answer in its question by patterns with one group.
+
+    Its verdict is A if the answer contains the target, else B.
+    """
+
+    async def ask(request: Request) -> Prediction:
+        question = request.messages[-1].content
+        assert isinstance(question, str)
+        wanted, given = (re.search(pattern, question, re.DOTALL) for pattern in (target, answer))
+        assert wanted, question
+        assert given, question
+        return Prediction(request.sample_id, text="AB"[wanted[1] not in given[1]], finish_reason="stop")
+
+    return ask
 
 
 def write_text(path: Path, text: str) -> None:

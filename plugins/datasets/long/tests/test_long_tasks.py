@@ -6,9 +6,10 @@ import os
 import unicodedata
 import zipfile
 from pathlib import Path
+from random import Random
 
 import pytest
-from task_family import TaskFamily, as_jsonl
+from task_family import TaskFamily, as_jsonl, comparing_judge
 
 from aisb import DataError, Prediction, Sample
 from aisb_dataset_long._grading import LEvalScore, LongBenchScore, NeedleRecall, letters
@@ -98,12 +99,12 @@ def write_rows(root):
     return root
 
 
-def write_documents(root, folder="aa_lcr"):
+def write_documents(root, folder="aa_lcr", count=6):
     """Write rows of AA-LCR, two on each set of documents, and the zip file with these."""
     (root / folder / "extracted_text").mkdir(parents=True)
     with zipfile.ZipFile(root / folder / "extracted_text/AA-LCR_extracted-text.zip", "w") as archive:
         rows = []
-        for number in range(6):
+        for number in range(count):
             category, name = ("Company Reports", "Law")[number % 2], f"set_{number // 2}"
             files = [
                 f"Re\u0301port {number // 2}.txt",
@@ -349,6 +350,31 @@ async def test_all_real_golds_are_right(plugins, make_task, name, count):
     assert [one.value for one in scores] == pytest.approx([1] * count)
     # One question of L-Eval stands there twice.
     assert len({renderer.request(sample).messages for sample in samples}) >= count - 1
+
+
+async def test_a_judge_that_compares_gives_100_to_the_answers_of_aa_lcr_and_chance_to_those_of_others(
+    plugins, make_task, tmp_path
+):
+    write_documents(tmp_path, count=210)
+    task, samples, _ = make_task("aa_lcr", tmp_path)
+    rows = list(samples)
+    assert len(rows) == 210
+    judge = comparing_judge(r"OFFICIAL ANSWER: (.*?)\n", r"CANDIDATE ANSWER TO ASSESS: (.*)")
+
+    async def share(of):
+        predictions = [
+            Prediction(row.id, text=f"It is {gold.target}", finish_reason="stop")
+            for row, gold in zip(rows, of, strict=True)
+        ]
+        scores = await score(task, {row.id: row for row in rows}, predictions, plugins, ask=judge)
+        return sum(one.value for one in scores["judge"]) / len(rows)
+
+    assert await share(rows) == 1
+    others = Random(5).sample(rows, len(rows))
+    same = sum(row is other for row, other in zip(rows, others, strict=True))
+    inside = sum(row.target in other.target for row, other in zip(rows, others, strict=True))
+    assert same <= inside <= 10  # "the miller 2" is in "the miller 21"
+    assert await share(others) == pytest.approx(inside / 210)
 
 
 def test_a_question_of_aa_lcr_has_its_documents_in_the_order_of_the_table(make_task, tmp_path):

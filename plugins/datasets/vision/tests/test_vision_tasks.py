@@ -9,7 +9,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from task_family import TaskFamily, write_parquet, write_text
+from task_family import TaskFamily, comparing_judge, write_parquet, write_text
 
 from aisb import DataError, Prediction
 from aisb.helpers import data_url, wilson
@@ -500,6 +500,30 @@ async def test_gold_answers_score_100_and_those_of_other_rows_score_as_chance(pl
     chance = sum(count**2 for count in same.values()) / len(rows) ** 2
     low, high = wilson(share, len(rows), 3)
     assert low <= chance <= high, f"{share:.3f} [{low:.3f}, {high:.3f}], chance {chance:.3f}"
+
+
+async def test_a_judge_that_compares_gives_100_to_the_answers_of_hle_and_chance_to_those_of_others(
+    plugins, make_task
+):
+    task, samples, _ = make_task("hle")
+    rows = list(samples)
+    assert len(rows) >= 200
+    judge = comparing_judge(r"\[correct_answer\]: (.*?)\n", r"\[response\]: (.*?)\n\nYour judgement")
+
+    async def share(of):
+        predictions = [
+            Prediction(row.id, text=f"Answer: {gold.target}\nConfidence: 80%", finish_reason="stop")
+            for row, gold in zip(rows, of, strict=True)
+        ]
+        scores = await score(task, {row.id: row for row in rows}, predictions, plugins, ask=judge)
+        return sum(one.value for one in scores["judge"]) / len(rows)
+
+    assert await share(rows) == 1
+    others = Random(5).sample(rows, len(rows))
+    same = Counter(row.target for row in rows)
+    chance = sum(count**2 for count in same.values()) / len(rows) ** 2
+    low, high = wilson(await share(others), len(rows), 3)
+    assert low <= chance <= high
 
 
 @pytest.mark.parametrize(
