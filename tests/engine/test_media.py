@@ -360,6 +360,21 @@ def test_a_link_in_the_data_does_not_lead_out_of_it_but_one_to_a_whole_data_set_
         renderer.request(loaded.samples[0])
 
 
+@pytest.mark.parametrize("name", ["a.png", "{root}/secret.png", "../secret.png"])
+def test_a_link_to_a_file_in_a_data_folder_does_not_lead_out_of_it(plugins, tmp_path, name):
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "secret.png").write_bytes(PIXEL)
+    (data / "a.png").symlink_to(tmp_path / "secret.png")
+    (data / "rows.jsonl").write_text(json.dumps({"q": "?", "p": name.replace("{root}", str(tmp_path))}))
+    table = {"user": "{q}", "media": [{"file": "{p}"}]}
+    task = Task(name="toy", summary="", dataset={"path": "rows.jsonl"}, prompt=table)
+    loaded = load_samples(task, plugins, DataFolders([data]))
+    renderer = Renderer(task, plugins, DataFolders([data]), files=loaded.files)
+    with pytest.raises(DataError, match=r"\.png is outside the data folders"):
+        renderer.request(loaded.samples[0])
+
+
 def test_the_folder_that_a_task_itself_names_may_lie_anywhere(plugins, tmp_path):
     data, pictures = tmp_path / "data", tmp_path / "pictures"
     data.mkdir()

@@ -47,11 +47,12 @@ class MediaFolders:
     def of(cls, files: Iterable[Path], folders: Sequence[Path]) -> MediaFolders:
         """Return the folders for the rows of some files: those of the files first, then the data folders.
 
-        A folder directly in a data folder may be a link to another place, since the user made it.
+        A folder directly in a data folder may be a link to another place, since the user made it; a file
+        may not.
         """
         lookup = [*dict.fromkeys(file.parent for file in files), *folders] or [Path()]
         below = (one for folder in folders if folder.is_dir() for one in folder.iterdir())
-        linked = [one for one in below if one.is_symlink()]
+        linked = [one for one in below if one.is_symlink() and one.is_dir()]
         return cls(lookup, [place.resolve() for place in (*lookup, *linked)])
 
     def with_own(self, text: str) -> MediaFolders:
