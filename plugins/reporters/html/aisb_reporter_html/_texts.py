@@ -171,11 +171,12 @@ def _common(one: str, other: str) -> str:
 
 
 def excerpt(prompt: Iterable[tuple[str, int, str]], most: int = 90) -> str:
-    """Return the beginning of the part of a prompt that it does not share: its question."""
+    """Return the beginning of the part of a prompt that it does not share: its question; "…" marks a cut."""
     last = ""
     for _, _, rest in prompt:
         last = rest if rest.strip() else last
-    return " ".join(last[: 4 * most].split())[:most]
+    text = " ".join(last[: 4 * most].split())
+    return text if len(text) <= most and len(last) <= 4 * most else f"{text[: most - 1].rstrip()}…"
 
 
 def beginnings(excerpts: Sequence[str]) -> list[str]:

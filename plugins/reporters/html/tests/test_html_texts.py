@@ -105,4 +105,7 @@ def test_a_part_that_is_no_text_is_named():
 
 def test_an_excerpt_is_what_a_prompt_has_of_its_own():
     assert excerpt([("user", 0, ""), ("user", -1, "Question:  how\nmany?")]) == "Question: how many?"
+    assert excerpt([("user", 0, "one two three four")], 9) == "one two…"
+    assert excerpt([("user", 0, "one two")], 7) == "one two"
+    assert excerpt([("user", 0, "one" + 40 * " " + "two")], 9) == "one…"
     assert beginnings(["Question: how", "Question: why", "Question: who"]) == ["how", "why", "who"]

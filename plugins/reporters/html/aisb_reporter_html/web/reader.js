@@ -84,7 +84,7 @@ function openReader(source, start) {
 }
 
 function verdictView({ evaluator, outcome, value, found, rule, details, gold }) {
-  const facts = [["answer", found ?? "none was found"], ["right", gold ?? "–"], ["rule", rule || "–"], ["verdict", `${outcome}, ${measure(value)} by ${evaluator}`]];
+  const facts = [["answer", found ?? "none was found"], ["reference", gold ?? "–"], ["rule", rule || "–"], ["verdict", `${outcome}, ${measure(value)} by ${evaluator}`]];
   return h("div", {}, h("dl", { class: "verdict" }, facts.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text)))), details && h("details", {}, h("summary", {}, "What the evaluator said"), h("pre", { class: "text" }, details)));
 }
 

@@ -2,7 +2,7 @@
 "use strict";
 
 const NARROW = matchMedia("(max-width: 640px)");
-const WIDTHS = { id: [4, 22], task: [4, 16], answer: [6, 16], gold: [5, 16], model: [5, 18] };
+const WIDTHS = { id: [4, 22], task: [4, 16], answer: [6, 16], gold: [9, 16], model: [5, 18] };
 // The least and the most characters of the columns whose width follows their texts.
 
 // A list of any length of which only what is in view stands in the page: rows are reused as it moves.
@@ -12,7 +12,7 @@ function rowsView({ several, widths, row, open }) {
   const inner = h("div", { class: "rows-inner", role: "presentation" });
   const view = h("div", { class: "rows", tabindex: "0", role: "grid", "aria-label": "Answers", "aria-readonly": "true" }, inner);
   const columns = ["mark", "id", several.task && "task", "begins", "answer", "gold", several.model && "model", "tokens"].filter(Boolean);
-  const names = { mark: "", id: "id", task: "task", begins: "question", answer: "answer", gold: "right", model: "model", tokens: "tokens" };
+  const names = { mark: "", id: "id", task: "task", begins: "question", answer: "answer", gold: "reference", model: "model", tokens: "tokens" };
   const heads = h("div", { class: "row head", "aria-hidden": "true" }, columns.map((name) => h("span", { class: `c-${name}` }, names[name])));
   const element = h("div", { class: `samples ${several.task ? "with-task" : ""} ${several.model ? "with-model" : ""}` }, heads, view);
   for (const [name, texts_] of Object.entries(widths)) {
