@@ -139,7 +139,7 @@ def test_a_performance_run_keeps_what_was_measured_without_a_raylet(begin, machi
 
 def test_a_run_whose_nodes_are_all_lost_says_so_and_reuse_resumes(begin, machines, resume):
     machines.add("seven")
-    run = begin(*ACCURACY, *on("seven"), "--set", "launcher.start_within=90")
+    run = begin(*ACCURACY, *on("seven"), "--set", "launcher.start_within=150")
     lose(run, lambda: machines.kill_node("seven"))
     _, err = run.end(code=2)
     assert (
