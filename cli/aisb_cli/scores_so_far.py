@@ -20,6 +20,8 @@ BETWEEN = 1.0
 """The shortest time in seconds between two readings of the log."""
 AT_ONCE = 256
 """The number of answers of a subtask that are graded before its score is shown again."""
+MOST_BYTES = 100_000_000
+"""The size of a log from which it is no longer read, since that would take memory, and seconds at a time."""
 MOST_LINES = 4
 
 
@@ -30,10 +32,10 @@ class _EndedError(Exception):
 class ScoresSoFar:
     """Grades the answers of a run as they arrive, by the code with which `aisb view` does."""
 
-    def __init__(self, plugins: Plugins, *, rest: float = REST, between: float = BETWEEN) -> None:
+    def __init__(self, plugins: Plugins, *, between: float = BETWEEN, most_bytes: int = MOST_BYTES) -> None:
         self._plugins = plugins
-        self._rest = rest
         self._between = between
+        self._most_bytes = most_bytes
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._results: dict[tuple[str, str], dict[str, Any]] = {}
@@ -55,6 +57,11 @@ class ScoresSoFar:
         if self._thread is not None:
             self._thread.join(timeout=0.2)
             self._thread = None
+
+    @property
+    def is_working(self) -> bool:
+        """Whether answers are being graded, or will be."""
+        return self._thread is not None and self._thread.is_alive()
 
     def lines(self, subtasks: Sequence[Progress]) -> list[str]:
         """Return a line with the score so far of each subtask, running ones first; at most a few."""
@@ -80,7 +87,7 @@ class ScoresSoFar:
 
         self._wait(self._between)
         run = open_run(path.parent, str(path.resolve()), self._plugins)
-        live = LiveResults(run, self._plugins, pause=lambda seconds: self._wait(self._rest * seconds))
+        live = LiveResults(run, self._plugins, pause=lambda seconds: self._wait(REST * seconds))
         left = {(one.model, one.task): one for one in subtasks}
         graded: dict[tuple[str, str], int] = {}
         while left:
@@ -90,6 +97,10 @@ class ScoresSoFar:
                     continue
                 is_last = progress.phase in ENDED_PHASES  # read before the log, which is complete then
                 key = (subtask.model, subtask.task)
+                logs = run.folder.log(*key).glob("worker-*")
+                if sum(log.stat().st_size for log in logs) > self._most_bytes:
+                    del left[key]
+                    continue
                 found = live.read_subtask(subtask, AT_ONCE)
                 if found and found["value"] is not None:
                     self._results[key] = found

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from terminal import Terminal
 
 from aisb_cli.counts import totals
+from aisb_cli.main import cli
 from aisb_cli.scores_so_far import MOST_LINES, ScoresSoFar
 from aisb_engine import Plugins, Progress
 from aisb_mock import MockOptions, start_mock
@@ -71,6 +74,23 @@ def test_a_measured_an_unscored_and_a_judged_run_show_none(tmp_path, service, wo
     seen = run(tmp_path, service, "--datasets", "demo_gsm8k", "--num-prompts", "24", *words)
     assert "finished" in seen
     assert "so far" not in seen
+
+
+def test_a_log_that_is_too_large_is_not_read(tmp_path, plugins):
+    done = CliRunner().invoke(
+        cli, ["run", "--models", "sim", "--datasets", "demo_gsm8k", "-w", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    (run,) = tmp_path.iterdir()
+    one = Progress("sim", "demo_gsm8k", run / "log", phase="done", run=run)
+    for most_bytes, count in ((10**9, 1), (1000, 0)):
+        scores = ScoresSoFar(plugins, between=0.01, most_bytes=most_bytes)
+        scores.start([one])
+        ends = time.monotonic() + 60
+        while scores.is_working and time.monotonic() < ends:
+            time.sleep(0.01)
+        assert len(scores.lines([one])) == count
+        scores.stop()
 
 
 def test_each_subtask_has_a_line_and_no_more_than_a_few_are_shown(plugins):
