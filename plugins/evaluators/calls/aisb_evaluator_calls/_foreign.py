@@ -65,8 +65,8 @@ def converted(text: str, kind: str, nested: str, language: str) -> Any:
         return float(text.rstrip("fF"))
     if kind == "String" and language == "javascript":
         return _unquoted(text)
-    made = _collection(text, kind, nested, language)
-    return text if made is None else made
+    collection = _collection(text, kind, nested, language)
+    return text if collection is None else collection
 
 
 def _nesting(text: str) -> int:

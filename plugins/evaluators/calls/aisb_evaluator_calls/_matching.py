@@ -41,16 +41,16 @@ class CallMatch(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare the calls of one answer with the target's."""
         language = str(sample.fields.get("language") or "python")
-        given = strict_calls(answer or "", language)
+        found = strict_calls(answer or "", language)
         if not self.strict:
-            given = given or calls(answer or "")
+            found = found or calls(answer or "")
         if sample.target in (NO_CALL, ANY_CALL):
-            return Score(float(bool(given) == (sample.target == ANY_CALL)), details={"calls": len(given)})
-        wanted = [json.loads(one) if isinstance(one, str) else one for one in sample.target]
+            return Score(float(bool(found) == (sample.target == ANY_CALL)), details={"calls": len(found)})
+        references = [json.loads(one) if isinstance(one, str) else one for one in sample.target]
         functions = sample.fields.get("declared") or sample.fields.get("functions") or ()
-        problem = _compared(given, wanted, _strict_problems(functions, language))
+        problem = _compared(found, references, _strict_problems(functions, language))
         if problem is not None and not self.strict:
-            problem = _compared(calls(answer or ""), wanted, _lenient_problems(functions))
+            problem = _compared(calls(answer or ""), references, _lenient_problems(functions))
         return Score(float(problem is None), details={"problem": problem} if problem else {})
 
 
@@ -58,12 +58,14 @@ Problems: TypeAlias = Callable[[Call, str, Mapping[str, Sequence[Any]]], str | N
 """Returns why a call differs from a name and parameters with accepted values; None if it matches."""
 
 
-def _compared(given: Sequence[Call], wanted: Sequence[Mapping[str, Any]], problem_of: Problems) -> str | None:
+def _compared(
+    calls: Sequence[Call], references: Sequence[Mapping[str, Any]], problem_of: Problems
+) -> str | None:
     """Return why the calls differ from the expected ones; None if they match."""
-    if len(given) != len(wanted):
-        return f"{len(given)} calls instead of {len(wanted)}"
-    left = list(given)
-    for one in wanted:
+    if len(calls) != len(references):
+        return f"{len(calls)} calls instead of {len(references)}"
+    left = list(calls)
+    for one in references:
         ((name, parameters),) = one.items()
         problems = [problem_of(call, name, parameters) for call in left]
         if None not in problems:
@@ -111,39 +113,39 @@ def _call_problem(
     return None
 
 
-def _fits(value: Any, wanted: Any, kind: str) -> bool:
+def _fits(value: Any, reference: Any, kind: str) -> bool:
     """Return whether a value matches: 5 is neither "5" nor true; 5 is 5.0 if a float is declared."""
-    if isinstance(wanted, bool) or isinstance(value, bool):
-        return value is wanted or (kind in _BOOLEANS and str(value).lower() == str(wanted).lower())
-    if isinstance(wanted, int | float):
-        return _number_fits(value, wanted, kind)
-    if isinstance(wanted, str):
-        return isinstance(value, str) and normalize(value) == normalize(wanted)
-    if isinstance(wanted, Mapping):
-        return isinstance(value, Mapping) and _dict_fits(value, wanted)
-    if isinstance(wanted, list) and isinstance(value, list | tuple):
-        same = [_fits(one, other, "") for one, other in zip(value, wanted, strict=False)]
-        return len(value) == len(wanted) and all(same)
-    return bool(value == wanted)
+    if isinstance(reference, bool) or isinstance(value, bool):
+        return value is reference or (kind in _BOOLEANS and str(value).lower() == str(reference).lower())
+    if isinstance(reference, int | float):
+        return _number_fits(value, reference, kind)
+    if isinstance(reference, str):
+        return isinstance(value, str) and normalize(value) == normalize(reference)
+    if isinstance(reference, Mapping):
+        return isinstance(value, Mapping) and _dict_fits(value, reference)
+    if isinstance(reference, list) and isinstance(value, list | tuple):
+        same = [_fits(one, other, "") for one, other in zip(value, reference, strict=False)]
+        return len(value) == len(reference) and all(same)
+    return bool(value == reference)
 
 
-def _number_fits(value: Any, wanted: float, kind: str) -> bool:
+def _number_fits(value: Any, reference: float, kind: str) -> bool:
     if isinstance(value, str) and kind in _FOREIGN:
         value = _number(value)
-    if isinstance(value, float) and isinstance(wanted, int) and kind == "integer":
+    if isinstance(value, float) and isinstance(reference, int) and kind == "integer":
         return False
-    return isinstance(value, int | float) and value == wanted
+    return isinstance(value, int | float) and value == reference
 
 
 _BOOLEANS = {"Boolean"}
 _FOREIGN = {"long", "double", "any", "Integer", "Long"}
 
 
-def _dict_fits(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def _dict_fits(value: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
     """Compare a dict with a dict of accepted values."""
-    if set(value) - set(wanted):
+    if set(value) - set(reference):
         return False
-    for key, fitting in wanted.items():
+    for key, fitting in reference.items():
         some = fitting if isinstance(fitting, list) else [fitting]
         if key not in value:
             if "" not in some:

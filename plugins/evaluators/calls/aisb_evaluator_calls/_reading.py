@@ -51,7 +51,7 @@ def calls(text: str) -> list[Call]:
     if tagged := _tagged(text, "python", _LITERALS):
         return tagged
     for piece in _pieces(text):
-        if found := _whole(piece, "python", _LITERALS):
+        if found := _whole_text(piece, "python", _LITERALS):
             return found
     return []
 
@@ -62,11 +62,11 @@ def strict_calls(text: str, language: str = "python") -> list[Call]:
     if len(text) > MAX_REPLY_LENGTH:
         return []
     fence = _FENCE.fullmatch(text)
-    return _tagged(text, language, {}) or _whole(fence[1] if fence else text, language, {})
+    return _tagged(text, language, {}) or _whole_text(fence[1] if fence else text, language, {})
 
 
 def _tagged(text: str, language: str, names: Mapping[str, Any]) -> list[Call]:
-    return [call for inner in _TAG.findall(text) for call in _whole(inner, language, names)]
+    return [call for inner in _TAG.findall(text) for call in _whole_text(inner, language, names)]
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _pieces(text: str) -> Iterator[str]:
             yield "\n".join(lines[start:])
 
 
-def _whole(text: str, language: str, names: Mapping[str, Any]) -> list[Call]:
+def _whole_text(text: str, language: str, names: Mapping[str, Any]) -> list[Call]:
     """Return the calls of a text that consists of nothing else."""
     text = text.strip().strip("`").strip()
     try:
@@ -92,7 +92,7 @@ def _whole(text: str, language: str, names: Mapping[str, Any]) -> list[Call]:
 
 def _from_json(found: Any) -> list[Call]:
     """Return calls such as `{"name": …, "arguments": {…}}` or `{"function": {…}}`, alone or in a list."""
-    made = []
+    calls = []
     for one in found if isinstance(found, list) else [found]:
         if not isinstance(one, dict):
             return []
@@ -109,8 +109,8 @@ def _from_json(found: Any) -> list[Call]:
             ((name, arguments),) = one.items()
         if not isinstance(name, str) or not isinstance(arguments, dict):
             return []
-        made.append(Call(name, arguments, is_json=True))
-    return made
+        calls.append(Call(name, arguments, is_json=True))
+    return calls
 
 
 def _from_python(text: str, names: Mapping[str, Any]) -> list[Call]:
@@ -118,16 +118,16 @@ def _from_python(text: str, names: Mapping[str, Any]) -> list[Call]:
         return []
     try:
         tree = _parsed(text.strip())
-        made = []
+        calls = []
         for statement in tree.body:
             if not isinstance(statement, ast.Expr):
                 return []
             value = statement.value
             nodes: Sequence[ast.expr] = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
-            made += [_call(node, names) for node in nodes]
+            calls += [_call(node, names) for node in nodes]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    return made
+    return calls
 
 
 def _parsed(text: str) -> ast.Module:
@@ -142,10 +142,10 @@ def _call(node: ast.expr, names: Mapping[str, Any]) -> Call:
     if not isinstance(node, ast.Call):
         raise ValueError("no call")  # noqa: TRY004 - for the reader
     arguments: dict[str | int, Any] = {at: _value(one, names) for at, one in enumerate(node.args)}
-    for given in node.keywords:
-        if given.arg is None:
+    for argument in node.keywords:
+        if argument.arg is None:
             raise ValueError("**")
-        arguments[given.arg.removesuffix(_TAIL)] = _value(given.value, names)
+        arguments[argument.arg.removesuffix(_TAIL)] = _value(argument.value, names)
     return Call(_name(node.func), arguments)
 
 
@@ -162,8 +162,8 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Name):
         return names.get(node.id.lower(), node.id)
     if isinstance(node, ast.List | ast.Set | ast.Tuple):
-        made = [_value(one, names) for one in node.elts]
-        return tuple(made) if isinstance(node, ast.Tuple) else made
+        items = [_value(one, names) for one in node.elts]
+        return tuple(items) if isinstance(node, ast.Tuple) else items
     if isinstance(node, ast.Dict):
         if any(key is None for key in node.keys):
             raise ValueError("**")

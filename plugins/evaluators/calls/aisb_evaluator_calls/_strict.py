@@ -81,40 +81,40 @@ def call_problem(
 def _fits(value: Any, fitting: Sequence[Any], declared: Mapping[str, Any], language: str) -> bool:
     types = SCHEMA_TYPES[language]
     kind = str(declared.get("type", ""))
-    wanted = types.get(kind)
+    type_ = types.get(kind)
     nested = declared.get("items", {}).get("type", "any") if kind in _NESTED else "any"
     inner = None if nested == "any" else types.get(nested)
     if language != "python" and isinstance(value, str):
         value = converted(value, kind, nested, language)
     if kind == "tuple" and isinstance(value, tuple):
         value = list(value)
-    if wanted is float and type(value) is int and (kind == "float" or language != "python"):
+    if type_ is float and type(value) is int and (kind == "float" or language != "python"):
         value = float(value)
-    valid, is_variable = _has_type(value, fitting, wanted, inner)
-    if is_variable or wanted not in (str, list, dict):
+    valid, is_variable = _has_type(value, fitting, type_, inner)
+    if is_variable or type_ not in (str, list, dict):
         return valid and value in fitting
-    return valid and any(_is_like(value, one, inner) for one in fitting if type(one) is wanted)
+    return valid and any(_is_like(value, one, inner) for one in fitting if type(one) is type_)
 
 
-def _is_like(value: Any, wanted: Any, nested: type | None) -> bool:
+def _is_like(value: Any, reference: Any, nested: type | None) -> bool:
     """Compare a text, list or table with an accepted one."""
-    if isinstance(wanted, dict):
-        return _table_fits(value, wanted)
+    if isinstance(reference, dict):
+        return _table_fits(value, reference)
     if nested is dict:
-        return len(value) == len(wanted) and all(map(_table_fits, value, wanted))
+        return len(value) == len(reference) and all(map(_table_fits, value, reference))
     return bool(
-        _plain_item(value) == _plain_item(wanted)
-        if isinstance(wanted, str)
-        else _plain_items(value) == _plain_items(wanted)
+        _plain_item(value) == _plain_item(reference)
+        if isinstance(reference, str)
+        else _plain_items(value) == _plain_items(reference)
     )
 
 
-def _has_type(value: Any, fitting: Any, wanted: type | None, nested: type | None) -> tuple[bool, bool]:
+def _has_type(value: Any, fitting: Any, type_: type | None, nested: type | None) -> tuple[bool, bool]:
     """Return whether a value has the declared type, and whether it represents a value of another type."""
     of_fitting = next((type(one) for one in fitting if one != ""), None)
-    is_variable = of_fitting is not None and of_fitting is not wanted
+    is_variable = of_fitting is not None and of_fitting is not type_
     kind = type(value)
-    if kind is not wanted:
+    if kind is not type_:
         return kind is of_fitting, True
     if nested is None:
         return True, is_variable
@@ -125,11 +125,11 @@ def _has_type(value: Any, fitting: Any, wanted: type | None, nested: type | None
     return each, is_variable
 
 
-def _table_fits(value: Any, wanted: Any) -> bool:
+def _table_fits(value: Any, reference: Any) -> bool:
     """Compare a dict with a dict of accepted values, each a list or a single value."""
-    if not isinstance(wanted, Mapping) or not isinstance(value, Mapping):
+    if not isinstance(reference, Mapping) or not isinstance(value, Mapping):
         return False
-    fitting = {key: one if isinstance(one, list) else [one] for key, one in wanted.items()}
+    fitting = {key: one if isinstance(one, list) else [one] for key, one in reference.items()}
     known = all(
         key in fitting and _plain_item(one) in _plain_items(fitting[key]) for key, one in value.items()
     )

@@ -53,8 +53,8 @@ def code(
     """
 
     def step(text: str, sample: Sample) -> Extract | None:
-        asked = sample.fields.get(entry_point)
-        name = asked if isinstance(asked, str) and asked else None
+        entry = sample.fields.get(entry_point)
+        name = entry if isinstance(entry, str) and entry else None
         kind = str(sample.fields.get(language, language))
         found = fenced(text, kind) or (fenced(text, "") if kind != "python" else [])
         if markers and (marked := between_markers(text)):
@@ -63,9 +63,11 @@ def code(
                 found.append(Block(start, end, "[DONE]" in text[end:], "marked"))
         if not found:
             return _bare(text, name) if kind == "python" else Extract(text, "whole text", (0, len(text)))
-        given = str(sample.fields.get("prelude") or sample.fields.get("prompt") or "")
+        context = str(sample.fields.get("prelude") or sample.fields.get("prompt") or "")
         return (
-            _chosen_python(text, found, name, given) if kind == "python" else _chosen(text, found, name, kind)
+            _chosen_python(text, found, name, context)
+            if kind == "python"
+            else _chosen(text, found, name, kind)
         )
 
     return step
@@ -73,7 +75,7 @@ def code(
 
 def fenced(text: str, kind: str = "python") -> list[Block]:
     """Return the fenced blocks of a text in this language or without one, in order."""
-    wanted = PYTHON if kind == "python" else {"", *OTHERS.get(kind, {kind})} if kind else None
+    languages = PYTHON if kind == "python" else {"", *OTHERS.get(kind, {kind})} if kind else None
     found: list[Block] = []
     opened: tuple[int, str, str, str] | None = None
     at = 0
@@ -85,11 +87,11 @@ def fenced(text: str, kind: str = "python") -> list[Block]:
             word = words[0].strip("{}.:,") if words else ""
             opened = (after, fence["marks"], word, fence["indent"])
         elif fence and opened and not fence["info"] and fence["marks"].startswith(opened[1]):
-            if wanted is None or opened[2] in wanted:
+            if languages is None or opened[2] in languages:
                 found.append(Block(opened[0], at, True, "block", opened[3]))
             opened = None
         at = after
-    if opened and (wanted is None or opened[2] in wanted) and text[opened[0] :].strip():
+    if opened and (languages is None or opened[2] in languages) and text[opened[0] :].strip():
         found.append(Block(opened[0], len(text), False, "unclosed block", opened[3]))
     return found
 
@@ -109,7 +111,7 @@ def between_markers(text: str) -> tuple[int, int] | None:
     return start, end
 
 
-def _chosen_python(text: str, found: Sequence[Block], name: str | None, given: str) -> Extract:
+def _chosen_python(text: str, found: Sequence[Block], name: str | None, context: str) -> Extract:
     """Return the block that is the program; the later of two equally good ones."""
     sources = [_cleaned(text, block, name) for block in found]
 
@@ -131,26 +133,26 @@ def _chosen_python(text: str, found: Sequence[Block], name: str | None, given: s
     best = max(range(len(found)), key=worth)
     source = sources[best]
     others = [*sources[best + 1 :][::-1], *sources[:best]]  # earlier text is searched first
-    extra = _helpers(source, others, name, given)
+    extra = _helpers(source, others, name, context)
     if extra:
-        is_whole = name is None or defines(parsed(source), name)
-        source = f"{extra}\n\n\n{source}" if is_whole else f"{source}\n\n{extra}\n"
+        is_complete = name is None or defines(parsed(source), name)
+        source = f"{extra}\n\n\n{source}" if is_complete else f"{source}\n\n{extra}\n"
     rule = f"{found[best].rule} with helpers" if extra else found[best].rule
-    begun_anew = not found[-1].complete and bool(name) and worth(len(found) - 1)[0] >= 3
-    return _extract(source, found[best], rule, complete=found[best].complete and not begun_anew)
+    starts_over = not found[-1].complete and bool(name) and worth(len(found) - 1)[0] >= 3
+    return _extract(source, found[best], rule, complete=found[best].complete and not starts_over)
 
 
-def _helpers(source: str, others: Sequence[str], name: str | None, given: str) -> str:
+def _helpers(source: str, others: Sequence[str], name: str | None, context: str) -> str:
     """Return the definitions of other blocks that a program needs and the prompt does not give."""
     readings = outdented(source)
     if not readings:
         return ""
     needed = missing_names(readings[0][1])
-    there = {
-        one for one in needed if re.search(rf"\b(?:def|class|import)\b[^\n(]*\b{re.escape(one)}\b", given)
+    defined = {
+        one for one in needed if re.search(rf"\b(?:def|class|import)\b[^\n(]*\b{re.escape(one)}\b", context)
     }
-    arguments = set(re.findall(r"\w+", " ".join(re.findall(r"def[^:]*\(([^)]*)\)", given))))
-    return helpers(needed - there - arguments - {name}, others, without=name)
+    arguments = set(re.findall(r"\w+", " ".join(re.findall(r"def[^:]*\(([^)]*)\)", context))))
+    return helpers(needed - defined - arguments - {name}, others, without=name)
 
 
 def _chosen(text: str, found: Sequence[Block], name: str | None, kind: str) -> Extract:
@@ -166,8 +168,8 @@ def _chosen(text: str, found: Sequence[Block], name: str | None, kind: str) -> E
     extra = other_helpers(kind, sources[best], sources[:best] + sources[best + 1 :], name)
     source = f"{extra}\n\n{sources[best]}" if extra else sources[best]
     rule = f"{found[best].rule} with helpers" if extra else found[best].rule
-    begun_anew = not found[-1].complete and worth(len(found) - 1)[0] == 2
-    return _extract(source, found[best], rule, complete=found[best].complete and not begun_anew)
+    starts_over = not found[-1].complete and worth(len(found) - 1)[0] == 2
+    return _extract(source, found[best], rule, complete=found[best].complete and not starts_over)
 
 
 def _extract(source: str, block: Block, rule: str, *, complete: bool) -> Extract:
@@ -205,13 +207,13 @@ def _bare(text: str, name: str | None) -> Extract | None:
     if not text.strip():
         return None
     plain = text.replace("\r\n", "\n")
-    whole = (0, len(text))
+    span = (0, len(text))
     readings = outdented(plain)
     for source, tree in readings:
         if source == plain or (name and defines(tree, name)):
-            return Extract(source, "whole text", whole)
+            return Extract(source, "whole text", span)
     if (readings and name and is_body(plain)) or (name and text[:1] in " \t"):
-        return Extract(plain, "whole text", whole)
+        return Extract(plain, "whole text", span)
     lines = plain.split("\n")
     starts = [n for n, line in enumerate(lines) if _BEGIN.match(line)]
     for first in starts[:20]:
@@ -219,7 +221,7 @@ def _bare(text: str, name: str | None) -> Extract | None:
         piece = "\n".join(lines[first:last])
         if last > first and (not name or defines(parsed(piece), name)):
             return Extract(piece + "\n", "code lines", None)
-    return Extract(plain, "whole text", whole)
+    return Extract(plain, "whole text", span)
 
 
 def _longest(lines: list[str], first: int) -> int:

@@ -103,11 +103,11 @@ def containment() -> Containment:
         return Containment(False, False, f"{sys.platform} has no namespaces")
     problem = b""
     for filtered in (True, False):
-        wanted = Containment(True, True, filtered=filtered)
-        with box_command({"argv": ["/bin/true"]}, Limits(), contained=wanted) as process:
+        attempt = Containment(True, True, filtered=filtered)
+        with box_command({"argv": ["/bin/true"]}, Limits(), contained=attempt) as process:
             _, problem = process.communicate(timeout=30)
             if process.returncode == 0:
-                return wanted
+                return attempt
         if b"filtered" not in problem:
             break
     reason = problem.decode(errors="replace").strip()[:200]
@@ -139,7 +139,7 @@ def box_command(
     number = next(_numbers)
     folder = Path(tempfile.mkdtemp(prefix="box-", dir=home))
     uid = 20_000 + (os.getpid() * 61 + number) % 40_000 if os.geteuid() == 0 else None
-    kept = [*keep, *([stdin] if stdin is not None else [])]
+    descriptors = [*keep, *([stdin] if stdin is not None else [])]
     calls = system_call_filter(os.uname().machine) if found.filtered else None
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -167,7 +167,7 @@ def box_command(
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=subprocess.PIPE,
-            pass_fds=kept,
+            pass_fds=descriptors,
             start_new_session=True,
             env={"PATH": "/usr/bin:/bin"},
         )

@@ -34,11 +34,11 @@ def run_cases(answer: str, fields: Mapping[str, Any], limits: Limits) -> dict[st
     return {"passed": True}
 
 
-def same_output(given: str, wanted: str) -> bool:
+def same_output(output: str, expected: str) -> bool:
     """Return whether two outputs are the same, line by line, with numbers compared by value."""
     from decimal import Decimal, InvalidOperation
 
-    pairs = [given.rstrip().split("\n"), wanted.rstrip().split("\n")]
+    pairs = [output.rstrip().split("\n"), expected.rstrip().split("\n")]
     lines, others = ([line.split() for line in one] for one in pairs)
     if len(lines) != len(others):
         return False

@@ -92,8 +92,8 @@ class CheckedProgram:
         self.channel.send(sent)
         while "back" in (reply := self.channel.receive()):
             try:
-                given = unpack(reply["args"], self.resolve)
-                value = self.functions[reply["back"]](*given)
+                arguments = unpack(reply["args"], self.resolve)
+                value = self.functions[reply["back"]](*arguments)
                 self.channel.send({"answer": encode_value(value, self.refer)})
             except Closed:
                 raise
@@ -125,7 +125,7 @@ def _changed(own: Any, after: Any) -> None:
         own.update(after)
 
 
-def verdict(given: dict[str, Any], program: CheckedProgram) -> dict[str, Any]:
+def verdict(settings: dict[str, Any], program: CheckedProgram) -> dict[str, Any]:
     """Run the tests, and return whether all pass."""
     ready = program.channel.receive()
     if "problem" in ready:
@@ -133,8 +133,8 @@ def verdict(given: dict[str, Any], program: CheckedProgram) -> dict[str, Any]:
         return {"passed": False, "problem": problem, "line": ready.get("line")}
     space: dict[str, Any] = {"__name__": "tests"}
     with contextlib.suppress(Exception):  # a prompt that does not parse has no helpers
-        exec(compile(given["prelude"], "<prelude>", "exec", dont_inherit=True), space)  # noqa: S102
-    entry = given["entry"]
+        exec(compile(settings["prelude"], "<prelude>", "exec", dont_inherit=True), space)  # noqa: S102
+    entry = settings["entry"]
     defined = [str(name) for name in ready["names"]]
     if entry and entry not in defined:
         return {"passed": False, "problem": f"the program does not define {entry}"}
@@ -143,7 +143,7 @@ def verdict(given: dict[str, Any], program: CheckedProgram) -> dict[str, Any]:
             space.setdefault(name, __import__(name))
         elif name == entry or (not hasattr(builtins, name) and name not in space):
             space[name] = program.ask({"name": name, "do": "get"})
-    for number, text in enumerate(given["tests"]):
+    for number, text in enumerate(settings["tests"]):
         before = space.get("check")
         exec(compile(text, f"<test {number}>", "exec", dont_inherit=True), space)  # noqa: S102
         if entry and space.get("check") is not before:
@@ -159,11 +159,11 @@ def _is_from_program(error: BaseException) -> bool:
     return trace is not None and trace.tb_frame.f_code is CheckedProgram.ask.__code__
 
 
-def main(given: dict[str, Any]) -> None:
+def main(settings: dict[str, Any]) -> None:
     """Send the verdict through the pipe, to which the program has no access."""
-    program = CheckedProgram(SandboxChannel(given["channel"]))
+    program = CheckedProgram(SandboxChannel(settings["channel"]))
     try:
-        found = verdict(given, program)
+        found = verdict(settings, program)
     except Closed:
         found = {"passed": False, "problem": "the program ended before the tests did", "closed": True}
     except BaseException as error:  # noqa: BLE001 - whatever a test raises, it does not hold
@@ -172,9 +172,9 @@ def main(given: dict[str, Any]) -> None:
         found["line"] = program.line if _is_from_program(error) else None
         if frames and frames[0].lineno:
             number = int(frames[0].filename[6:-1])
-            lines = given["tests"][number].splitlines()
+            lines = settings["tests"][number].splitlines()
             found["test"] = lines[frames[-1].lineno - 1].strip()[:300] if frames[-1].lineno else ""
-    os.write(given["verdict"], json.dumps(found).encode())
+    os.write(settings["verdict"], json.dumps(found).encode())
 
 
 if __name__ == "__box__":

@@ -85,24 +85,24 @@ def bind_mount(path: str, root: str) -> None:
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
     mount(path, target, None, BIND | REC)
-    there = os.statvfs(target).f_flag
-    kept = sum(flag for seen, flag in KEPT_FLAGS if there & seen)
+    flags = os.statvfs(target).f_flag
+    kept = sum(flag for mounted, flag in KEPT_FLAGS if flags & mounted)
     if path in DEVICES:
         return
     mount("none", target, None, BIND | REMOUNT | RDONLY | NOSUID | kept)
 
 
-def make_root(given: dict[str, Any]) -> None:
+def make_root(settings: dict[str, Any]) -> None:
     """Make a root of read-only system folders and one empty folder, and enter it."""
-    root, size = given["folder"], int(given["limits"]["disk"])
+    root, size = settings["folder"], int(settings["limits"]["disk"])
     mount("none", "/", None, REC | PRIVATE)
     mount("tmpfs", root, "tmpfs", NOSUID | NODEV, "size=1m,mode=755,nr_inodes=1000")
-    seen: list[str] = []
-    for path in (*SYSTEM_FOLDERS, *SETTINGS, *DEVICES, *sorted(given["binds"], key=len)):
-        if os.path.exists(path) and not any(path.startswith(one + "/") or path == one for one in seen):
+    bound: list[str] = []
+    for path in (*SYSTEM_FOLDERS, *SETTINGS, *DEVICES, *sorted(settings["binds"], key=len)):
+        if os.path.exists(path) and not any(path.startswith(one + "/") or path == one for one in bound):
             bind_mount(path, root)
             if path not in SETTINGS:
-                seen.append(path)
+                bound.append(path)
     for name in ("box", "proc", "tmp"):
         os.makedirs(f"{root}/{name}", exist_ok=True)  # bound folders may be in /tmp
     with contextlib.suppress(OSError):  # some containers forbid it, and few programs need it
@@ -156,8 +156,8 @@ def limit(limits: dict[str, int]) -> None:
     ):
         which = getattr(resource, str(name))
         hard = resource.getrlimit(which)[1]
-        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (most, most))
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (allowed, allowed))
 
 
 class _Filter(ctypes.Structure):
@@ -166,8 +166,8 @@ class _Filter(ctypes.Structure):
 
 def refuse_calls(code: bytes) -> None:
     """Install a system call filter for this process and all its children."""
-    made = _Filter(len(code) // 8, code)
-    if libc.prctl(SET_SECCOMP, BY_FILTER, ctypes.byref(made), 0, 0) != 0:
+    program = _Filter(len(code) // 8, code)
+    if libc.prctl(SET_SECCOMP, BY_FILTER, ctypes.byref(program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the system calls cannot be filtered")
 
 
@@ -180,25 +180,25 @@ def close_others(keep: list[int]) -> None:
     os.closerange(last, 65536)
 
 
-def run_contained(given: dict[str, Any]) -> NoReturn:
+def run_contained(settings: dict[str, Any]) -> NoReturn:
     """Run the command in this process, after giving up all rights."""
-    for name, text in given["files"].items():
+    for name, text in settings["files"].items():
         with open(name, "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(name, 0o644)
-    if given["namespaces"]:
+    if settings["namespaces"]:
         os.chmod(".", 0o700)
-    give_up_rights(given["uid"])
-    if "python" in given["run"] and not os.access(os.__file__, os.R_OK):
+    give_up_rights(settings["uid"])
+    if "python" in settings["run"] and not os.access(os.__file__, os.R_OK):
         raise OSError(f"an unprivileged user cannot read {sys.base_prefix}: use a Python that all may read")
-    limit(given["limits"])
-    if given["filter"]:
-        refuse_calls(bytes.fromhex(given["filter"]))
+    limit(settings["limits"])
+    if settings["filter"]:
+        refuse_calls(bytes.fromhex(settings["filter"]))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-    what = given["run"]
+    what = settings["run"]
     if "argv" in what:
-        place_ends(given["given"])
+        place_ends(settings["given"])
         os.execvpe(what["argv"][0], what["argv"], {**ENVIRONMENT, **what.get("env", {})})
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
@@ -209,8 +209,8 @@ def run_contained(given: dict[str, Any]) -> NoReturn:
     for name, source in what.get("modules", {}).items():
         module = sys.modules[name] = type(sys)(name)
         exec(compile(source, f"<{name}>", "exec"), module.__dict__)
-    space = {"__name__": "__box__", "GIVEN": given["given"]}
-    given.clear()
+    space = {"__name__": "__box__", "GIVEN": settings["given"]}
+    settings.clear()
     status = 0
     try:
         exec(code, space)
@@ -221,9 +221,9 @@ def run_contained(given: dict[str, Any]) -> NoReturn:
     os._exit(status)
 
 
-def place_ends(given: dict[str, Any]) -> None:
+def place_ends(settings: dict[str, Any]) -> None:
     """Move the pipes of a command to its file descriptors: 3 to read, 4 to write, 5 for a verdict."""
-    ends = [(3, given.get("channel")), (4, given.get("channel")), (5, given.get("verdict"))]
+    ends = [(3, settings.get("channel")), (4, settings.get("channel")), (5, settings.get("verdict"))]
     # All are moved out of the way first, so that none overwrites another.
     moved = [(number, fcntl.fcntl(own, fcntl.F_DUPFD, 10)) for number, own in ends if own is not None]
     for number, own in moved:
@@ -240,7 +240,7 @@ def waited(pid: int, watch: int = 0) -> int:
     while True:
         if watch:
             while not signal.sigtimedwait([signal.SIGCHLD], LOOK_EVERY):
-                if taken(watch) > watch:
+                if memory_used(watch) > watch:
                     end_members()
                     return TOO_MUCH
         ended, status = os.waitpid(-1, os.WNOHANG if watch else 0)
@@ -262,12 +262,12 @@ def members() -> list[str]:
     return found
 
 
-def taken(enough: int) -> int:
-    """Return the bytes of memory of the processes; if that exceeds `enough`, shared memory counts once."""
+def memory_used(limit: int) -> int:
+    """Return the bytes of memory of the processes; if that exceeds `limit`, shared memory counts once."""
     names = members()
     sizes = {name: memory_of(name) for name in names}
     waiting = buffered(names)
-    if sum(map(sum, sizes.values())) + waiting <= enough:
+    if sum(map(sum, sizes.values())) + waiting <= limit:
         return sum(map(sum, sizes.values())) + waiting
     for name in names:
         try:
@@ -320,35 +320,35 @@ def end_members() -> None:
                 os.kill(int(name), signal.SIGKILL)
 
 
-def inside(given: dict[str, Any], parent: int) -> NoReturn:
+def inside(settings: dict[str, Any], parent: int) -> NoReturn:
     """Run as process 1 of the box: end with the process outside, and so end all others."""
     libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-    close_others([*given["keep"], parent])
+    close_others([*settings["keep"], parent])
     os.set_blocking(parent, False)
     with contextlib.suppress(BlockingIOError):
         if not os.read(parent, 1):  # the outer process has ended already
             os._exit(NO_BOX)
     os.close(parent)
     try:
-        make_root(given)
+        make_root(settings)
     except OSError as error:
         fail(error)
-    start(given)
+    start(settings)
 
 
-def start(given: dict[str, Any]) -> NoReturn:
+def start(settings: dict[str, Any]) -> NoReturn:
     """Run the command in a child, and exit with its status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     pid = os.fork()
     if pid == 0:
         libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         try:
-            run_contained(given)
+            run_contained(settings)
         except BaseException as error:
             fail(error)
-    for one in given["keep"]:
+    for one in settings["keep"]:
         os.close(one)
-    os._exit(waited(pid, given["watch"]))
+    os._exit(waited(pid, settings["watch"]))
 
 
 def fail(error: BaseException) -> NoReturn:
@@ -359,23 +359,23 @@ def fail(error: BaseException) -> NoReturn:
 
 def main() -> None:
     """Create the sandbox, and run the command in it."""
-    given = json.loads(sys.stdin.buffer.read())
+    settings = json.loads(sys.stdin.buffer.read())
     libc.prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     nothing = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(given.get("stdin", nothing), 0)
+    os.dup2(settings.get("stdin", nothing), 0)
     sys.set_int_max_str_digits(0)
-    if not given["namespaces"]:
+    if not settings["namespaces"]:
         try:
-            close_others(given["keep"])
-            os.chdir(given["folder"])
-            start(given)
+            close_others(settings["keep"])
+            os.chdir(settings["folder"])
+            start(settings)
         except BaseException as error:
             fail(error)
     uid, gid = os.getuid(), os.getgid()
     spaces = NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET
     try:
-        call("unshare", spaces | (0 if given["uid"] is not None else NEWUSER))
-        if given["uid"] is None:
+        call("unshare", spaces | (0 if settings["uid"] is not None else NEWUSER))
+        if settings["uid"] is None:
             map_user(uid, gid)
     except OSError as error:
         fail(error)
@@ -383,9 +383,9 @@ def main() -> None:
     pid = os.fork()
     if pid == 0:
         os.close(own)
-        inside(given, parent)
+        inside(settings, parent)
     os.close(parent)
-    for one in given["keep"]:
+    for one in settings["keep"]:
         os.close(one)
     os._exit(waited(pid))
 

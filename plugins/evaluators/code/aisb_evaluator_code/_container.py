@@ -118,7 +118,7 @@ def container(
         )
         remove = [program, "rm", "--force", name]
         try:
-            with ended_by_a_stop(lambda: _start_apart(remove)):
+            with ended_by_a_stop(lambda: _start_detached(remove)):
                 yield process
         finally:
             if process.poll() is None:  # killing only the client would leave the container
@@ -136,7 +136,7 @@ def container(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_apart(command: list[str]) -> None:
+def _start_detached(command: list[str]) -> None:
     """Start a command that goes on when this process ends."""
     with contextlib.suppress(OSError):
         subprocess.Popen(  # noqa: S603 - the engine itself

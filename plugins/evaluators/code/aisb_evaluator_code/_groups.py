@@ -112,22 +112,22 @@ def usable() -> Parents | None:
 @contextlib.contextmanager
 def group(where: Parents, name: str, memory: int, processes: int) -> Iterator[Group]:
     """Make a group with limits; remove it after the block, when its processes have ended."""
-    made = Group(where.memory / name, where.version, where.pids / name if where.pids else None)
-    folders = sorted({made.memory, made.pids or made.memory})
+    created = Group(where.memory / name, where.version, where.pids / name if where.pids else None)
+    folders = sorted({created.memory, created.pids or created.memory})
     try:
         for folder in folders:
             folder.mkdir()
         memory += OVERHEAD_BYTES
-        if made.version == 2:
-            (made.memory / "memory.max").write_text(str(memory))
-            _write(made.memory / "memory.swap.max", "0")
-            _write(made.memory / "memory.oom.group", "1")
+        if created.version == 2:
+            (created.memory / "memory.max").write_text(str(memory))
+            _write(created.memory / "memory.swap.max", "0")
+            _write(created.memory / "memory.oom.group", "1")
         else:
-            (made.memory / "memory.limit_in_bytes").write_text(str(memory))
-            _write(made.memory / "memory.memsw.limit_in_bytes", str(memory))
-        if made.pids:
-            (made.pids / "pids.max").write_text(str(processes + 4))  # includes the box's own processes
-        yield made
+            (created.memory / "memory.limit_in_bytes").write_text(str(memory))
+            _write(created.memory / "memory.memsw.limit_in_bytes", str(memory))
+        if created.pids:
+            (created.pids / "pids.max").write_text(str(processes + 4))  # includes the box's own processes
+        yield created
     finally:
         for folder in folders:
             remove_group(folder)

@@ -34,10 +34,10 @@ def main(folder: str) -> NoReturn:
     for name, source in run.get("modules", {}).items():
         module = sys.modules[name] = type(sys)(name)
         exec(compile(source, f"<{name}>", "exec"), module.__dict__)
-    given = {**table["given"], "channel": ends[:2], "verdict": ends[2]}
+    settings = {**table["given"], "channel": ends[:2], "verdict": ends[2]}
     status = 0
     try:
-        exec(compile(run["python"], "<box>", "exec"), {"__name__": "__box__", "GIVEN": given})
+        exec(compile(run["python"], "<box>", "exec"), {"__name__": "__box__", "GIVEN": settings})
     except BaseException:  # noqa: BLE001 - nobody is there to read of it
         status = 1
     os._exit(status)

@@ -97,11 +97,11 @@ def _no_head(language: str, declared: str, name: str) -> dict[str, Any]:
 
 def _program(language: str, answer: str, declared: str, head: SourceHead, name: str) -> Program:
     """Return the complete program: the answer with omitted parts added, or after its declaration."""
-    whole = says_definition(language, answer, name) or (name in answer and balance(answer) >= 0)
-    behind = ""
-    if not whole:
+    is_complete = says_definition(language, answer, name) or (name in answer and balance(answer) >= 0)
+    after = ""
+    if not is_complete:
         before = declared
-        behind = "\n" + "}" * balance(declared) if balance(answer) == 0 else ""
+        after = "\n" + "}" * balance(declared) if balance(answer) == 0 else ""
     elif language == "java":
         answer = re.sub(r"\bpublic\s+((?:final\s+)?class\s)", r"\1", answer)
         if re.search(r"\bclass\s+Solution\b", answer) or not declared:
@@ -109,13 +109,13 @@ def _program(language: str, answer: str, declared: str, head: SourceHead, name: 
             lines = declared.splitlines()
             before = "".join(f"{one}\n" for one in lines if one.startswith("import ") and one not in have)
         else:  # the method only
-            before, behind = head.before, "\n}"
+            before, after = head.before, "\n}"
     else:
-        before = _given_before(language, answer, declared, head)
-    return Program(before + answer + behind, before.count("\n"))
+        before = _declared_helpers(language, answer, declared, head)
+    return Program(before + answer + after, before.count("\n"))
 
 
-def _given_before(language: str, answer: str, declared: str, head: SourceHead) -> str:
+def _declared_helpers(language: str, answer: str, declared: str, head: SourceHead) -> str:
     """Return the helpers of a declaration, or only its includes if the answer defines the helpers itself."""
     helpers = defined_names(language, head.before)
     if helpers and not helpers & defined_names(language, answer):
@@ -175,7 +175,7 @@ def _java_file(name: str) -> dict[str, str]:
 
 
 def _run_js(task: CodeTask, limits: Limits) -> dict[str, Any]:
-    asked = {"prelude": task.head.before, "test": task.test, "entry": task.name}
+    table = {"prelude": task.head.before, "test": task.test, "entry": task.name}
     peer = {"peer.js": _harness("peer.js")}
     memory = limits.memory
     limits = replace(
@@ -188,7 +188,7 @@ def _run_js(task: CodeTask, limits: Limits) -> dict[str, Any]:
     )
     command = f"exec node --max-old-space-size={memory} peer.js"
     program = _end(f"{command} program program.js {_QUIET}", {"program.js": task.program, **peer}, limits)
-    tests = _end(f"{command} tests tests.json {_QUIET}", {"tests.json": json.dumps(asked), **peer}, limits)
+    tests = _end(f"{command} tests tests.json {_QUIET}", {"tests.json": json.dumps(table), **peer}, limits)
     return judged(program, tests, limits)
 
 

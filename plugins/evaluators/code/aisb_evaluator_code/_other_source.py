@@ -67,9 +67,9 @@ def head_of(language: str, source: str, name: str, *, before: bool = True) -> So
     )
 
 
-def _parameters(given: str) -> tuple[str, ...]:
+def _parameters(head: str) -> tuple[str, ...]:
     """Return the names of Java parameters."""
-    flat = re.sub(r"\[\]", "", given)
+    flat = re.sub(r"\[\]", "", head)
     while "<" in flat and (inner := re.sub(r"<[^<>]*>", "", flat)) != flat:
         flat = inner
     return tuple(one.split()[-1] for one in flat.split(",") if one.strip())
@@ -103,18 +103,18 @@ def other_helpers(language: str, source: str, others: Sequence[str], name: str |
 
     A block that mentions the requested function is another version of it or an example, so it is excluded.
     """
-    known, wanted = defined_names(language, source), _used(source)
-    taken: list[str] = []
+    known, needed = defined_names(language, source), _used(source)
+    chosen: list[str] = []
     for other in reversed(others):
-        there = defined_names(language, other)
+        defined = defined_names(language, other)
         top = _TOP_LEVEL.get(language)
         is_about = name is not None and re.search(rf"\b{re.escape(name)}\b", other)
-        if is_about or there & known or not there & (wanted - known) or (top and not top.search(other)):
+        if is_about or defined & known or not defined & (needed - known) or (top and not top.search(other)):
             continue
-        taken.insert(0, other)
-        known |= there
-        wanted |= _used(other)
-    return "\n".join(taken)
+        chosen.insert(0, other)
+        known |= defined
+        needed |= _used(other)
+    return "\n".join(chosen)
 
 
 def _used(source: str) -> set[str]:

@@ -12,14 +12,14 @@ from aisb_evaluator_code._reasons import THIRD_PARTY
 
 def folders(program: str) -> tuple[list[str], list[str]]:
     """Return the folders to bind into a box for a program's imports, and its search paths."""
-    shown: list[str] = []
+    visible: list[str] = []
     searched: list[str] = []
     for name in THIRD_PARTY:
         if re.search(rf"\bimport\s+{name}\b|\bfrom\s+{name}\b|\b{name}\s*,", program):
             parts = _parts(name)
-            shown += parts
+            visible += parts
             searched += [str(Path(parts[0]).parent)] if parts else []
-    return shown, list(dict.fromkeys(searched))
+    return visible, list(dict.fromkeys(searched))
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from aisb_evaluator_code._wire import Closed, SandboxChannel, encode_value, told, unpack
+from aisb_evaluator_code._wire import Closed, SandboxChannel, describe_exception, encode_value, unpack
 
 
 class Served:
@@ -48,7 +48,7 @@ class Served:
             except Closed:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a program raises is its answer
-                self.channel.send({"raised": told(error)})
+                self.channel.send({"raised": describe_exception(error)})
 
     def reply(self, message: dict[str, Any]) -> dict[str, Any]:
         """Execute the request of a message."""
@@ -79,16 +79,16 @@ _ACTIONS: dict[str, Callable[[Any, list[Any], dict[str, Any]], Any]] = {
 }
 
 
-def main(given: dict[str, Any]) -> None:
+def main(settings: dict[str, Any]) -> None:
     """Run the program, report the names that it defines, and serve them."""
-    channel = SandboxChannel(given["channel"])
+    channel = SandboxChannel(settings["channel"])
     module = sys.modules["solution"] = type(sys)("solution")
     space = module.__dict__
-    sys.path += given.get("paths", [])
+    sys.path += settings.get("paths", [])
     try:
-        exec(compile(given["program"], "<program>", "exec", dont_inherit=True), space)  # noqa: S102
+        exec(compile(settings["program"], "<program>", "exec", dont_inherit=True), space)  # noqa: S102
     except BaseException as error:  # noqa: BLE001 - whatever a program raises is its answer
-        known, words, *line = told(error)
+        known, words, *line = describe_exception(error)
         channel.send({"problem": f"{known}: {words}", "line": line[0] if line else None})
         return
     channel.send({"names": [name for name in space if isinstance(name, str) and name[:2] != "__"]})

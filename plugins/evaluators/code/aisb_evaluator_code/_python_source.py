@@ -54,9 +54,9 @@ def outdented(text: str) -> list[tuple[str, ast.Module]]:
     indent = _indent(rest)
     readings = [text, textwrap.dedent(text.strip("\n"))]
     if indent and not lines[0][:1].isspace():
-        readings += [textwrap.dedent(f"{lost}{first}\n{rest}") for lost in (indent, indent[4:])]
-    seen = ((reading, parsed(reading)) for reading in dict.fromkeys(readings))
-    return [(reading, tree) for reading, tree in seen if tree is not None and tree.body]
+        readings += [textwrap.dedent(f"{missing}{first}\n{rest}") for missing in (indent, indent[4:])]
+    trees = ((reading, parsed(reading)) for reading in dict.fromkeys(readings))
+    return [(reading, tree) for reading, tree in trees if tree is not None and tree.body]
 
 
 def completed(prompt: str, answer: str, entry: str | None) -> str:
@@ -74,10 +74,10 @@ def completed(prompt: str, answer: str, entry: str | None) -> str:
     if _goes_on(literal, prompt, entry):
         return literal
     indent = _indent_of_last_function(prompt)
-    begun = prompt if prompt.endswith("\n") else f"{prompt}\n"
+    start = prompt if prompt.endswith("\n") else f"{prompt}\n"
     for candidate in _bodies(answer, indent):
-        if _goes_on(begun + candidate, prompt, entry):
-            return begun + candidate
+        if _goes_on(start + candidate, prompt, entry):
+            return start + candidate
     return literal
 
 
@@ -105,9 +105,9 @@ def helpers(names: set[str], texts: Sequence[str], *, without: str | None) -> st
     """
     trees = [(text, tree) for text in texts if (tree := parsed(text)) is not None]
     chosen: dict[tuple[int, int], str] = {}
-    wanted, known = set(names), set[str]()
-    while wanted:
-        name = wanted.pop()
+    needed, known = set(names), set[str]()
+    while needed:
+        name = needed.pop()
         known.add(name)
         found = _definition(name, trees, without)
         if found is None:
@@ -115,7 +115,7 @@ def helpers(names: set[str], texts: Sequence[str], *, without: str | None) -> st
         place, source, node = found
         if place not in chosen:
             chosen[place] = source
-            wanted |= missing_names(ast.Module([node], [])) - known
+            needed |= missing_names(ast.Module([node], [])) - known
     return "\n\n".join(chosen[place] for place in sorted(chosen))
 
 
@@ -188,8 +188,8 @@ def _indent_of_last_function(prompt: str) -> str:
     """Return the indent of the body of a prompt's last function."""
     lines = prompt.rstrip().split("\n")
     for line in reversed(lines):
-        if begun := re.match(r"[ \t]*(?=(?:async\s+)?def\b)", line):
+        if head := re.match(r"[ \t]*(?=(?:async\s+)?def\b)", line):
             at = lines.index(line)
             inner = _indent("\n".join(one for one in lines[at + 1 :] if one.startswith((" ", "\t"))))
-            return inner if len(inner) > len(begun[0]) else f"{begun[0]}    "
+            return inner if len(inner) > len(head[0]) else f"{head[0]}    "
     return "    "

@@ -35,8 +35,8 @@ class EndReason:
     @property
     def no_box(self) -> str:
         """Why the box could not be made; empty if it was, whatever status the program chose."""
-        made = self.status != NO_BOX or not self.words.startswith("box:")
-        return "" if made else self.words.strip()
+        is_made = self.status != NO_BOX or not self.words.startswith("box:")
+        return "" if is_made else self.words.strip()
 
 
 def reason(
@@ -48,21 +48,21 @@ def reason(
     """
     if found["passed"]:
         return {"passed": True}
-    told = {"passed": False, "problem": str(found.get("problem") or "")}
+    result = {"passed": False, "problem": str(found.get("problem") or "")}
     if found.get("test"):
-        told["test"] = str(found["test"])
+        result["test"] = str(found["test"])
     if isinstance(found.get("line"), int) and found["line"] > lines_before:
-        told["problem"] += f" (line {found['line'] - lines_before} of the program)"
-    told["problem"] = with_absence(told["problem"])
+        result["problem"] += f" (line {found['line'] - lines_before} of the program)"
+    result["problem"] = with_absence(result["problem"])
     if ended.out_of_memory:
-        told["problem"] = f"out of memory: the limit of the program and its processes is {limits.tree} MB"
+        result["problem"] = f"out of memory: the limit of the program and its processes is {limits.tree} MB"
     elif ended.status in SPENT:
-        told["problem"] = f"killed: it reached the limit of {limits.seconds:g} s of CPU time (timeout)"
+        result["problem"] = f"killed: it reached the limit of {limits.seconds:g} s of CPU time (timeout)"
     elif ended.status == NOT_COMPILED:
-        told["problem"] = f"the program does not compile: {first_error(ended.words)}"
+        result["problem"] = f"the program does not compile: {first_error(ended.words)}"
     elif found.get("closed") and ended.status not in (None, 0, 1):
-        told["problem"] += f" ({_words_of(ended.status or 0)})"
-    return told
+        result["problem"] += f" ({_words_of(ended.status or 0)})"
+    return result
 
 
 def first_error(words: str) -> str:

@@ -70,14 +70,14 @@ def run_tests(
 
     In messages about the program, line numbers count from the line after `lines_before`.
     """
-    asked = {"tests": list(tests), "entry": entry, "prelude": prelude}
+    settings = {"tests": list(tests), "entry": entry, "prelude": prelude}
     of_tests = replace(limits, memory=max(limits.memory, 1024), output=1, memory_kind="RLIMIT_AS", tree=0)
-    shown, searched = folders(program)
+    binds, searched = folders(program)
     return judged(
         ProgramEnd(
-            {**_python("program"), "binds": shown}, limits, given={"program": program, "paths": searched}
+            {**_python("program"), "binds": binds}, limits, given={"program": program, "paths": searched}
         ),
-        ProgramEnd(_python("checker"), of_tests, given=asked),
+        ProgramEnd(_python("checker"), of_tests, given=settings),
         limits,
         lines_before=lines_before,
     )
@@ -91,19 +91,25 @@ def judged(
     A channel that carries only plain values connects the two. The verdict comes from the box of the tests,
     over a pipe that the program's box does not have. `error` is the reason if there is no verdict.
     """
-    ours, theirs = socket.socketpair()
+    tests_end, program_end = socket.socketpair()
     reading, writing = os.pipe()
     ended, found = EndReason(), None
-    with ours, theirs, os.fdopen(reading, "rb") as verdict:
+    with tests_end, program_end, os.fdopen(reading, "rb") as verdict:
         try:
-            with _two(program, tests, theirs=theirs.fileno(), ours=ours.fileno(), verdict=writing) as (
+            with _two(
+                program,
+                tests,
+                program_end=program_end.fileno(),
+                tests_end=tests_end.fileno(),
+                verdict=writing,
+            ) as (
                 one,
                 other,
             ):
                 os.close(writing)
                 writing = -1
-                theirs.close()
-                ours.close()
+                program_end.close()
+                tests_end.close()
                 text, late = _read(verdict.fileno(), limits.deadline, 1 << 16)
                 found = _verdict(text)
                 if not (found and found["passed"]) and not late:
@@ -143,7 +149,7 @@ def _verdict(text: bytes) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _two(
-    program: ProgramEnd, tests: ProgramEnd, *, theirs: int, ours: int, verdict: int
+    program: ProgramEnd, tests: ProgramEnd, *, program_end: int, tests_end: int, verdict: int
 ) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
     """Start a program and its tests, each in its own box or container, connected by a channel."""
     if program.limits.image:
@@ -153,26 +159,30 @@ def _two(
                 program.limits,
                 given=program.given,
                 files=program.files,
-                stdin=theirs,
-                stdout=theirs,
+                stdin=program_end,
+                stdout=program_end,
             ) as one,
             container(
                 tests.run,
                 tests.limits,
                 given=tests.given,
                 files=tests.files,
-                stdin=ours,
-                stdout=ours,
+                stdin=tests_end,
+                stdout=tests_end,
                 stderr=verdict,
             ) as other,
         ):
             yield one, other
         return
-    given = {**program.given, "channel": theirs}
-    asked = {**tests.given, "channel": ours, "verdict": verdict}
+    program_settings = {**program.given, "channel": program_end}
+    tests_settings = {**tests.given, "channel": tests_end, "verdict": verdict}
     with (
-        box_command(program.run, program.limits, given=given, files=program.files, keep=[theirs]) as one,
-        box_command(tests.run, tests.limits, given=asked, files=tests.files, keep=[ours, verdict]) as other,
+        box_command(
+            program.run, program.limits, given=program_settings, files=program.files, keep=[program_end]
+        ) as one,
+        box_command(
+            tests.run, tests.limits, given=tests_settings, files=tests.files, keep=[tests_end, verdict]
+        ) as other,
     ):
         yield one, other
 
@@ -181,35 +191,35 @@ def run_shell(
     command: str, files: Mapping[str, str], limits: Limits, *, stdin: str = "", binds: Sequence[str] = ()
 ) -> tuple[int | None, str]:
     """Run a shell command in a box; return its status (None: timeout, or too much output) and its output."""
-    given, write = os.pipe()
-    os.set_blocking(write, False)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
-        os.write(write, stdin.encode())
-    os.close(write)
+        os.write(writing, stdin.encode())
+    os.close(writing)
     try:
         run = {"argv": ["/bin/sh", "-c", f"exec 2>&1; {command}"], "binds": list(binds)}
         start = container if limits.image else box_command
-        with start(run, limits, files=files, stdin=given, stdout=subprocess.PIPE) as process:
+        with start(run, limits, files=files, stdin=reading, stdout=subprocess.PIPE) as process:
             assert process.stdout  # noqa: S101 - it was asked for
-            most = limits.output << 20
-            text, late = _read(process.stdout.fileno(), limits.deadline, most + 1)
-            shown = text[:most].decode(errors="replace")
-            if late or len(text) > most:
-                return None, shown
-            return process.wait(timeout=5), shown
+            limit = limits.output << 20
+            text, late = _read(process.stdout.fileno(), limits.deadline, limit + 1)
+            output = text[:limit].decode(errors="replace")
+            if late or len(text) > limit:
+                return None, output
+            return process.wait(timeout=5), output
     except subprocess.TimeoutExpired:
-        return None, shown
+        return None, output
     finally:
-        os.close(given)
+        os.close(reading)
 
 
-def _read(descriptor: int, seconds: float, most: int) -> tuple[bytes, bool]:
-    """Read until the end, `most` bytes, or the deadline; return the bytes, and whether time ran out."""
+def _read(descriptor: int, seconds: float, limit: int) -> tuple[bytes, bool]:
+    """Read until the end, `limit` bytes, or the deadline; return the bytes, and whether time ran out."""
     ends = time.monotonic() + seconds
     pieces = bytearray()
     poll = select.poll()
     poll.register(descriptor, select.POLLIN | select.POLLHUP)
-    while len(pieces) < most:
+    while len(pieces) < limit:
         left = ends - time.monotonic()
         if left <= 0 or not poll.poll(1000 * left):
             return bytes(pieces), True
@@ -220,13 +230,13 @@ def _read(descriptor: int, seconds: float, most: int) -> tuple[bytes, bool]:
     return bytes(pieces), False
 
 
-def run_program(program: str, given: str, limits: Limits) -> tuple[int | None, str]:
+def run_program(program: str, text: str, limits: Limits) -> tuple[int | None, str]:
     """Run a Python program with this input; return what `run_shell` does, or why it ended with a status."""
     here = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     python = "python3" if limits.image else here
-    shown, searched = folders(program)
-    files = {"main.py": program, "input": given, "start.py": _START.format(paths=searched)}
-    binds = sorted({sys.base_prefix, sys.base_exec_prefix, *shown} - {"/usr", "/"})
+    visible, searched = folders(program)
+    files = {"main.py": program, "input": text, "start.py": _START.format(paths=searched)}
+    binds = sorted({sys.base_prefix, sys.base_exec_prefix, *visible} - {"/usr", "/"})
     mark = secrets.token_hex(8)
     failed = f"{{ status=$?; printf %s {mark}; tail -c 2000 errors; exit $status; }}"
     command = f"{python} -I start.py <input 2>errors || {failed}"

@@ -123,12 +123,12 @@ def unpack(value: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: PLR
         return value
     kind, inner = value[0], value[1]
     if kind in ("list", "tuple", "set", "frozenset", "collections.deque"):
-        made = [unpack(one, resolve) for one in inner]
+        items = [unpack(one, resolve) for one in inner]
         if kind == "collections.deque":
             from collections import deque
 
-            return deque(made)
-        return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind](made)
+            return deque(items)
+        return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind](items)
     if kind == "dict":
         return {unpack(key, resolve): unpack(one, resolve) for key, one in inner}
     plain: dict[str, Callable[[Any], Any]] = {
@@ -152,7 +152,7 @@ def unpack(value: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: PLR
     return resolve(value)
 
 
-def told(error: BaseException) -> list[str | int]:
+def describe_exception(error: BaseException) -> list[str | int]:
     """Return the name of an exception's nearest built-in class, its message, and its line in the program."""
     import builtins
 

@@ -45,12 +45,12 @@ class Instructions(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Check each instruction of one row."""
         names = sample.fields.get(self.ids)
-        given = sample.fields.get(self.arguments)
+        values = sample.fields.get(self.arguments)
         if not isinstance(names, list | tuple) or not names:
             return Score(
                 0.0, "error", details={"raised": f"the row has no instructions in the field {self.ids!r}"}
             )
-        if not isinstance(given, list | tuple) or len(given) != len(names):
+        if not isinstance(values, list | tuple) or len(values) != len(names):
             return self._error(
                 f"the field {self.arguments!r} is a list with the arguments of each instruction", sample
             )
@@ -60,7 +60,7 @@ class Instructions(Evaluator):
         if not text.strip():
             return Score(0.0, "unparsed", details=self.ungraded_details(sample))
         strict, loose = [], []
-        for name, some in zip(names, given, strict=True):
+        for name, some in zip(names, values, strict=True):
             arguments = {key: value for key, value in (some or {}).items() if value is not None}
             arguments.setdefault("prompt", sample.fields.get("prompt"))
             strict.append(_follows(name, text, arguments))
@@ -97,13 +97,13 @@ def variants(text: str) -> Iterator[str]:
     lines = text.split("\n")
     for first, last, stars in product((0, 1), (0, 1), (False, True)):
         if first or last or stars:
-            kept = "\n".join(lines[first : len(lines) - last]).strip()
-            yield kept.replace("*", "") if stars else kept
+            body = "\n".join(lines[first : len(lines) - last]).strip()
+            yield body.replace("*", "") if stars else body
 
 
-def _follows(name: str, text: str, given: Mapping[str, Any]) -> bool:
+def _follows(name: str, text: str, arguments: Mapping[str, Any]) -> bool:
     try:
-        return bool(text.strip()) and bool(CHECKS[name](text, given))
+        return bool(text.strip()) and bool(CHECKS[name](text, arguments))
     except KeyError as error:
         raise ValueError(f"the instruction {name!r} needs the argument {error.args[0]!r}") from error
 

@@ -34,12 +34,12 @@ _ARTICLE_PAIRS = frozenset(
 )
 
 
-def multiples(text: str, given: Mapping[str, Any]) -> bool:
+def multiples(text: str, arguments: Mapping[str, Any]) -> bool:
     """The multiples of 7 from 14 to 49 are printed, and no other number."""
     return [int(number) for number in re.findall(r"\d+", text)] == list(range(14, 50, 7))
 
 
-def mcq_count_length(text: str, given: Mapping[str, Any]) -> bool:
+def mcq_count_length(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are four questions with five choices each, every question longer than the one before."""
     before, *questions = _QUESTION.split(text)
     if (
@@ -58,7 +58,7 @@ def mcq_count_length(text: str, given: Mapping[str, Any]) -> bool:
     return all(a < b for a, b in itertools.pairwise(lengths))
 
 
-def reverse_newline(text: str, given: Mapping[str, Any]) -> bool:
+def reverse_newline(text: str, arguments: Mapping[str, Any]) -> bool:
     """The countries of Africa are listed from Zimbabwe backwards, each on a separate line."""
     lines = [re.sub(r"^[\W\d_]+|\W+$", "", line) for line in _ascii(text).lower().split("\n")]
     names = [line for line in lines if line]
@@ -70,7 +70,7 @@ def reverse_newline(text: str, given: Mapping[str, Any]) -> bool:
     return any(some == sorted(some, reverse=True) for some in (listed, without_article))
 
 
-def word_reverse(text: str, given: Mapping[str, Any]) -> bool:
+def word_reverse(text: str, arguments: Mapping[str, Any]) -> bool:
     """The words of the sentence on the bald eagle are in reverse order."""
     words = spoken(text)
     pairs = list(itertools.pairwise(words))
@@ -79,19 +79,19 @@ def word_reverse(text: str, given: Mapping[str, Any]) -> bool:
     return ("eagle", "bald") in pairs and ("bald", "eagle") not in pairs and forward <= backward
 
 
-def character_reverse(text: str, given: Mapping[str, Any]) -> bool:
+def character_reverse(text: str, arguments: Mapping[str, Any]) -> bool:
     """The letters of the sentence on the bald eagle are in reverse order."""
     forward, backward = (sum(word in STOP_WORDS for word in spoken(one)) for one in (text, text[::-1]))
     return "elgae dlab" in text.lower() and forward <= backward
 
 
-def sentence_alphabet(text: str, given: Mapping[str, Any]) -> bool:
+def sentence_alphabet(text: str, arguments: Mapping[str, Any]) -> bool:
     """26 sentences begin with the letters of the alphabet in order."""
     begins = [words[0][0] for sentence in texts.sentences(text) if (words := spoken(sentence))]
     return begins == list(string.ascii_lowercase)
 
 
-def european_capitals_sort(text: str, given: Mapping[str, Any]) -> bool:
+def european_capitals_sort(text: str, arguments: Mapping[str, Any]) -> bool:
     """The capitals north of 45 degrees are listed from north to south, with or without Kyiv."""
     names = [name.strip() for name in _ascii(text).lower().strip().rstrip(".").split(",") if name.strip()]
     if names[_BEFORE_KYIV : _BEFORE_KYIV + 1] in (["kyiv"], ["kiev"]):
@@ -100,12 +100,12 @@ def european_capitals_sort(text: str, given: Mapping[str, Any]) -> bool:
     return [same.get(name, name) for name in names] == _CAPITALS
 
 
-def csv_city(text: str, given: Mapping[str, Any]) -> bool:
+def csv_city(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are seven rows of five comma-separated fields below the column names."""
     return _is_table(_csv_rows(text), ("ID", "Country", "City", "Year", "Count"), 7)
 
 
-def csv_special_character(text: str, given: Mapping[str, Any]) -> bool:
+def csv_special_character(text: str, arguments: Mapping[str, Any]) -> bool:
     """Fourteen rows of five comma-separated fields; one with a special character is in double quotes."""
     special = re.search(
         r'(?:^|,)[ \t]*"[^"\n]*[^\w\s"][^"\n]*"[ \t]*(?:,|$)', text.partition("\n")[2], re.MULTILINE
@@ -115,7 +115,7 @@ def csv_special_character(text: str, given: Mapping[str, Any]) -> bool:
     )
 
 
-def csv_quotes(text: str, given: Mapping[str, Any]) -> bool:
+def csv_quotes(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are three rows of five tab-separated fields below the column names, every field in quotes."""
     fields = [[field.strip() for field in line.split("\t")] for line in text.strip().split("\n")]
     quoted = all(re.fullmatch(r'"[^"]*"', field) for row in fields for field in row)
@@ -138,7 +138,7 @@ def _is_table(rows: Sequence[Sequence[str]], columns: Sequence[str], count: int)
     )
 
 
-def date_format_list(text: str, given: Mapping[str, Any]) -> bool:
+def date_format_list(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are only dates of Napoleon's life as YYYY-MM-DD, with commas between them."""
     return all(map(_is_day_of_napoleon, text.split(",")))
 

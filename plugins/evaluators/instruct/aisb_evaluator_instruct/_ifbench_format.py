@@ -26,7 +26,7 @@ _WRAPPING = re.compile(r"(?:\s|<(?!/|i\b|em\b)[a-zA-Z][^>]*>)+")
 _LONGEST_TITLE = 80
 
 
-def emoji(text: str, given: Mapping[str, Any]) -> bool:
+def emoji(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each sentence ends with an emoji, before or after its last punctuation mark."""
     sentences = texts.sentences(text)
     return bool(sentences) and all(
@@ -35,26 +35,26 @@ def emoji(text: str, given: Mapping[str, Any]) -> bool:
     )
 
 
-def line_indent(text: str, given: Mapping[str, Any]) -> bool:
+def line_indent(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each line is indented further than the one before."""
     lines = [line for line in text.split("\n") if line.strip()]
     indents = [len(line) - len(line.lstrip()) for line in lines]
     return len(indents) > 1 and all(a < b for a, b in itertools.pairwise(indents))
 
 
-def separated_list(text: str, given: Mapping[str, Any]) -> bool:
+def separated_list(text: str, arguments: Mapping[str, Any]) -> bool:
     """At least two items are marked; a hyphen within a word is not a mark."""
-    marker = given["sep"].strip()
+    marker = arguments["sep"].strip()
     return len(re.findall(r"(?<!\S)-" if marker == "-" else re.escape(marker), text)) >= 2
 
 
-def newline(text: str, given: Mapping[str, Any]) -> bool:
+def newline(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each word is on a separate line."""
     lines = [words for line in text.split("\n") if (words := spoken(line))]
     return bool(lines) and all(len(words) == 1 for words in lines)
 
 
-def no_bullets_bullets(text: str, given: Mapping[str, Any]) -> bool:
+def no_bullets_bullets(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are at least two sentences with full stops, and then at least two bullet points."""
     before, *items = _BULLET.split(text)
     sentences = [
@@ -63,13 +63,13 @@ def no_bullets_bullets(text: str, given: Mapping[str, Any]) -> bool:
     return len(sentences) >= 2 and sum(bool(item.strip()) for item in items) >= 2
 
 
-def is_option(text: str, given: Mapping[str, Any]) -> bool:
+def is_option(text: str, arguments: Mapping[str, Any]) -> bool:
     """The reply is one of the options and nothing else."""
-    known = [option.strip(" .").lower() for option in re.split(r"/|,|\bor\b", given["options"])]
+    known = [option.strip(" .").lower() for option in re.split(r"/|,|\bor\b", arguments["options"])]
     return " ".join(text.split()).strip(" .*\"'").replace("’", "'").lower() in known
 
 
-def parentheses(text: str, given: Mapping[str, Any]) -> bool:
+def parentheses(text: str, arguments: Mapping[str, Any]) -> bool:
     """Brackets are nested at least five levels deep, and each is closed by its own kind."""
     opened: list[str] = []
     deepest = 0
@@ -85,7 +85,7 @@ def parentheses(text: str, given: Mapping[str, Any]) -> bool:
     return deepest >= 5
 
 
-def quotes(text: str, given: Mapping[str, Any]) -> bool:
+def quotes(text: str, arguments: Mapping[str, Any]) -> bool:
     """Double and single quotation marks alternate in three levels or more, and are closed."""
     opened: list[str] = []
     deepest = 0
@@ -110,13 +110,13 @@ def _quotation_marks(text: str) -> Iterator[tuple[str, bool]]:
             yield mark, opens and found[0] not in "”’"
 
 
-def quote_unquote(text: str, given: Mapping[str, Any]) -> bool:
+def quote_unquote(text: str, arguments: Mapping[str, Any]) -> bool:
     """Words that are not quoted follow each quotation. A reply without quotations has none to explain."""
     parts = re.sub("[“”]", '"', text).split('"')
     return all(re.search(r"[^\W\d_]", part) for part in parts[2::2])
 
 
-def thesis(text: str, given: Mapping[str, Any]) -> bool:
+def thesis(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each section begins with a sentence in HTML italics, and continues. A title may precede it."""
     sections = [body for part in _HEADING.split(text) if (body := _without_title(part))]
     return bool(sections) and all(_begins_with_thesis(section) for section in sections)
@@ -135,13 +135,13 @@ def _begins_with_thesis(section: str) -> bool:
     return found is not None and all(texts.without_tags(found[part]).strip() for part in ("thesis", "body"))
 
 
-def sub_bullets(text: str, given: Mapping[str, Any]) -> bool:
+def sub_bullets(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are bullet points, and each has a sub-bullet point."""
     items = _BULLET.split(text)[1:]
     return bool(items) and all(re.search(r"^\s*-", item, re.MULTILINE) for item in items)
 
 
-def title_case(text: str, given: Mapping[str, Any]) -> bool:
+def title_case(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each word is capitalised; articles, conjunctions and prepositions within a line may be lower case."""
     if text.isupper():
         return False
@@ -152,12 +152,12 @@ def title_case(text: str, given: Mapping[str, Any]) -> bool:
     )
 
 
-def output_template(text: str, given: Mapping[str, Any]) -> bool:
+def output_template(text: str, arguments: Mapping[str, Any]) -> bool:
     """The three parts of the template occur."""
     return all(part in text for part in ("My Answer:", "My Conclusion:", "Future Outlook:"))
 
 
-def no_whitespace(text: str, given: Mapping[str, Any]) -> bool:
+def no_whitespace(text: str, arguments: Mapping[str, Any]) -> bool:
     """There is no white space except at the ends."""
     return not re.search(r"\s", text.strip())
 

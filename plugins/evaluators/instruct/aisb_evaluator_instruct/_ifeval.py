@@ -24,102 +24,102 @@ def compared(count: int, relation: str | None, number: Any) -> bool:
     return count < int(number) if relation == "less than" else count >= int(number)
 
 
-def has_keywords(text: str, given: Mapping[str, Any]) -> bool:
+def has_keywords(text: str, arguments: Mapping[str, Any]) -> bool:
     """All keywords occur."""
-    return all(re.search(word, text, re.IGNORECASE) for word in given["keywords"])
+    return all(re.search(word, text, re.IGNORECASE) for word in arguments["keywords"])
 
 
-def keyword_frequency(text: str, given: Mapping[str, Any]) -> bool:
+def keyword_frequency(text: str, arguments: Mapping[str, Any]) -> bool:
     """A keyword occurs `frequency` times."""
-    found = re.findall(given["keyword"].strip(), text, re.IGNORECASE)
-    return compared(len(found), given.get("relation"), given["frequency"])
+    found = re.findall(arguments["keyword"].strip(), text, re.IGNORECASE)
+    return compared(len(found), arguments.get("relation"), arguments["frequency"])
 
 
-def no_forbidden_words(text: str, given: Mapping[str, Any]) -> bool:
+def no_forbidden_words(text: str, arguments: Mapping[str, Any]) -> bool:
     """No forbidden word occurs."""
-    return not any(re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in given["forbidden_words"])
+    return not any(re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in arguments["forbidden_words"])
 
 
-def letter_frequency(text: str, given: Mapping[str, Any]) -> bool:
+def letter_frequency(text: str, arguments: Mapping[str, Any]) -> bool:
     """A letter or another character occurs `let_frequency` times; capitals are included."""
-    found = text.lower().count(given["letter"].strip().lower())
-    return compared(found, given.get("let_relation"), given["let_frequency"])
+    found = text.lower().count(arguments["letter"].strip().lower())
+    return compared(found, arguments.get("let_relation"), arguments["let_frequency"])
 
 
-def response_language(text: str, given: Mapping[str, Any]) -> bool:
+def response_language(text: str, arguments: Mapping[str, Any]) -> bool:
     """The answer is in a language, or too short to tell."""
-    return texts.language(text) in (given["language"], None)
+    return texts.language(text) in (arguments["language"], None)
 
 
-def number_sentences(text: str, given: Mapping[str, Any]) -> bool:
+def number_sentences(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of sentences matches."""
-    return compared(len(texts.sentences(text)), given.get("relation"), given["num_sentences"])
+    return compared(len(texts.sentences(text)), arguments.get("relation"), arguments["num_sentences"])
 
 
-def number_paragraphs(text: str, given: Mapping[str, Any]) -> bool:
+def number_paragraphs(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of paragraphs, separated by `***`, matches exactly."""
     parts = re.split(r"\s?\*\*\*\s?", text)
     if not all(part.strip() for part in parts[1:-1]):
         return False
-    return sum(bool(part.strip()) for part in parts) == int(given["num_paragraphs"])
+    return sum(bool(part.strip()) for part in parts) == int(arguments["num_paragraphs"])
 
 
-def number_words(text: str, given: Mapping[str, Any]) -> bool:
+def number_words(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of words matches."""
-    return compared(len(texts.words(text)), given.get("relation"), given["num_words"])
+    return compared(len(texts.words(text)), arguments.get("relation"), arguments["num_words"])
 
 
-def nth_paragraph_first_word(text: str, given: Mapping[str, Any]) -> bool:
+def nth_paragraph_first_word(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of paragraphs, separated by empty lines, matches, and the nth begins with a word."""
     parts = text.split("\n\n")
-    nth = int(given["nth_paragraph"])
+    nth = int(arguments["nth_paragraph"])
     count = sum(bool(part.strip()) for part in parts)
     if nth > count or not (begins := parts[nth - 1].split()):
         return False
     word = re.split(r"[.,?!'\"]", begins[0].lstrip("'").lstrip('"'))[0].lower()
-    return count == int(given["num_paragraphs"]) and word == given["first_word"].lower()
+    return count == int(arguments["num_paragraphs"]) and word == arguments["first_word"].lower()
 
 
-def number_placeholders(text: str, given: Mapping[str, Any]) -> bool:
+def number_placeholders(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are at least `num_placeholders` placeholders in square brackets."""
-    return len(re.findall(r"\[.*?\]", text)) >= int(given["num_placeholders"])
+    return len(re.findall(r"\[.*?\]", text)) >= int(arguments["num_placeholders"])
 
 
-def postscript(text: str, given: Mapping[str, Any]) -> bool:
+def postscript(text: str, arguments: Mapping[str, Any]) -> bool:
     """There is a postscript that begins with a marker."""
-    marker = given["postscript_marker"].strip()
+    marker = arguments["postscript_marker"].strip()
     known = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
     return re.search(known.get(marker, marker.lower()), text.lower()) is not None
 
 
-def number_bullet_lists(text: str, given: Mapping[str, Any]) -> bool:
+def number_bullet_lists(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of bullet points matches exactly."""
     stars = re.findall(r"^\s*\*[^*].*$", text, re.MULTILINE)
     dashes = re.findall(r"^\s*-.*$", text, re.MULTILINE)
-    return len(stars) + len(dashes) == int(given["num_bullets"])
+    return len(stars) + len(dashes) == int(arguments["num_bullets"])
 
 
-def constrained_response(text: str, given: Mapping[str, Any]) -> bool:
+def constrained_response(text: str, arguments: Mapping[str, Any]) -> bool:
     """One of three fixed answers is given."""
     return any(answer in text.strip() for answer in _YES_NO_MAYBE)
 
 
-def number_highlighted_sections(text: str, given: Mapping[str, Any]) -> bool:
+def number_highlighted_sections(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are at least `num_highlights` parts between asterisks."""
     single = re.findall(r"\*[^\n*]*\*", text)
     double = re.findall(r"\*\*[^\n*]*\*\*", text)
     found = sum(bool(part.strip("*").strip()) for part in single)
     found += sum(bool(part.removeprefix("**").removesuffix("**").strip()) for part in double)
-    return found >= int(given["num_highlights"])
+    return found >= int(arguments["num_highlights"])
 
 
-def multiple_sections(text: str, given: Mapping[str, Any]) -> bool:
+def multiple_sections(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are at least `num_sections` sections, each with a heading of a word and a number."""
-    marks = re.findall(rf"\s?{given['section_spliter'].strip()}\s?\d+\s?", text)
-    return len(marks) >= int(given["num_sections"])
+    marks = re.findall(rf"\s?{arguments['section_spliter'].strip()}\s?\d+\s?", text)
+    return len(marks) >= int(arguments["num_sections"])
 
 
-def json_format(text: str, given: Mapping[str, Any]) -> bool:
+def json_format(text: str, arguments: Mapping[str, Any]) -> bool:
     """The whole answer is JSON, fenced or not."""
     inner = text.strip()
     for fence in _FENCES:
@@ -131,12 +131,12 @@ def json_format(text: str, given: Mapping[str, Any]) -> bool:
     return True
 
 
-def has_title(text: str, given: Mapping[str, Any]) -> bool:
+def has_title(text: str, arguments: Mapping[str, Any]) -> bool:
     """There is a title in double angular brackets."""
     return any(found.lstrip("<").rstrip(">").strip() for found in re.findall(r"<<[^\n]+>>", text))
 
 
-def two_responses(text: str, given: Mapping[str, Any]) -> bool:
+def two_responses(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are two different answers with six asterisks between them."""
     parts = text.split("******")
     if not all(part.strip() for part in parts[1:-1]):
@@ -145,39 +145,39 @@ def two_responses(text: str, given: Mapping[str, Any]) -> bool:
     return len(answers) == 2 and answers[0] != answers[1]
 
 
-def repeat_prompt(text: str, given: Mapping[str, Any]) -> bool:
+def repeat_prompt(text: str, arguments: Mapping[str, Any]) -> bool:
     """The answer begins with the request, word for word."""
-    return text.strip().lower().startswith(given["prompt_to_repeat"].strip().lower())
+    return text.strip().lower().startswith(arguments["prompt_to_repeat"].strip().lower())
 
 
-def end_checker(text: str, given: Mapping[str, Any]) -> bool:
+def end_checker(text: str, arguments: Mapping[str, Any]) -> bool:
     """The answer ends with a phrase."""
-    return text.strip().strip('"').lower().endswith(given["end_phrase"].strip().lower())
+    return text.strip().strip('"').lower().endswith(arguments["end_phrase"].strip().lower())
 
 
-def quotation(text: str, given: Mapping[str, Any]) -> bool:
+def quotation(text: str, arguments: Mapping[str, Any]) -> bool:
     """The answer is in double quotes."""
     inner = text.strip()
     return len(inner) > 1 and inner[0] == '"' and inner[-1] == '"'
 
 
-def capital_word_frequency(text: str, given: Mapping[str, Any]) -> bool:
+def capital_word_frequency(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of words in capitals matches."""
     found = sum(word.isupper() for word in texts.tokens(text))
-    return compared(found, given.get("capital_relation"), given["capital_frequency"])
+    return compared(found, arguments.get("capital_relation"), arguments["capital_frequency"])
 
 
-def english_capital(text: str, given: Mapping[str, Any]) -> bool:
+def english_capital(text: str, arguments: Mapping[str, Any]) -> bool:
     """The answer is English, in capital letters only."""
     return text.isupper() and texts.language(text) in ("en", None)
 
 
-def english_lowercase(text: str, given: Mapping[str, Any]) -> bool:
+def english_lowercase(text: str, arguments: Mapping[str, Any]) -> bool:
     """The answer is English, without a capital."""
     return text.islower() and texts.language(text) in ("en", None)
 
 
-def no_comma(text: str, given: Mapping[str, Any]) -> bool:
+def no_comma(text: str, arguments: Mapping[str, Any]) -> bool:
     """There is no comma."""
     return "," not in text
 

@@ -23,12 +23,12 @@ def compiled(pattern: str) -> re.Pattern[str]:
         UsageError: it is not a regular expression with exactly one group.
     """
     try:
-        made = re.compile(pattern)
+        compiled_pattern = re.compile(pattern)
     except re.error as error:
         raise UsageError(f"confidence = {pattern!r} is not a regular expression: {error}") from error
-    if made.groups != 1:
+    if compiled_pattern.groups != 1:
         raise UsageError(f"confidence = {pattern!r} must have one group, which holds the percent")
-    return made
+    return compiled_pattern
 
 
 def stated(pattern: re.Pattern[str], answer: str) -> float:

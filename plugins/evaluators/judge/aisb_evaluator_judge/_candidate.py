@@ -21,7 +21,7 @@ _LETTER = re.compile(r"\W*[A-Za-z]\W*")
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class JudgedText:
     """A judged text as the question presents it, to detect what a reply repeats of either."""
 
     candidate: str = ""
@@ -29,7 +29,7 @@ class Shown:
     mark: str = "candidate"
 
     @classmethod
-    def of(cls, candidate: str, question: str) -> Shown:
+    def of(cls, candidate: str, question: str) -> JudgedText:
         """Choose the mark of a text. `question` is the whole question with the unmodified text.
 
         The mark is a hash of the question: equal questions stay equal, and no text can contain its own mark.
@@ -40,7 +40,7 @@ class Shown:
     @property
     def enclosed(self) -> str:
         """The text between its marks, on its own lines, without tokens that end a chat turn."""
-        safe = _TURN.sub("< ", _SPECIAL.sub(_apart, self.candidate))
+        safe = _TURN.sub("< ", _SPECIAL.sub(_spaced, self.candidate))
         return f"\n<{self.mark}>\n{safe}\n</{self.mark}>\n"
 
     @property
@@ -55,13 +55,15 @@ class Shown:
         """Return the lines of a reply that repeat neither the text nor two lines of the question."""
         reply = re.sub(rf"<{self.mark}>.*?</{self.mark}>", "\n", reply, flags=re.DOTALL)
         lines = [line for line in reply.splitlines() if _plain(line) and not line.lstrip().startswith(">")]
-        ours, theirs = _plain_lines("\n".join(lines)), _plain_lines(self.candidate)
-        if "".join(ours) == "".join(theirs) and not _LETTER.fullmatch("".join(theirs)):
+        reply_lines, text_lines = _plain_lines("\n".join(lines)), _plain_lines(self.candidate)
+        if "".join(reply_lines) == "".join(text_lines) and not _LETTER.fullmatch("".join(text_lines)):
             return []
-        known, pairs = set(theirs), {*pairwise(theirs), *pairwise(_plain_lines(self.question))}
+        known, pairs = set(text_lines), {*pairwise(text_lines), *pairwise(_plain_lines(self.question))}
         return [
             line
-            for line, before, this, after in zip(lines, ["", *ours], ours, [*ours[1:], ""], strict=False)
+            for line, before, this, after in zip(
+                lines, ["", *reply_lines], reply_lines, [*reply_lines[1:], ""], strict=False
+            )
             if not (
                 (this in known and not _LETTER.fullmatch(this))
                 or (before, this) in pairs
@@ -74,7 +76,7 @@ class Shown:
         return _plain(words) in _plain(self.candidate)
 
 
-def _apart(token: re.Match[str]) -> str:
+def _spaced(token: re.Match[str]) -> str:
     return " >" if token[0] == ">" else f"{token[0]} "
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from aisb import Ask, Evaluator, Message, Metric, Prediction, Request, Sample, Score, UsageError
 from aisb.helpers import Template, optional
 from aisb_evaluator_judge._calibration import calibration_error, compiled, judged_well, stated
-from aisb_evaluator_judge._candidate import Shown
+from aisb_evaluator_judge._candidate import JudgedText
 from aisb_evaluator_judge._prompts import WITH_REFERENCE, WITHOUT_REFERENCE
 from aisb_evaluator_judge._verdicts import read_verdict
 
@@ -53,9 +53,9 @@ class ModelJudge(Evaluator):
             )
         if len({verdict.upper() for verdict in verdicts}) < len(verdicts):
             raise UsageError(f"verdicts must differ in more than case: {', '.join(verdicts)}")
-        if wrong := [f"{name} = {value}" for name, value in verdicts.items() if not 0 <= value <= 1]:
+        if invalid := [f"{name} = {value}" for name, value in verdicts.items() if not 0 <= value <= 1]:
             raise UsageError(
-                f"the value of a verdict is 0 (wrong) to 1 (right), and that of {wrong[0]} is not"
+                f"the value of a verdict is 0 (wrong) to 1 (right), and that of {invalid[0]} is not"
             )
         if repeats < 1:
             raise UsageError(f"repeats = {repeats}: a question is asked once or more")
@@ -84,16 +84,16 @@ class ModelJudge(Evaluator):
         questions = [(order, repeat) for repeat in range(self.repeats) for order in self.orders]
         import asyncio
 
-        asked = [self._request(answer or "", sample, order, repeat) for order, repeat in questions]
-        replies = await asyncio.gather(*(self._ask(request) for request, _ in asked))
+        requests = [self._request(answer or "", sample, order, repeat) for order, repeat in questions]
+        replies = await asyncio.gather(*(self._ask(request) for request, _ in requests))
         failed = next((reply.failure for reply in replies if reply.failure), None)
         if failed:
             return Score(0.0, "error", details={"failure": f"judge: {failed.kind}: {failed.message}"})
-        given = [
-            self._verdict(reply, order, shown)
-            for reply, (order, _), (_, shown) in zip(replies, questions, asked, strict=True)
+        verdicts = [
+            self._verdict(reply, order, judged_text)
+            for reply, (order, _), (_, judged_text) in zip(replies, questions, requests, strict=True)
         ]
-        score = self._counted(given, replies)
+        score = self._counted(verdicts, replies)
         if self.confidence is None:
             return score
         return replace(score, details={**score.details, "confidence": stated(self.confidence, answer or "")})
@@ -103,20 +103,20 @@ class ModelJudge(Evaluator):
         judged = [score.details for score in scores if "verdicts" in score.details]
         if not judged:
             return []
-        none = sum(details["verdict"] is None for details in judged)
-        found = [Metric("without verdict", 100 * none / len(judged), count=len(judged), better="lower")]
+        missing = sum(details["verdict"] is None for details in judged)
+        metrics = [Metric("without verdict", 100 * missing / len(judged), count=len(judged), better="lower")]
         if self.questions_per_answer > 1:
             shares = [details["agreement"] for details in judged]
-            found.append(Metric("judge agreement", 100 * sum(shares) / len(shares), count=len(shares)))
+            metrics.append(Metric("judge agreement", 100 * sum(shares) / len(shares), count=len(shares)))
         if self.confidence is not None:
             pairs = [(score.details["confidence"], score.value) for score in scores if judged_well(score)]
             error = calibration_error(pairs)
-            found.append(Metric("calibration_error", error, unit="%", count=len(pairs), better="lower"))
-        return found
+            metrics.append(Metric("calibration_error", error, unit="%", count=len(pairs), better="lower"))
+        return metrics
 
     def _request(
         self, answer: str, sample: Sample, order: Sequence[str], repeat: int
-    ) -> tuple[Request, Shown]:
+    ) -> tuple[Request, JudgedText]:
         """Return one question, and the answer as the question presents it.
 
         The engine identifies a question by its content; the sample's id is only for the log.
@@ -129,14 +129,14 @@ class ModelJudge(Evaluator):
         fields = {**sample.fields, "prediction": answer, "target": target, "verdicts": options}
         prompt = self.prompt or self._default_prompt(fields)
         templates = [self.system, prompt] if self.system else [prompt]
-        shown = Shown.of(answer, "\n".join(template.render(fields) for template in templates))
-        fields["prediction"] = shown.enclosed
+        judged_text = JudgedText.of(answer, "\n".join(template.render(fields) for template in templates))
+        fields["prediction"] = judged_text.enclosed
         texts = [
-            (shown.note if "prediction" in template.names else "") + template.render(fields)
+            (judged_text.note if "prediction" in template.names else "") + template.render(fields)
             for template in templates
         ]
         messages = [Message("system", text) for text in texts[:-1]] + [Message("user", texts[-1])]
-        return Request(sample.id, repeat, messages=tuple(messages), params=self.params), shown
+        return Request(sample.id, repeat, messages=tuple(messages), params=self.params), judged_text
 
     def _default_prompt(self, fields: dict[str, Any]) -> Template:
         """Return the prompt for a task that has none, and add the question to the fields if it is missing.
@@ -153,24 +153,24 @@ class ModelJudge(Evaluator):
         empty = fields["target"] is None or not str(fields["target"]).strip()
         return WITHOUT_REFERENCE if empty else WITH_REFERENCE
 
-    def _verdict(self, reply: Prediction, order: Sequence[str], shown: Shown) -> str | None:
+    def _verdict(self, reply: Prediction, order: Sequence[str], judged_text: JudgedText) -> str | None:
         if reply.finish_reason == "length":
             return None  # a truncated reply may have ended differently
-        return read_verdict(reply.text, dict(zip(ascii_uppercase, order, strict=False)), shown)
+        return read_verdict(reply.text, dict(zip(ascii_uppercase, order, strict=False)), judged_text)
 
-    def _counted(self, given: Sequence[str | None], replies: Sequence[Prediction]) -> Score:
+    def _counted(self, verdicts: Sequence[str | None], replies: Sequence[Prediction]) -> Score:
         """Count the verdicts: more than half of the valid ones must agree."""
-        valid = Counter(verdict for verdict in given if verdict is not None)
+        valid = Counter(verdict for verdict in verdicts if verdict is not None)
         verdict, votes = valid.most_common(1)[0] if valid else (None, 0)
         if 2 * votes <= valid.total():
             verdict = None
         details: dict[str, Any] = {
             "verdict": verdict,
-            "verdicts": list(given),
-            "agreement": votes / len(given),
+            "verdicts": list(verdicts),
+            "agreement": votes / len(verdicts),
             "judged": [reply.text for reply in replies],
         }
         if verdict is None:
-            why = "the judge contradicts itself" if valid else "the judge gave no valid verdict"
-            return Score(0.0, "error", rule="no verdict", details={"failure": why, **details})
+            reason = "the judge contradicts itself" if valid else "the judge gave no valid verdict"
+            return Score(0.0, "error", rule="no verdict", details={"failure": reason, **details})
         return Score(self.verdicts[verdict], details=details)

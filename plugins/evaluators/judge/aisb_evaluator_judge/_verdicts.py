@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from aisb_evaluator_judge._candidate import Shown
+from aisb_evaluator_judge._candidate import JudgedText
 
 _BOX = re.compile(r"\\boxed\{(?:\\(?:text|mathrm|textbf)\{)?([^{}]*)\}{1,2}")
 _TAG = re.compile(r"<(\w+)>([^<>]*)</\1>")
@@ -42,7 +42,7 @@ _RETRACTED = re.compile(
 )
 _PARTS = re.compile(r"[\s:：=\-–()（）\[\].,，、]+")
 _AROUND = " \t*_`'\"“”「」$.。!！()（）[]【】#>,，;；:：{}"
-_NOTHING = Shown()
+_NOTHING = JudgedText()
 _KEYS = frozenset(
     {
         "verdict",
@@ -59,18 +59,18 @@ _KEYS = frozenset(
 )
 
 
-def read_verdict(text: str, letters: Mapping[str, str], shown: Shown = _NOTHING) -> str | None:
+def read_verdict(text: str, letters: Mapping[str, str], judged_text: JudgedText = _NOTHING) -> str | None:
     """Return the verdict of a reply without reasoning; `letters` maps each letter to its verdict.
 
     None if the reply states no verdict, several, or a letter with the word of another; also if every possible
-    verdict is repeated from the text in `shown`.
+    verdict is repeated from the text in `judged_text`.
     """
-    lines = shown.own_lines(text)
+    lines = judged_text.own_lines(text)
     if not lines:
         return None
-    if (in_json := _in_json("\n".join(lines), letters, shown)) is not None:
+    if (in_json := _in_json("\n".join(lines), letters, judged_text)) is not None:
         return in_json
-    found = [_stated(line, letters, shown) for line in lines]
+    found = [_stated(line, letters, judged_text) for line in lines]
     if found[-1] is not None:
         listed = len(found) > 1 and found[-2] not in (None, found[-1])  # the options, repeated
         return None if listed else found[-1]
@@ -80,7 +80,7 @@ def read_verdict(text: str, letters: Mapping[str, str], shown: Shown = _NOTHING)
     return found[0] if explained and not set(found[1:]) - {None, found[0]} else None
 
 
-def _stated(line: str, letters: Mapping[str, str], shown: Shown) -> str | None:
+def _stated(line: str, letters: Mapping[str, str], judged_text: JudgedText) -> str | None:
     """Return the verdict of a line that consists of nothing else."""
     line = _TAG.sub(r"\2", _BOX.sub(r"\1", line)).strip(_AROUND)
     if (found := _named(line, letters)) is not None:
@@ -89,7 +89,7 @@ def _stated(line: str, letters: Mapping[str, str], shown: Shown) -> str | None:
         is_answer = _ANSWERS.match(lead["lead"]) and _OF_THE_QUESTION.search(lead["before"])
         if is_answer or _OF_ANOTHER.search(lead["before"]):
             continue
-        if shown.repeats(line[lead.start("lead") :]):
+        if judged_text.repeats(line[lead.start("lead") :]):
             continue
         if (found := _named(line[lead.end() :].strip(_AROUND), letters)) is not None:
             return found
@@ -123,7 +123,7 @@ def _reasoned(line: str, letters: Mapping[str, str]) -> str | None:
     return None if other or several else verdict
 
 
-def _in_json(text: str, letters: Mapping[str, str], shown: Shown) -> str | None:
+def _in_json(text: str, letters: Mapping[str, str], judged_text: JudgedText) -> str | None:
     """Return the verdict in the JSON object at the end of a text."""
     decoder, start = json.JSONDecoder(strict=False), text.find("{")
     while start >= 0:
@@ -132,7 +132,7 @@ def _in_json(text: str, letters: Mapping[str, str], shown: Shown) -> str | None:
         except (ValueError, RecursionError):
             end = start + 1
         else:
-            if not re.search(r"\w", text[end:]) and not shown.repeats(text[start:end]):
+            if not re.search(r"\w", text[end:]) and not judged_text.repeats(text[start:end]):
                 return _under_key(found, letters)
         start = text.find("{", end)
     return None

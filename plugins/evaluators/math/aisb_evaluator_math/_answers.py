@@ -70,8 +70,8 @@ def _boxed(text: str, boxes: list[BoxedText], cut: int | None) -> Extract | None
     )
     explicit = cut is None
     if cut is not None:
-        begun = text[cut:].partition("{")[2].strip()
-        explicit = bool(begun) and content.startswith(begun)
+        beginning = text[cut:].partition("{")[2].strip()
+        explicit = bool(beginning) and content.startswith(beginning)
         if not explicit and continues_answer(text, boxes[-1], cut):
             return None
     return Extract(content, "boxed", span, explicit=explicit)

@@ -109,12 +109,12 @@ def boxed_answer(text: str, boxes: list[BoxedText]) -> Boxed | None:
     A box that is empty, holds only a mark, or shows the format does not count. Boxes that the text rejects
     count only if it rejects all.
     """
-    said = [box for box in boxes if _holds_answer(text[box.start : box.end])]
-    kept = [box for box in said if not _is_denied(text, box)] or said
-    if not kept:
+    filled = [box for box in boxes if _holds_answer(text[box.start : box.end])]
+    accepted = [box for box in filled if not _is_denied(text, box)] or filled
+    if not accepted:
         return None
-    group, joins = [kept[-1]], []
-    for box in reversed(kept[:-1]):
+    group, joins = [accepted[-1]], []
+    for box in reversed(accepted[:-1]):
         join = _join(text, box, group[0])
         if join is None:
             break

@@ -39,10 +39,10 @@ def parse_rational(text: str) -> Fraction | None:
     ratio = _RATIO.fullmatch(text) or _SLASH.fullmatch(text)
     if not ratio:
         return None
-    *whole, over, under = [part for part in ratio.groups()[1:] if part is not None]
-    if not int(under) or (whole and over.startswith("-")):
+    *whole, numerator, denominator = [part for part in ratio.groups()[1:] if part is not None]
+    if not int(denominator) or (whole and numerator.startswith("-")):
         return None
-    value = Fraction(int(over), int(under)) + (int(whole[0]) if whole else 0)
+    value = Fraction(int(numerator), int(denominator)) + (int(whole[0]) if whole else 0)
     return -value if ratio[1] else value
 
 

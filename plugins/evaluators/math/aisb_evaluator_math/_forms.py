@@ -181,7 +181,7 @@ def _closing(text: str, at: int) -> int:
 def _balanced(text: str) -> str:
     """Close all open braces, as the parser requires."""
     depth = 0
-    kept = []
+    parts = []
     for position, c in enumerate(text):
         escaped = position > 0 and text[position - 1] == "\\"
         if c == "{" and not escaped:
@@ -190,5 +190,5 @@ def _balanced(text: str) -> str:
             if not depth:
                 continue
             depth -= 1
-        kept.append(c)
-    return "".join(kept) + "}" * depth
+        parts.append(c)
+    return "".join(parts) + "}" * depth

@@ -58,77 +58,77 @@ class MathVerify(Evaluator):
         """Compare one answer with the target, or with each of several targets."""
         if len(answer or "") > MAX_ANSWER_LENGTH:
             return Score(0.0, details={"vote": "".join((answer or "")[:200].split())})
-        given = forms.tidy(answer or "")
-        late: str | None = None
-        vote = forms.normalize_math(given)
+        normalized = forms.tidy(answer or "")
+        timeout: str | None = None
+        vote = forms.normalize_math(normalized)
         for gold in map(forms.tidy, target_texts(sample)):
-            verdict = await self._same(gold, given)
+            verdict = await self._same(gold, normalized)
             if verdict.right:
                 return Score(1.0, details={"vote": verdict.vote})
-            vote, late = verdict.vote, late or verdict.problem
-        if late:
-            return Score(0.0, "error", details={"raised": late})
+            vote, timeout = verdict.vote, timeout or verdict.problem
+        if timeout:
+            return Score(0.0, "error", details={"raised": timeout})
         return Score(0.0, details={"vote": vote})
 
-    async def _same(self, gold: str, given: str) -> MatchVerdict:
+    async def _same(self, gold: str, answer: str) -> MatchVerdict:
         """Compare two normalized answers in each of their readings."""
-        if forms.normalize_math(gold) == forms.normalize_math(given):
-            return MatchVerdict(True, forms.normalize_math(given))
-        worst = MatchVerdict(False, forms.normalize_math(given))
-        for wanted in readings(gold):
-            for found in readings(given):
-                verdict = await self._same_reading(wanted, found)
+        if forms.normalize_math(gold) == forms.normalize_math(answer):
+            return MatchVerdict(True, forms.normalize_math(answer))
+        worst = MatchVerdict(False, forms.normalize_math(answer))
+        for gold_reading in readings(gold):
+            for answer_reading in readings(answer):
+                verdict = await self._same_reading(gold_reading, answer_reading)
                 if verdict.right:
                     return verdict
                 worst = verdict if worst.problem is None else worst
         return worst
 
-    async def _same_reading(self, wanted: MathReading, found: MathReading) -> MatchVerdict:
-        settled = _settled(wanted, found)
+    async def _same_reading(self, gold: MathReading, answer: MathReading) -> MatchVerdict:
+        settled = _settled(gold, answer)
         if settled is not None:
-            return MatchVerdict(settled, forms.normalize_math(found.value))
-        verdict = await self._same_value(wanted.value, found.value)
-        if verdict.right or wanted.percent == found.percent:
+            return MatchVerdict(settled, forms.normalize_math(answer.value))
+        verdict = await self._same_value(gold.value, answer.value)
+        if verdict.right or gold.percent == answer.percent:
             return verdict
         # 12.5% is 12.5 if the question asks for percent, and 0.125 otherwise.
-        sides = [side.value if side.percent else _hundredfold(side.value) for side in (wanted, found)]
-        again = await self._same_value(*sides)
-        return again if again.right or again.problem else verdict
+        sides = [side.value if side.percent else _hundredfold(side.value) for side in (gold, answer)]
+        percent_verdict = await self._same_value(*sides)
+        return percent_verdict if percent_verdict.right or percent_verdict.problem else verdict
 
-    async def _same_value(self, gold: str, given: str) -> MatchVerdict:
+    async def _same_value(self, gold: str, answer: str) -> MatchVerdict:
         """Compare two values as numbers, then as text, and otherwise with math-verify."""
-        gold, given = _without_names(gold, given)
-        if (same := same_number(gold, given)) is not None:
-            return MatchVerdict(same, str(parse_rational(given)))
-        gold, given = _sets(gold, given)
-        if forms.normalize_math(gold) == forms.normalize_math(given):
-            return MatchVerdict(True, forms.normalize_math(given))
-        reply = await self._compared(gold, given)
-        vote = str(reply.get("vote") or forms.normalize_math(given))
+        gold, answer = _without_names(gold, answer)
+        if (same := same_number(gold, answer)) is not None:
+            return MatchVerdict(same, str(parse_rational(answer)))
+        gold, answer = _sets(gold, answer)
+        if forms.normalize_math(gold) == forms.normalize_math(answer):
+            return MatchVerdict(True, forms.normalize_math(answer))
+        reply = await self._compared(gold, answer)
+        vote = str(reply.get("vote") or forms.normalize_math(answer))
         return MatchVerdict(bool(reply.get("right")), vote, reply.get("problem"))
 
-    async def _compared(self, gold: str, given: str) -> dict[str, Any]:
+    async def _compared(self, gold: str, answer: str) -> dict[str, Any]:
         import asyncio
 
         from aisb_evaluator_math._workers import pool
 
-        crew = pool(self.workers)
+        processes = pool(self.workers)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(crew.threads, crew.compare, gold, given, self.deadline)
+        return await loop.run_in_executor(processes.threads, processes.compare, gold, answer, self.deadline)
 
 
-def _settled(wanted: MathReading, found: MathReading) -> bool | None:
+def _settled(gold: MathReading, answer: MathReading) -> bool | None:
     """Compare labels, units, bases and moduli of two answers; None if the values decide."""
-    letters = [reading.label.casefold() or forms.normalize_math(reading.value) for reading in (wanted, found)]
-    if (wanted.label or found.label) and all(re.fullmatch("[a-j]", letter) for letter in letters):
+    letters = [reading.label.casefold() or forms.normalize_math(reading.value) for reading in (gold, answer)]
+    if (gold.label or answer.label) and all(re.fullmatch("[a-j]", letter) for letter in letters):
         return letters[0] == letters[1]
-    bases = forms.base(wanted.value), forms.base(found.value)
-    moduli = wanted.modulus, found.modulus
-    if different_units(wanted.unit, found.unit) or any(
+    bases = forms.base(gold.value), forms.base(answer.value)
+    moduli = gold.modulus, answer.modulus
+    if different_units(gold.unit, answer.unit) or any(
         all(pair) and pair[0] != pair[1] for pair in (bases, moduli)
     ):
         return False
-    if all(moduli) and _congruent(wanted.value, found.value, found.modulus):
+    if all(moduli) and _congruent(gold.value, answer.value, answer.modulus):
         return True
     return None
 
@@ -140,33 +140,33 @@ def _hundredfold(value: str) -> str:
     return rf"\frac{{{100 * exact.numerator}}}{{{exact.denominator}}}"
 
 
-def _without_names(gold: str, given: str) -> tuple[str, str]:
+def _without_names(gold: str, answer: str) -> tuple[str, str]:
     """Return two values without their names (`x = 5` as `5`), unless the names differ."""
-    names = [_NAMED.fullmatch(side) for side in (gold, given)]
+    names = [_NAMED.fullmatch(side) for side in (gold, answer)]
     if all(names) and len({name[1] for name in names if name}) > 1:
-        return gold, given
-    first, second = (name[2] if name else side for name, side in zip(names, (gold, given), strict=True))
+        return gold, answer
+    first, second = (name[2] if name else side for name, side in zip(names, (gold, answer), strict=True))
     return first, second
 
 
-def _sets(gold: str, given: str) -> tuple[str, str]:
+def _sets(gold: str, answer: str) -> tuple[str, str]:
     """Return two values with commas for joining words, and with intervals for inequalities."""
-    gold, given = plain_set(gold), plain_set(given)
-    described_sets = described(gold), described(given)
+    gold, answer = plain_set(gold), plain_set(answer)
+    described_sets = described(gold), described(answer)
     first, second = described_sets
     if first and second:
         if first.variable == second.variable:
             return first.intervals, second.intervals
-    elif first and is_set(given):
-        return first.intervals, forms.with_commas(given)
+    elif first and is_set(answer):
+        return first.intervals, forms.with_commas(answer)
     elif second and is_set(gold):
         return forms.with_commas(gold), second.intervals
-    return forms.with_commas(gold), forms.with_commas(given)
+    return forms.with_commas(gold), forms.with_commas(answer)
 
 
-def _congruent(gold: str, given: str, modulus: str) -> bool:
-    numbers = parse_rational(gold), parse_rational(given), parse_rational(modulus)
+def _congruent(gold: str, answer: str, modulus: str) -> bool:
+    numbers = parse_rational(gold), parse_rational(answer), parse_rational(modulus)
     if any(one is None or one.denominator != 1 for one in numbers):
         return False
-    wanted, found, of = (int(one) for one in numbers if one is not None)
-    return of > 0 and (wanted - found) % of == 0
+    first, second, of = (int(one) for one in numbers if one is not None)
+    return of > 0 and (first - second) % of == 0

@@ -64,8 +64,8 @@ def _reading(text: str) -> MathReading:
     modulus, text = _without_modulus(text)
     if (remark := _REMARK.search(text)) and re.search(r"[\d}a-zA-Z]", text[: remark.start()]):
         text = text[: remark.start()].rstrip().rstrip("\\")
-    if (whole := re.fullmatch(WRAPPED, text)) and re.match(r"\s*(?:[-+]?[$\d.]|\w\s*=)", whole[1]):
-        text = whole[1].strip()
+    if (wrapped := re.fullmatch(WRAPPED, text)) and re.match(r"\s*(?:[-+]?[$\d.]|\w\s*=)", wrapped[1]):
+        text = wrapped[1].strip()
     percent = _PERCENT.search(text)
     if percent and percent.start():
         return MathReading(text[: percent.start()], label, "", modulus, percent=True)

@@ -37,31 +37,31 @@ def main() -> None:
     _parsed("1")
     output.write(b"ready\n")
     for line in sys.stdin.buffer:
-        gold, given, deadline = json.loads(line)
+        gold, answer, deadline = json.loads(line)
         try:
             with _within(deadline):
-                reply = compare_answers(gold, given)
+                reply = compare_answers(gold, answer)
         except _Late:
-            reply = {"problem": f"no verdict on {given[:60]!r} within {deadline:g} s"}
+            reply = {"problem": f"no verdict on {answer[:60]!r} within {deadline:g} s"}
         except (Exception, RecursionError, MemoryError) as error:  # noqa: BLE001 - it is this answer's verdict
-            reply = {"problem": f"{type(error).__name__} on {given[:60]!r}"}
+            reply = {"problem": f"{type(error).__name__} on {answer[:60]!r}"}
         output.write(json.dumps(reply).encode() + b"\n")
 
 
-def compare_answers(gold: str, given: str) -> dict[str, Any]:
+def compare_answers(gold: str, answer: str) -> dict[str, Any]:
     """Return whether an answer equals the gold answer, and its form in a majority vote."""
     from math_verify import verify  # type: ignore[import-untyped]
 
-    wanted, found = _parsed(gold), _parsed(given)
-    if not found:
+    gold_parsed, answer_parsed = _parsed(gold), _parsed(answer)
+    if not answer_parsed:
         return {"right": False, "vote": ""}
-    right = verify(list(wanted), list(found), timeout_seconds=None)
+    right = verify(list(gold_parsed), list(answer_parsed), timeout_seconds=None)
     if right:
         return {"right": True}
-    vote = given
+    vote = answer
     with contextlib.suppress(Exception):  # an answer that cannot be evaluated or written votes as its text
-        vote = str(found[0])
-        vote = str(found[0].doit())
+        vote = str(answer_parsed[0])
+        vote = str(answer_parsed[0].doit())
     return {"right": False, "vote": vote[:200]}
 
 

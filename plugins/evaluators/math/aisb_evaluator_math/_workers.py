@@ -16,20 +16,20 @@ from typing import IO, Any, cast
 STARTING = 60.0
 """Seconds that a process may take to start, since its imports are slow on a busy machine."""
 
-_pools: dict[int, Crew] = {}
+_pools: dict[int, ComparisonPool] = {}
 _lock = threading.Lock()
 
 
-def pool(workers: int = 0) -> Crew:
+def pool(workers: int = 0) -> ComparisonPool:
     """Return the pool of this many processes (0: one for each core), which all evaluators share."""
     count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 2
     with _lock:
         if count not in _pools:
-            _pools[count] = Crew(count)
+            _pools[count] = ComparisonPool(count)
         return _pools[count]
 
 
-class Crew:
+class ComparisonPool:
     """Threads, each with its own process, which starts at the first comparison."""
 
     def __init__(self, count: int) -> None:
@@ -38,13 +38,13 @@ class Crew:
         self._workers: list[MathWorker] = []
         atexit.register(self.close)
 
-    def compare(self, gold: str, given: str, deadline: float) -> dict[str, Any]:
+    def compare(self, gold: str, answer: str, deadline: float) -> dict[str, Any]:
         """Return `right`, `vote`, and, without a verdict, `problem`; called in one of the threads."""
         worker: MathWorker | None = getattr(self._own, "worker", None)
         if worker is None or worker.ended:
             worker = self._own.worker = MathWorker()
             self._workers = [one for one in self._workers if not one.ended] + [worker]
-        return worker.compare(gold, given, deadline)
+        return worker.compare(gold, answer, deadline)
 
     def close(self) -> None:
         """End all processes."""
@@ -71,7 +71,7 @@ class MathWorker:
     def _output(self) -> IO[bytes]:
         return cast("IO[bytes]", self.process.stdout)
 
-    def compare(self, gold: str, given: str, deadline: float) -> dict[str, Any]:
+    def compare(self, gold: str, answer: str, deadline: float) -> dict[str, Any]:
         """Request one comparison; kill the process after the deadline."""
         if not self._ready:
             if self._line(STARTING) is None:
@@ -80,7 +80,7 @@ class MathWorker:
                     "problem": "the process that compares answers did not start: is math-verify installed?"
                 }
             self._ready = True
-        line = json.dumps([gold, given, deadline]).encode() + b"\n"
+        line = json.dumps([gold, answer, deadline]).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError):
             stream = cast("IO[bytes]", self.process.stdin)
             stream.write(line)
@@ -88,7 +88,7 @@ class MathWorker:
         reply = self._line(deadline + 0.5)
         if reply is None:
             self.end()
-            return {"problem": f"no verdict on {given[:60]!r} within {deadline:g} s and its memory limit"}
+            return {"problem": f"no verdict on {answer[:60]!r} within {deadline:g} s and its memory limit"}
         return cast("dict[str, Any]", json.loads(reply))
 
     def end(self) -> None:

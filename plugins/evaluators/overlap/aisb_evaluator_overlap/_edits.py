@@ -27,8 +27,8 @@ class EditSimilarity(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with each target, and keep the best."""
-        given = _first_line(answer or "") if self.first_line else (answer or "").strip()
-        ratios = [SequenceMatcher(None, given, target.strip()).ratio() for target in target_texts(sample)]
+        text = _first_line(answer or "") if self.first_line else (answer or "").strip()
+        ratios = [SequenceMatcher(None, text, target.strip()).ratio() for target in target_texts(sample)]
         value = max(ratios)
         return Score(value, details={"figures": {"edit_similarity": value}})
 

@@ -14,7 +14,7 @@ from aisb_evaluator_overlap._chinese import is_chinese, split_words
 from aisb_evaluator_overlap._means import mean_metrics
 
 ROUGE_METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-MOST_CELLS = 50_000_000
+MAX_CELLS = 50_000_000
 """The maximum size of rouge-score's table: words of the target times words of the answer.
 
 Each cell has eight bytes. With a target of 500 words, 100,000 words of the answer are used.
@@ -65,12 +65,12 @@ class Rouge(Evaluator):
         return mean_metrics(scores, self.order)
 
 
-def shorten(answer: str, target: str, most_cells: int = MOST_CELLS) -> str:
-    """Return the beginning of an answer: its words, times those of the target, are at most `most_cells`."""
-    most = most_cells // max(1, sum(1 for _ in _WORD.finditer(target)))
-    if len(answer) <= most:
+def shorten(answer: str, target: str, max_cells: int = MAX_CELLS) -> str:
+    """Return the beginning of an answer: its words, times those of the target, are at most `max_cells`."""
+    limit = max_cells // max(1, sum(1 for _ in _WORD.finditer(target)))
+    if len(answer) <= limit:
         return answer
-    first_left_out = next(islice(_WORD.finditer(answer), most, None), None)
+    first_left_out = next(islice(_WORD.finditer(answer), limit, None), None)
     return answer[: first_left_out.start()] if first_left_out else answer
 
 

@@ -44,47 +44,53 @@ class TokenF1(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with each target, and keep the best of each figure."""
-        given = self.words(answer or "")
+        answer_words = self.words(answer or "")
         best = dict.fromkeys(WORD_METRICS, 0.0)
         for target in target_texts(sample):
-            wanted = self.words(target)
-            if wanted:
-                found = (float(given == wanted), f1(given, wanted, self.rules), _contains(given, wanted))
+            target_words = self.words(target)
+            if target_words:
+                found = (
+                    float(answer_words == target_words),
+                    f1(answer_words, target_words, self.rules),
+                    _contains(answer_words, target_words),
+                )
             else:
                 same = float((answer or "").strip().casefold() == target.strip().casefold() != "")
                 found = (same, same, same)
             best = {name: max(best[name], value) for name, value in zip(WORD_METRICS, found, strict=True)}
-        return Score(best[self.headline], details={"figures": best, "vote": " ".join(given)})
+        return Score(best[self.headline], details={"figures": best, "vote": " ".join(answer_words)})
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean of each figure, the headline first."""
         return mean_metrics(scores, self.order)
 
 
-def f1(given: Sequence[str], wanted: Sequence[str], rules: WordRules = "squad") -> float:
+def f1(answer_words: Sequence[str], target_words: Sequence[str], rules: WordRules = "squad") -> float:
     """Return the harmonic mean of precision and recall over words."""
     if rules == "drop":
-        return _drop_f1(set(given), set(wanted))
-    shared = sum((Counter(given) & Counter(wanted)).values())
-    return _harmonic(shared / len(given), shared / len(wanted)) if shared else 0.0
+        return _drop_f1(set(answer_words), set(target_words))
+    shared = sum((Counter(answer_words) & Counter(target_words)).values())
+    return _harmonic(shared / len(answer_words), shared / len(target_words)) if shared else 0.0
 
 
-def _drop_f1(given: set[str], wanted: set[str]) -> float:
+def _drop_f1(answer_words: set[str], target_words: set[str]) -> float:
     """Return DROP's F1 over sets of words: 0 if the target has numbers and the answer has none of them."""
-    numbers = {word for word in wanted if _is_number(word)}
-    if numbers and not numbers & given:
+    numbers = {word for word in target_words if _is_number(word)}
+    if numbers and not numbers & answer_words:
         return 0.0
-    shared = len(given & wanted)
-    return round(_harmonic(shared / len(given), shared / len(wanted)), 2) if shared else 0.0
+    shared = len(answer_words & target_words)
+    return round(_harmonic(shared / len(answer_words), shared / len(target_words)), 2) if shared else 0.0
 
 
 def _harmonic(precision: float, recall: float) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def _contains(given: Sequence[str], wanted: Sequence[str]) -> float:
-    width = len(wanted)
-    return float(any(given[at : at + width] == wanted for at in range(len(given) - width + 1)))
+def _contains(answer_words: Sequence[str], target_words: Sequence[str]) -> float:
+    width = len(target_words)
+    return float(
+        any(answer_words[at : at + width] == target_words for at in range(len(answer_words) - width + 1))
+    )
 
 
 def _squad(text: str) -> list[str]:
@@ -93,9 +99,9 @@ def _squad(text: str) -> list[str]:
 
 
 def _trivia(text: str) -> list[str]:
-    gone = set(string.punctuation + _QUOTES)
+    removed = set(string.punctuation + _QUOTES)
     text = text.replace("_", " ").lower()
-    text = "".join(" " if c in gone else c for c in text)
+    text = "".join(" " if c in removed else c for c in text)
     return _ARTICLES.sub(" ", text).split()
 
 

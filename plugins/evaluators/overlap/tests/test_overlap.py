@@ -142,7 +142,7 @@ def test_the_headline_is_a_samples_value_and_the_first_figure(headline):
     ],
 )
 def test_of_an_endless_answer_the_beginning_is_compared(answer, target, read):
-    assert shorten(answer, target, most_cells=10) == read
+    assert shorten(answer, target, max_cells=10) == read
 
 
 def test_an_answer_of_a_megabyte_is_compared_whole_with_a_short_target():

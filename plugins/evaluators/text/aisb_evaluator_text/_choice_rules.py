@@ -212,14 +212,14 @@ class ChoiceRules:
         listed = list(self.option.finditer(window))
         if not listed or listed[0].start() > 0 or letter != self.letters[0]:
             return None
-        said = {one["letter"]: window[one.end() :].casefold() for one in reversed(listed)}
+        texts = {one["letter"]: window[one.end() :].casefold() for one in reversed(listed)}
         if not choices or [one["letter"] for one in listed[: len(self.letters)]] != list(self.letters):
             return None
         plain = [choice.strip().casefold() for choice in choices]
         if not all(
-            said[name].startswith(option)
+            texts[name].startswith(option)
             for name, option in zip(self.letters, plain, strict=False)
-            if name in said
+            if name in texts
         ):
             return None
         return end - 1 + listed[len(self.letters) - 1].start("letter") + 1

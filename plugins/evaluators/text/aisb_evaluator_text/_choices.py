@@ -30,14 +30,14 @@ def choice(
     ] = "",
 ) -> Callable[[str, Sample], Extract | None]:
     """The letter of the chosen option: `(B)`, `**B**`, "Answer: B", 故选B, a box, "A is wrong, so B"."""
-    wanted = options.upper()
-    if wanted and (len(set(wanted)) != len(wanted) or not set(wanted) <= set(string.ascii_uppercase)):
+    allowed = options.upper()
+    if allowed and (len(set(allowed)) != len(allowed) or not set(allowed) <= set(string.ascii_uppercase)):
         from aisb import UsageError
 
         raise UsageError(f"options = {options!r}: it must be letters, each once, such as 'ABCD'")
 
     def step(text: str, sample: Sample) -> Extract | None:
-        letters = wanted or string.ascii_uppercase[: len(sample.choices)] or "ABCD"
+        letters = allowed or string.ascii_uppercase[: len(sample.choices)] or "ABCD"
         folded = _fold(text)
         rules = rules_for(letters)
         marked = [

@@ -123,17 +123,19 @@ def english_numbers(text: str, language: str) -> str:
     comma_decimal = comma_decimal or (not point_decimal and bool(_POINT_GROUPS.search(text)))
 
     def rewrite(match: re.Match[str]) -> str:
-        said = match[0]
+        number = match[0]
         if match["dots"]:
-            if point_decimal and said.count(".") == 1 and not match["cents"] and not said.endswith("0"):
-                return said
-            whole = match["dots"].replace(".", ",")
-            return whole + (f".{match['cents']}" if match["cents"] else "")
+            if point_decimal and number.count(".") == 1 and not match["cents"] and not number.endswith("0"):
+                return number
+            integer = match["dots"].replace(".", ",")
+            return integer + (f".{match['cents']}" if match["cents"] else "")
         if match["spaced"]:
-            whole = match["spaced"].replace(match["space"], ",")
-            return whole + (f".{match['rest']}" if match["rest"] else "")
-        if match["comma"] or (comma_decimal and said.count(",") == 1 and "." not in said and said[-1] != "0"):
-            return said.replace(",", ".")
-        return said
+            integer = match["spaced"].replace(match["space"], ",")
+            return integer + (f".{match['rest']}" if match["rest"] else "")
+        if match["comma"] or (
+            comma_decimal and number.count(",") == 1 and "." not in number and number[-1] != "0"
+        ):
+            return number.replace(",", ".")
+        return number
 
     return _NUMERAL.sub(rewrite, text)

@@ -48,11 +48,11 @@ def likely(text: str, sample: Sample) -> Extract | None:
             continue
         for rule, better in (
             ("last-bold", _bold(text, found)),
-            ("asked-unit", _asked(text, found, sample)),
+            ("asked-unit", _in_requested_unit(text, found, sample)),
             ("last-result", _result(text, found) or _explained(text, found)),
             ("before-reason", _before_reason(text, found)),
             ("before-year", _before_year(text, found)),
-            ("not-given", _not_given(text, found, sample)),
+            ("not-given", _absent_from_question(text, found, sample)),
         ):
             if better:
                 return extract(better, rule)
@@ -64,16 +64,16 @@ def likely(text: str, sample: Sample) -> Extract | None:
 
 def _without_digits(text: str) -> Extract | None:
     """Return the answer of a text without digits: zero if none is left, or the last number in words."""
-    none = _NONE.search(text, max(0, len(text) - 200))
-    if none:
-        return Extract("0", "none-left", none.span())
+    zero = _NONE.search(text, max(0, len(text) - 200))
+    if zero:
+        return Extract("0", "none-left", zero.span())
     words = [w for w in spelled.find_spelled(text[-2000:]) if w.text.lower() not in _NO_GUESSES]
     if not words:
         return None
     start = max(0, len(text) - 2000)
     if span := is_range(text[start:], words[-2:], stated=False):
-        said = slice(start + span[0], start + span[1])
-        return Extract(text[said], "several-numbers", (said.start, said.stop))
+        place = slice(start + span[0], start + span[1])
+        return Extract(text[place], "several-numbers", (place.start, place.stop))
     return extract(moved(words[-1], start), "last-spelled-number")
 
 
@@ -113,8 +113,8 @@ def _result(text: str, last: FoundNumber) -> FoundNumber | None:
     window = max(0, last.start - 2000)
     numbers = [moved(n, window) for n in find_numbers(text[window : last.start])]
     known = any(n.readings == last.readings for n in numbers if n.end <= result.start)
-    again = [n for n in numbers if n.readings == result.readings and n.start > closing]
-    return again[-1] if known and again else None
+    repeated = [n for n in numbers if n.readings == result.readings and n.start > closing]
+    return repeated[-1] if known and repeated else None
 
 
 _SAYS_HOW = pattern(
@@ -125,13 +125,15 @@ _SAYS_HOW = pattern(
 def _explained(text: str, last: FoundNumber) -> FoundNumber | None:
     """Return the left side of a closing equation that repeats the computation: "18 = 9 × 2"."""
     start = max(0, last.start - 60)
-    how = _SAYS_HOW.search(text[start : last.end])
-    if how is None or re.search(r"[-+*/×÷·−=]\s?[$(]?$", text[start : start + how.start()]):
+    equation = _SAYS_HOW.search(text[start : last.end])
+    if equation is None or re.search(r"[-+*/×÷·−=]\s?[$(]?$", text[start : start + equation.start()]):
         return None
-    left = next(find_numbers(how["left"]), None)
-    begin = start + how.start()
-    said = left and any(n.readings == left.readings for n in find_numbers(text[max(0, begin - 300) : begin]))
-    return moved(left, begin) if left and said else None
+    left = next(find_numbers(equation["left"]), None)
+    begin = start + equation.start()
+    is_repeated = left and any(
+        n.readings == left.readings for n in find_numbers(text[max(0, begin - 300) : begin])
+    )
+    return moved(left, begin) if left and is_repeated else None
 
 
 _BOLD = pattern(r"\*\*([^*\n]{1,80})\*\*")
@@ -172,7 +174,7 @@ _COUNTS_OTHER = pattern(
 )
 
 
-def _asked(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
+def _in_requested_unit(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
     """Return the one number of the closing sentence that counts what the question asks for.
 
     Only if the last number counts something else: "9 hours later they are 360 km apart, at 40 km/h".
@@ -206,7 +208,7 @@ _CIRCUMSTANCE = pattern(
 )
 
 
-def _not_given(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
+def _absent_from_question(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | None:
     """Return the one number of the closing sentence that does not occur in the question.
 
     Only if the last number occurs in the question and is a circumstance: "240 miles in 4 hours".
@@ -214,10 +216,14 @@ def _not_given(text: str, last: FoundNumber, sample: Sample) -> FoundNumber | No
     question = sample.fields.get("question")
     if not isinstance(question, str) or not _CIRCUMSTANCE.search(text[max(0, last.start - 24) : last.start]):
         return None
-    given = {n.readings for n in find_numbers(question[-4000:])}
+    in_question = {n.readings for n in find_numbers(question[-4000:])}
     others = [n for n in _sentence(text, last) if n.start < last.start and not is_denied_number(text, n)]
-    new = [n for n in others if n.readings not in given]
-    if last.readings not in given or len(new) != 1 or re.search(r"[,;，；]\s", text[new[0].end : last.start]):
+    new = [n for n in others if n.readings not in in_question]
+    if (
+        last.readings not in in_question
+        or len(new) != 1
+        or re.search(r"[,;，；]\s", text[new[0].end : last.start])
+    ):
         return None
     return new[0]
 

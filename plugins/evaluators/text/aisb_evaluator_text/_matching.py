@@ -44,20 +44,20 @@ class NumericMatch(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, or with each of several targets."""
-        given = number_values(answer or "")
-        right = any(self._equal(given, answer or "", target) for target in target_texts(sample))
-        if not given and not right and len(list(islice(numbers.find_numbers(answer or ""), 2))) != 1:
+        values = number_values(answer or "")
+        right = any(self._equal(values, answer or "", target) for target in target_texts(sample))
+        if not values and not right and len(list(islice(numbers.find_numbers(answer or ""), 2))) != 1:
             # Several numbers, or none, do not answer a question for one number: the answer is unparsed.
             return Score(0.0, "unparsed")
-        if not given:
+        if not values:
             return Score(float(right))
-        return Score(float(right), details={"vote": str(given[0])})
+        return Score(float(right), details={"vote": str(values[0])})
 
-    def _equal(self, given: Iterable[Fraction], text: str, target: str) -> bool:
-        wanted = number_values(target)
-        if not wanted:
+    def _equal(self, values: Iterable[Fraction], text: str, target: str) -> bool:
+        targets = number_values(target)
+        if not targets:
             return _plain(text) == _plain(target) != ""
-        return any(abs(value - right) <= self.tolerance for value in given for right in wanted)
+        return any(abs(value - right) <= self.tolerance for value in values for right in targets)
 
 
 class ExactMatch(Evaluator):
@@ -76,9 +76,9 @@ class ExactMatch(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, or with each of several targets."""
-        given = self.normal(answer or "")
-        right = any(given == self.normal(target) for target in target_texts(sample))
-        return Score(float(right), details={"vote": given})
+        normalized = self.normal(answer or "")
+        right = any(normalized == self.normal(target) for target in target_texts(sample))
+        return Score(float(right), details={"vote": normalized})
 
     def normal(self, text: str) -> str:
         """Return a text without its ignored parts; never empty, or all such texts would be equal."""
@@ -87,8 +87,8 @@ class ExactMatch(Evaluator):
         if self.ignore_articles:
             text = " ".join(re.sub(r"\b(?:a|an|the)\b", " ", text, flags=re.IGNORECASE).split()) or text
         if self.ignore_punctuation:
-            kept = (" " if _is_punctuation(c) else c for c in text)
-            text = " ".join("".join(kept).split()) or text
+            characters = (" " if _is_punctuation(c) else c for c in text)
+            text = " ".join("".join(characters).split()) or text
         return text
 
 
@@ -97,10 +97,10 @@ class ChoiceMatch(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target, which may be a letter or the text of a choice."""
-        given = choice_letter(answer or "", sample)
-        wanted = {choice_letter(target, sample) for target in target_texts(sample)}
-        right = given is not None and given in wanted
-        return Score(float(right), details={"vote": given or (answer or "")})
+        letter = choice_letter(answer or "", sample)
+        targets = {choice_letter(target, sample) for target in target_texts(sample)}
+        right = letter is not None and letter in targets
+        return Score(float(right), details={"vote": letter or (answer or "")})
 
 
 def choice_letter(text: str, sample: Sample) -> str | None:
@@ -108,8 +108,8 @@ def choice_letter(text: str, sample: Sample) -> str | None:
     plain = unicodedata.normalize("NFKC", text).strip(" \t\n()[]{}.:,*_`\"'$。：，、【】")
     if len(plain) == 1 and plain.upper() in string.ascii_uppercase:
         return plain.upper()
-    wanted = _plain(text).casefold()
-    same = [i for i, choice in enumerate(sample.choices) if _plain(choice).casefold() == wanted]
+    folded = _plain(text).casefold()
+    same = [i for i, choice in enumerate(sample.choices) if _plain(choice).casefold() == folded]
     return string.ascii_uppercase[same[0]] if len(same) == 1 else None
 
 

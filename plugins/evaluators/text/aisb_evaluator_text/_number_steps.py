@@ -54,7 +54,7 @@ def number(
         marks = [mark for mark in (_in_box(text), _after_hashes(text), _after_words(text)) if mark]
         if marks:
             last = max(marks, key=lambda mark: mark.at)
-            if not _taken_back(text, last.number):
+            if not _is_retracted(text, last.number):
                 return extract(last.number, last.rule, explicit=True)
         return likely(text, sample) if fallback else None
 
@@ -215,13 +215,13 @@ def _clause(text: str, start: int) -> tuple[int, str]:
     negative number, and otherwise a line break, so that it is a bullet.
     """
     window = text[start : start + 300]
-    said = window.lstrip(" \t\r\n*_`#:：$>")
-    skipped = len(window) - len(said)
-    if said[:1].isdigit() and window[skipped - 1 : skipped] == "$":  # a price: $2B is two billion
+    rest = window.lstrip(" \t\r\n*_`#:：$>")
+    skipped = len(window) - len(rest)
+    if rest[:1].isdigit() and window[skipped - 1 : skipped] == "$":  # a price: $2B is two billion
         skipped -= 1
-        said = window[skipped:]
-    end = _CLAUSE_END.search(said)
-    clause = said[: end.start() + 1] if end else said
+        rest = window[skipped:]
+    end = _CLAUSE_END.search(rest)
+    clause = rest[: end.start() + 1] if end else rest
     return start + skipped - 1, ("\n" if "\n" in window[:skipped] else ":") + clause
 
 
@@ -232,7 +232,7 @@ _STATES = pattern(
 )
 
 
-def _taken_back(text: str, marked: FoundNumber) -> bool:
+def _is_retracted(text: str, marked: FoundNumber) -> bool:
     """Return whether a text retracts its marked answer and continues to another."""
     for start, corrects in retractions(text, marked.end):
         later = [moved(n, start) for n in islice(find_numbers(text[start : start + 4000]), 64)]

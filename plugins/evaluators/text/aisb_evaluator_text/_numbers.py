@@ -20,7 +20,7 @@ from aisb_evaluator_text._compounds import join_compound, placed
 from aisb_evaluator_text._groups import fold
 from aisb_evaluator_text._units import AFTER, UNIT_LETTERS, factors, word_fraction
 
-MOST_DIGITS = 400
+MAX_DIGITS = 400
 """Numbers with more digits, or with a larger exponent, are kept as text: no answer is that long."""
 
 
@@ -81,22 +81,22 @@ _SUPERSCRIPTS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789
 def find_numbers(text: str) -> Iterator[FoundNumber]:
     """Yield the numbers of a text in order."""
     folded = fold(text)
-    held: FoundNumber | None = None
+    pending: FoundNumber | None = None
     for match in _TOKEN.finditer(folded):
         number = _number(folded, match)
         if number:
-            if held and held.start < number.start:
-                yield held  # unless the next number completes it: "3 hours 20 minutes"
-            held = number
-    if held:
-        yield held
+            if pending and pending.start < number.start:
+                yield pending  # unless the next number completes it: "3 hours 20 minutes"
+            pending = number
+    if pending:
+        yield pending
 
 
-def find_last(text: str, most: int = 64) -> Iterator[FoundNumber]:
+def find_last(text: str, count: int = 64) -> Iterator[FoundNumber]:
     """Yield the last numbers of a text in reverse order; cheaper than `find_numbers`."""
     folded = fold(text)
     before = len(text)
-    for match in reversed(deque(_TOKEN.finditer(folded), maxlen=most)):
+    for match in reversed(deque(_TOKEN.finditer(folded), maxlen=count)):
         number = _number(folded, match)
         if number and number.end <= before:
             yield number
@@ -153,8 +153,8 @@ def _evaluate(text: str, number: FoundNumber, before: str, prefix: re.Match[str]
     if _OF_HUNDRED.search(before):
         (value,) = number.readings
         return FoundNumber(f"{number.text}%", number.start, end, (value / 100, value))
-    paid = bool(prefix and prefix["currency"])
-    return _with_unit(text, number, signed=sign is not None, paid=paid)
+    has_currency = bool(prefix and prefix["currency"])
+    return _with_unit(text, number, signed=sign is not None, has_currency=has_currency)
 
 
 def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
@@ -164,14 +164,14 @@ def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
     return attached and not (prefix and prefix["currency"]) and not _COMMAND.search(before)
 
 
-def _with_unit(text: str, number: FoundNumber, *, signed: bool, paid: bool) -> FoundNumber:
+def _with_unit(text: str, number: FoundNumber, *, signed: bool, has_currency: bool) -> FoundNumber:
     """Return a number with its unit; without a sign, it may complete a quantity like "3 hours 20 minutes".
 
-    `paid`: a currency precedes it, so that a letter is a unit: $2B, but not 2B.
+    `has_currency`: a currency precedes it, so that a letter is a unit: $2B, but not 2B.
     """
-    whole = None if signed else join_compound(text, number.start, number.end, number.readings[0])
-    if whole:
-        start, end, readings = whole
+    compound = None if signed else join_compound(text, number.start, number.end, number.readings[0])
+    if compound:
+        start, end, readings = compound
         return FoundNumber(text[start:end], start, end, readings)
     after = AFTER.match(text, number.end)
     if after is None:
@@ -181,18 +181,18 @@ def _with_unit(text: str, number: FoundNumber, *, signed: bool, paid: bool) -> F
         return FoundNumber(f"{number.text}%", number.start, after.end(), (value / 100, value))
     if after["half"] or after["part"]:  # 3 and a half, 3个半
         part = Fraction(1, 2) if after["half"] else word_fraction(after["top"], after["part"])
-        whole_value = value - part if signed else value + part
-        said = f"{number.text} {part}" if value.denominator == 1 else number.text
-        return FoundNumber(said, number.start, after.end(), (whole_value,))
+        total = value - part if signed else value + part
+        plain = f"{number.text} {part}" if value.denominator == 1 else number.text
+        return FoundNumber(plain, number.start, after.end(), (total,))
     if after["below"]:
         return number if signed else _negative(number.text, value, number.start, after.end())
-    return _multiplied(number, after, paid=paid)
+    return _multiplied(number, after, has_currency=has_currency)
 
 
-def _multiplied(number: FoundNumber, after: re.Match[str], *, paid: bool) -> FoundNumber:
+def _multiplied(number: FoundNumber, after: re.Match[str], *, has_currency: bool) -> FoundNumber:
     """Return a number with the unit that multiplies it: `70k`, `3万`, `$2B`."""
     letter = after["letter"]
-    if letter and not paid and letter != "M":
+    if letter and not has_currency and letter != "M":
         return number
     unit = UNIT_LETTERS[letter.lower()] if letter else after["unit"].strip().lower()
     space = " " if unit.isascii() and unit != "k" else ""
@@ -225,9 +225,12 @@ def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
     return start - len(before) + prefix.start(group) if negative else None
 
 
-def _read(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
-    """Return a token's plain form and value; None if it is too long, or has a denominator of 0."""
-    if len(match[0]) > MOST_DIGITS:
+def _read(match: re.Match[str], dropped: str) -> tuple[str, Fraction] | None:
+    """Return a token's plain form and value; None if it is too long, or has a denominator of 0.
+
+    `dropped` is the point at its start if that ends a sentence instead of beginning a decimal.
+    """
+    if len(match[0]) > MAX_DIGITS:
         return None
     if match["hour"]:
         return _plain(match[0]), Fraction(int(match["hour"]))
@@ -235,12 +238,12 @@ def _read(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
         whole = int(match["vw"] or 0)
         part = Fraction(unicodedata.numeric(match["v"])).limit_denominator(10)
         return (f"{whole} {part}" if whole else str(part)), whole + part
-    return _read_decimal(match, lost) if match["n"] or match["eu"] else _read_fraction(match, lost)
+    return _read_decimal(match, dropped) if match["n"] or match["eu"] else _read_fraction(match, dropped)
 
 
-def _read_fraction(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
+def _read_fraction(match: re.Match[str], dropped: str) -> tuple[str, Fraction] | None:
     if match["fn"]:
-        top, bottom, whole = match["fn"].removeprefix(lost), match["fd"], None
+        top, bottom, whole = match["fn"].removeprefix(dropped), match["fd"], None
     elif match["mn"]:
         top, bottom, whole = match["mn"], match["md"], match["mw"]
     elif match["cn"]:
@@ -256,16 +259,16 @@ def _read_fraction(match: re.Match[str], lost: str) -> tuple[str, Fraction] | No
     return f"{_plain(whole)} {top}/{bottom}", int(whole) + value
 
 
-def _read_decimal(match: re.Match[str], lost: str) -> tuple[str, Fraction] | None:
+def _read_decimal(match: re.Match[str], dropped: str) -> tuple[str, Fraction] | None:
     if match["eu"]:  # 1.234,50
         plain = _plain(match["eu"]).replace(".", "").replace(",", ".")
         return plain, Fraction(plain)
-    plain = _plain(match["n"].removeprefix(lost))
+    plain = _plain(match["n"].removeprefix(dropped))
     power = match["e"] or match["p"] or (match["s"] or "").translate(_SUPERSCRIPTS)
     if not power:
         return plain, Fraction(plain)
     exponent = int(power)
-    if abs(exponent) > MOST_DIGITS:
+    if abs(exponent) > MAX_DIGITS:
         return None
     return f"{plain}e{exponent}", Fraction(plain) * Fraction(10) ** exponent
 

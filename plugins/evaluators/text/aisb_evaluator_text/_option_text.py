@@ -65,7 +65,7 @@ def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | No
     words = line[found.start : found.end]
     if _DENIES.search(line[: found.end]) or (_NONE_RIGHT.search(text) and not _NONE_RIGHT.search(words)):
         return None
-    if _in_formula(line, found) or not _is_said(line, found, words):
+    if _in_formula(line, found) or not _is_stated(line, found, words):
         return None
     return OptionText(found.letter, line_start + found.start, line_start + found.end)
 
@@ -92,10 +92,10 @@ def _in_formula(line: str, found: OptionText) -> bool:
     return inside != line[found.start : found.end] and not re.search(r"=\s*$", line[begin : found.start])
 
 
-def _is_said(line: str, found: OptionText, words: str) -> bool:
+def _is_stated(line: str, found: OptionText, value: str) -> bool:
     """Return whether the words are in a finished sentence, and a bare value at its end."""
     after = line[found.end :]
-    if not _VALUE.fullmatch(words):
+    if not _VALUE.fullmatch(value):
         return bool(_SENTENCE_ENDS.search(after)) or not _BROKEN_OFF.search(line)
     if _BROKEN_OFF.search(line):
         return False

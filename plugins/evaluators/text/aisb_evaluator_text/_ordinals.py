@@ -55,24 +55,24 @@ class PlaceValue(NamedTuple):
 
 def places(text: str, letters: str) -> Iterator[PlaceValue]:
     """Yield the options that a text announces by their position."""
-    whole = _WHOLE.fullmatch(text) if len(text) < 24 else None
-    if whole and 1 <= _number(whole["place"], len(letters)) <= len(letters):
-        yield PlaceValue(letters[_number(whole["place"], len(letters)) - 1], *whole.span("place"), 0)
+    only = _WHOLE.fullmatch(text) if len(text) < 24 else None
+    if only and 1 <= _number(only["place"], len(letters)) <= len(letters):
+        yield PlaceValue(letters[_number(only["place"], len(letters)) - 1], *only.span("place"), 0)
     lower = text.lower()
     begins = _BEGINS.finditer(lower if len(lower) == len(text) else text)
     for match in filter(None, (_PLACED.match(text, word.start()) for word in begins)):
-        name, said = next((name, said) for name, said in match.groupdict().items() if said)
-        number = _number(said.lower(), len(letters))
+        name, ordinal = next((name, ordinal) for name, ordinal in match.groupdict().items() if ordinal)
+        number = _number(ordinal.lower(), len(letters))
         if 1 <= number <= len(letters):
             yield PlaceValue(letters[number - 1], *match.span(name), match.start())
 
 
-def _number(said: str, last: int) -> int:
-    if said.isdigit():
-        return int(said)
-    if said == "last":
+def _number(word: str, last: int) -> int:
+    if word.isdigit():
+        return int(word)
+    if word == "last":
         return last
-    return ENGLISH.index(said) + 1 if said in ENGLISH else CHINESE.index(said) + 1
+    return ENGLISH.index(word) + 1 if word in ENGLISH else CHINESE.index(word) + 1
 
 
 _SEVERAL = pattern(
@@ -84,6 +84,6 @@ _SEVERAL = pattern(
 def has_several(text: str, letters: str) -> Iterator[tuple[int, int]]:
     """Yield the spans of several letters announced as one: 答案：AC."""
     for match in _SEVERAL.finditer(text):
-        said = match["letters"]
-        if set(said) <= set(letters) and list(said) == sorted(set(said)):
+        found = match["letters"]
+        if set(found) <= set(letters) and list(found) == sorted(set(found)):
             yield match.span("letters")

@@ -109,6 +109,6 @@ def in_several(text: str, last: FoundNumber) -> tuple[int, int] | None:
     return is_range(text, [first, last], stated=False)
 
 
-def without_labels(said: str) -> str:
+def without_labels(text: str) -> str:
     """Remove the names of unknowns from alternatives: "3 or x = 5" would be read as an equation for 5."""
-    return re.sub(r"[A-Za-z]\s?=\s?", "", said)
+    return re.sub(r"[A-Za-z]\s?=\s?", "", text)

@@ -79,10 +79,10 @@ def _english(match: re.Match[str]) -> tuple[Fraction, ...] | None:
         return (sign * Fraction(1, 2),)
     if match["part"]:
         return (sign * word_fraction(match["top"], match["part"]),)
-    whole = _english_whole(match["words"])
-    if whole is None:
+    integer = _english_integer(match["words"])
+    if integer is None:
         return None
-    number = Fraction(whole)
+    number = Fraction(integer)
     if match["over"]:
         number += word_fraction(match["over"], match["over_part"])
         number *= _SCALES[match["scale"].lower()] if match["scale"] else 1
@@ -92,7 +92,7 @@ def _english(match: re.Match[str]) -> tuple[Fraction, ...] | None:
     return (number / 100, number) if match["percent"] else (number,)
 
 
-def _english_whole(words: str) -> int | None:
+def _english_integer(words: str) -> int | None:
     total = current = 0
     before = 0
     for word in re.split(r"[ -]", words.lower()):
@@ -115,10 +115,10 @@ def _english_whole(words: str) -> int | None:
 
 
 def _chinese(match: re.Match[str]) -> tuple[Fraction, ...] | None:
-    whole = _numeral(match["whole"])
-    if whole is None:
+    integer = _numeral(match["whole"])
+    if integer is None:
         return None
-    number = Fraction(whole)
+    number = Fraction(integer)
     if match["tail"]:
         number += Fraction("0." + "".join(str(_DIGITS[c]) for c in match["tail"]))
     number = -number if match["minus"] else number

@@ -36,8 +36,8 @@ UNIT_LETTERS = {"m": "million", "b": "billion", "t": "trillion"}
 def word_fraction(top: str, part: str) -> Fraction:
     """Return the value of a fraction in words: `a half`, `two thirds`."""
     count = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
-    whole = next(n for name, n in _PARTS.items() if part.lower().startswith(name))
-    return Fraction(count[top.lower()], whole)
+    denominator = next(n for name, n in _PARTS.items() if part.lower().startswith(name))
+    return Fraction(count[top.lower()], denominator)
 
 
 def factors(unit: str) -> tuple[int, ...]:
