@@ -8,7 +8,7 @@ import pytest
 
 from aisb._data import PromptPool
 from aisb._types import Message, Request, Sample
-from aisb_dataset_synthetic import Filler, MadeText
+from aisb_dataset_synthetic import Filler, PooledText
 from aisb_engine._load.prefix_cache import WARM_UP, PrefixCacheBuster, in_round, pool_of
 
 WORDS = tuple(f"word{n}" for n in range(300))
@@ -83,7 +83,7 @@ def test_it_travels_to_a_worker_process() -> None:
 
 def test_the_pool_is_found_in_the_rows() -> None:
     pool = PromptPool(WORDS, exact=True)
-    assert pool_of([Sample("0", {"n": 1, "prompt": MadeText("word1", pool)})]) == pool
+    assert pool_of([Sample("0", {"n": 1, "prompt": PooledText("word1", pool)})]) == pool
     assert pool_of([Sample("0", {"question": "Hi"})]) is None
     assert pool_of([]) is None
 

@@ -52,11 +52,11 @@ def _row(file: DataFile, key: str, row: Any, answers: Mapping[str, Any]) -> Row:
 def _options_text(options: list[str]) -> str:
     """Return the options in Video-Bench's format."""
     letters = ascii_uppercase[: len(options)]
-    shown = "".join(f"{letter}.{option} " for letter, option in zip(letters, options, strict=True))
+    text = "".join(f"{letter}.{option} " for letter, option in zip(letters, options, strict=True))
     count = OPTION_COUNTS.get(len(options), str(len(options)))
     begin, end = "Choices: " if len(options) == 6 else " ", " " if len(options) in {2, 3, 5} else ""
     return (
-        f"{begin}{shown}\n Among the {count} options {', '.join(letters)} above, "
+        f"{begin}{text}\n Among the {count} options {', '.join(letters)} above, "
         f"the one closest to the correct answer is:{end}"
     )
 

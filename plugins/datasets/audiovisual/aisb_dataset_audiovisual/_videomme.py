@@ -24,15 +24,17 @@ def videomme(*, files: DataFiles) -> Iterator[Row]:
     Files that end in .srt are the subtitles, by the name of their video.
     """
     tables = [file for file in files.files if file.path.suffix != ".srt"]
-    spoken = {file.path.name.partition(".")[0]: file for file in files.files if file.path.suffix == ".srt"}
+    subtitle_files = {
+        file.path.name.partition(".")[0]: file for file in files.files if file.path.suffix == ".srt"
+    }
     for file in tables:
         files.current = file
         for row in _rows(file):
-            subtitles = spoken.get(str(row.get("videoID")))
+            subtitles = subtitle_files.get(str(row.get("videoID")))
             yield {
                 **row,
                 "options": [_LETTER.sub("", str(option), count=1) for option in row.get("options") or ()],
-                "subtitles": _spoken(subtitles.text()) if subtitles else "",
+                "subtitles": _subtitle_text(subtitles.text()) if subtitles else "",
             }
 
 
@@ -48,13 +50,13 @@ def _rows(file: DataFile) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _spoken(text: str) -> str:
+def _subtitle_text(text: str) -> str:
     """Return the spoken text, one line for each subtitle, without numbers, times and markup."""
     lines = []
     for block in re.split(r"\r?\n\s*\r?\n", text.strip()):
         words = [line.strip() for line in block.splitlines()]
         at = next((number for number, line in enumerate(words) if _TIMES.fullmatch(line)), -1)
-        said = _MARKUP.sub("", " ".join(words[at + 1 :])).strip()
-        if said:
-            lines.append(said)
+        spoken = _MARKUP.sub("", " ".join(words[at + 1 :])).strip()
+        if spoken:
+            lines.append(spoken)
     return "\n".join(lines)

@@ -33,16 +33,16 @@ def sharegpt(
     return _conversations(files, most_turns)
 
 
-def _conversations(files: DataFiles, most: int | None) -> Iterator[Row]:
+def _conversations(files: DataFiles, limit: int | None) -> Iterator[Row]:
     for file in files:
-        for position, found in enumerate(_elements(file), start=1):
+        for position, conversation in enumerate(_elements(file), start=1):
             file.row = position
-            said = _said(file, found)
-            if turns := [text for who, text in said if who in USER_ROLES][:most]:
-                replies = _replies(said)[: len(turns)]
+            turns_by_role = _role_turns(file, conversation)
+            if turns := [text for who, text in turns_by_role if who in USER_ROLES][:limit]:
+                replies = _replies(turns_by_role)[: len(turns)]
                 yield {
-                    "conversation": found.get("id"),
-                    "system": "\n\n".join(text for who, text in said if who == SYSTEM_ROLE),
+                    "conversation": conversation.get("id"),
+                    "system": "\n\n".join(text for who, text in turns_by_role if who == SYSTEM_ROLE),
                     "turns": turns,
                     "question": turns[0],
                     "followups": turns[1:],
@@ -50,10 +50,10 @@ def _conversations(files: DataFiles, most: int | None) -> Iterator[Row]:
                 }
 
 
-def _replies(said: Sequence[tuple[str, str]]) -> list[str]:
+def _replies(turns: Sequence[tuple[str, str]]) -> list[str]:
     """Return the reply after each turn of the human, without system messages."""
     replies: list[list[str]] = []
-    for who, text in said:
+    for who, text in turns:
         if who in USER_ROLES:
             replies.append([])
         elif who != SYSTEM_ROLE and replies:
@@ -61,14 +61,14 @@ def _replies(said: Sequence[tuple[str, str]]) -> list[str]:
     return ["\n\n".join(texts) for texts in replies]
 
 
-def _said(file: DataFile, found: Any) -> list[tuple[str, str]]:
+def _role_turns(file: DataFile, conversation: Any) -> list[tuple[str, str]]:
     """Return (role, text) of each non-empty turn of one conversation."""
-    said = found.get("conversations") if isinstance(found, Mapping) else None
-    if not isinstance(said, list):
-        keys = f" (the keys are {', '.join(found)})" if isinstance(found, Mapping) else ""
+    elements = conversation.get("conversations") if isinstance(conversation, Mapping) else None
+    if not isinstance(elements, list):
+        keys = f" (the keys are {', '.join(conversation)})" if isinstance(conversation, Mapping) else ""
         raise file.error(f"a conversation has the key 'conversations' with a list of turns{keys}")
     turns = []
-    for turn in said:
+    for turn in elements:
         if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str) or "from" not in turn:
             raise file.error(f"a turn has 'from' and a text 'value', and this one is {str(turn)[:60]}")
         if turn["value"].strip():
@@ -109,12 +109,12 @@ def _elements(file: DataFile) -> Iterator[Any]:
             at = end
 
 
-def _more(lines: Iterator[str], least: int) -> str:
+def _more(lines: Iterator[str], size_wanted: int) -> str:
     parts, size = [], 0
     for line in lines:
         parts.append(line)
         size += len(line)
-        if size >= least:
+        if size >= size_wanted:
             break
     return "".join(parts)
 

@@ -24,21 +24,21 @@ def fewclue(*, files: DataFiles) -> Iterator[Row]:
                 continue
             try:
                 row = json.loads(line)
-                yield {**row, **_made(row), "part": part}
+                yield {**row, **_derived_fields(row), "part": part}
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise file.error("expected an object on one line, in FewCLUE's format") from error
 
 
-def _made(row: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+def _derived_fields(row: dict[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     if "candidates" in row:
         if GAP not in row["content"]:
             raise ValueError(GAP)
-        made["sentences"] = [row["content"].replace(GAP, idiom) for idiom in row["candidates"]]
-        made["gapped"] = row["content"].replace(GAP, "____")
+        fields["sentences"] = [row["content"].replace(GAP, idiom) for idiom in row["candidates"]]
+        fields["gapped"] = row["content"].replace(GAP, "____")
     if isinstance(row.get("keyword"), list):
-        made["keywords"] = "，".join(row["keyword"])
+        fields["keywords"] = "，".join(row["keyword"])
     if isinstance(row.get("target"), dict):
-        made["span1"] = row["target"]["span1_text"]
-        made["span2"] = row["target"]["span2_text"]
-    return made
+        fields["span1"] = row["target"]["span1_text"]
+        fields["span2"] = row["target"]["span2_text"]
+    return fields

@@ -55,15 +55,15 @@ def livecodebench(
                 raise file.error(f"its test cases cannot be read: {error}") from error
             raise
         starter = str(row.get("starter_code") or "")
-        made: dict[str, Any] = {"test": None, "cases": None, "entry_point": None}
+        fields: dict[str, Any] = {"test": None, "cases": None, "entry_point": None}
         if name:
-            made |= {"test": _calls(name, cases), "entry_point": "Solution"}
+            fields |= {"test": _calls(name, cases), "entry_point": "Solution"}
         else:
-            made["cases"] = [{"input": case["input"], "output": case["output"]} for case in cases]
+            fields["cases"] = [{"input": case["input"], "output": case["output"]} for case in cases]
         words = WITH_STARTER.replace("{starter}", starter) if starter else WITHOUT_STARTER
         yield {
             **{key: value for key, value in row.items() if "test_cases" not in key},
-            **made,
+            **fields,
             "format_prompt": words,
         }
 
@@ -82,11 +82,11 @@ def _calls(name: str, cases: list[dict[str, Any]]) -> list[str]:
     tests = []
     for case in cases:
         arguments = [json.loads(line) for line in str(case["input"]).splitlines() if line.strip()]
-        wanted = json.loads(case["output"])
-        given = ", ".join(repr(argument) for argument in arguments)
+        expected = json.loads(case["output"])
+        call_arguments = ", ".join(repr(argument) for argument in arguments)
         tests.append(
-            f"found = Solution().{name}({given})\n"
+            f"found = Solution().{name}({call_arguments})\n"
             "found = list(found) if isinstance(found, tuple) else found\n"
-            f"assert found == {wanted!r}"
+            f"assert found == {expected!r}"
         )
     return tests

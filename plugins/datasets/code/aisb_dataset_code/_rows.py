@@ -67,7 +67,7 @@ def humanevalx(
     languages: Annotated[Sequence[str] | None, "languages; default: those whose tools are installed"] = None,
 ) -> Iterator[Row]:
     """Rows of HumanEval-X with the `language`, the `entry_point` and the `solution`, file by file."""
-    wanted = languages or [one for one, tools in REQUIRED_TOOLS.items() if all(map(shutil.which, tools))]
+    chosen = languages or [one for one, tools in REQUIRED_TOOLS.items() if all(map(shutil.which, tools))]
     for row in read_jsonl(files=files):
         file = files.current
         name = file.path.name if file else ""
@@ -78,7 +78,7 @@ def humanevalx(
         missing = {"prompt", "declaration", "canonical_solution", "test"} - row.keys()
         if file and missing:
             raise file.error(f"this row lacks {', '.join(sorted(missing))}, which rows of HumanEval-X have")
-        if language not in wanted:
+        if language not in chosen:
             continue
         names = _NAMES[language].findall(row["declaration"])
         entry = names[-1] if names else ""

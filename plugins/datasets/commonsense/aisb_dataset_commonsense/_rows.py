@@ -33,11 +33,11 @@ def jsonl_labels(*, files: DataFiles) -> Iterator[Row]:
 def truthfulqa_rows(*, files: DataFiles) -> Iterator[Row]:
     """Rows of TruthfulQA: in `mc1` and `mc2` the `choices`, and in `letters` those that are true."""
     for row in read_json(files=files):
-        made = {
+        fields = {
             name: _answers(files.current, row.get(f"{name}_targets"), f"{name}_targets")
             for name in ("mc1", "mc2")
         }
-        yield {"question": row["question"], **made}
+        yield {"question": row["question"], **fields}
 
 
 def _answers(file: DataFile | None, targets: Any, name: str) -> dict[str, list[str]]:

@@ -118,20 +118,20 @@ class ExamMatch(Evaluator):
 
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target."""
-        given = answer or ""
+        text = answer or ""
         if sample.choices:
-            chosen = _letters(given.translate(_FOLD)) or _named(given, sample)
+            chosen = _letters(text.translate(_FOLD)) or _named(text, sample)
             right = chosen == frozenset(str(sample.target))
             return Score(float(right), details={"vote": "".join(sorted(chosen))})
-        return Score(float(same_value(given, str(sample.target))))
+        return Score(float(same_value(text, str(sample.target))))
 
 
 def _letters(text: str) -> frozenset[str]:
     words = re.findall(r"[A-Z]+|[a-z]+", text)
-    kept = [word for word in words if word not in ("and", "or")]
-    if not kept or any(set(word) - set("ABCDEFGH") for word in kept):
+    letters = [word for word in words if word not in ("and", "or")]
+    if not letters or any(set(word) - set("ABCDEFGH") for word in letters):
         return frozenset()
-    return frozenset("".join(kept))
+    return frozenset("".join(letters))
 
 
 def _named(text: str, sample: Sample) -> frozenset[str]:
@@ -140,13 +140,13 @@ def _named(text: str, sample: Sample) -> frozenset[str]:
     return frozenset(choice_letter(text, sample) or "")
 
 
-def same_value(given: str, wanted: str) -> bool:
+def same_value(answer: str, expected: str) -> bool:
     """Return whether two values are equal: as numbers, or as LaTeX without layout, part by part."""
-    if _same(given, wanted):
+    if _same(answer, expected):
         return True
-    parts, targets = (_SEPARATORS.split(text.strip()) for text in (given, wanted))
+    parts, targets = (_SEPARATORS.split(text.strip()) for text in (answer, expected))
     if len(targets) > 1 and len(parts) != len(targets):
-        parts = re.split(r"\s*[,，、;；]\s*", given.strip())
+        parts = re.split(r"\s*[,，、;；]\s*", answer.strip())
     return (
         len(parts) == len(targets) > 1
         and all(parts)
@@ -154,10 +154,10 @@ def same_value(given: str, wanted: str) -> bool:
     )
 
 
-def _same(given: str, wanted: str) -> bool:
+def _same(answer: str, expected: str) -> bool:
     from aisb_evaluator_text import number_values
 
-    left, right = plain_latex(given), plain_latex(wanted)
+    left, right = plain_latex(answer), plain_latex(expected)
     if left == right != "":
         return True
     if "=" in left and "=" not in right:
@@ -190,8 +190,8 @@ def plain_latex(text: str) -> str:
     r"""Return a formula without what only lays it out: spaces, `\left`, `\text`, degrees, dollar signs."""
     text = unicodedata.normalize("NFKC", text).strip().strip("$")
     text = text.replace("−", "-").replace("\\le ", "\\leq ").replace("\\ge ", "\\geq ").replace("\\pi", "π")
-    for said, kept in _LATEX:
-        text = said.sub(kept, text)
+    for command, replacement in _LATEX:
+        text = command.sub(replacement, text)
     return text.strip(".。,").replace("{,}", "")
 
 

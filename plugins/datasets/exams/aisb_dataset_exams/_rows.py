@@ -53,13 +53,13 @@ def race_articles(*, files: DataFiles) -> Iterator[Row]:
     for file in files:
         try:
             article: Any = json.loads(file.text())
-            asked = list(zip(article["questions"], article["options"], article["answers"], strict=True))
+            questions = list(zip(article["questions"], article["options"], article["answers"], strict=True))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise file.error(
                 "expected a RACE article: one JSON object with article, questions, options and answers "
                 f"({type(error).__name__}: {error})"
             ) from error
-        for question, options, answer in asked:
+        for question, options, answer in questions:
             yield {
                 "article": article["article"],
                 "question": question,

@@ -49,11 +49,11 @@ def _documents(file: DataFile, row: Row, archive: zipfile.ZipFile, names: Mappin
         DataError: a document is missing, which would change the question.
     """
     folder = f"{row['document_category']}/{row['document_set_id']}"
-    wanted = [name.strip() for name in str(row["data_source_filenames"]).split(";") if name.strip()]
-    if not wanted:
+    file_names = [name.strip() for name in str(row["data_source_filenames"]).split(";") if name.strip()]
+    if not file_names:
         raise file.error("data_source_filenames names no document")
     texts = []
-    for name in wanted:
+    for name in file_names:
         found = names.get(_place(f"{folder}/{name}"))
         if found is None:
             raise file.error(f"the document {folder}/{name} is not in the zip file")

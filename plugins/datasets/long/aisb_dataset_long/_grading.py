@@ -65,9 +65,9 @@ def _label(text: str, gold: str, classes: Sequence[str]) -> float:
 
 def _numbers(text: str, gold: str) -> float:
     """Return the share of numbers in a text that equal the reference ("Paragraph 7" is 7)."""
-    wanted = re.findall(r"\d+", gold)[-1:]
+    expected = re.findall(r"\d+", gold)[-1:]
     found = re.findall(r"\d+", text)
-    return found.count(wanted[0]) / len(found) if found and wanted else 0.0
+    return found.count(expected[0]) / len(found) if found and expected else 0.0
 
 
 class LEvalScore(Evaluator):

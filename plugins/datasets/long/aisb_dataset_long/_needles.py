@@ -21,7 +21,7 @@ NEEDLE_NAMES = (
     "Mira Nils Olga Paul Rosa Sven Thea Udo Vera Willem Xenia Yara Zeno"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*")
-SIGNS_A_TOKEN = {True: 1.5, False: 4.0}
+CHARACTERS_PER_TOKEN = {True: 1.5, False: 4.0}
 """Estimated characters per token, by whether the text is Chinese; models differ."""
 
 
@@ -50,17 +50,17 @@ def needle(
     if any(not 0 <= depth <= 100 for depth in depths):
         raise UsageError(f"depths = {list(depths)}: each is a percentage, 0 to 100")
     source = _haystack(files)
-    signs = SIGNS_A_TOKEN[bool(re.search(r"[\u4e00-\u9fff]", source[:4000]))]
+    characters = CHARACTERS_PER_TOKEN[bool(re.search(r"[\u4e00-\u9fff]", source[:4000]))]
     for length in lengths:
-        wanted = int(length * signs)
+        size = int(length * characters)
         for depth in depths:
             for repeat in range(repeats):
                 random = Random(f"{seed}:{length}:{depth}:{repeat}:{kind}:{needles}")
-                facts, asked, answers = _FACTS[kind](random, needles)
-                body = _cut(source, random.randrange(len(source)), wanted - sum(map(len, facts)))
+                facts, question, answers = _FACTS[kind](random, needles)
+                body = _excerpt(source, random.randrange(len(source)), size - sum(map(len, facts)))
                 yield {
-                    "text": _hidden(body, facts, depth / 100),
-                    "asked": asked,
+                    "text": _with_facts(body, facts, depth / 100),
+                    "asked": question,
                     "answers": answers,
                     "length": length,
                     "depth": depth,
@@ -85,15 +85,15 @@ def _haystack(files: DataFiles) -> str:
     return joined
 
 
-def _cut(source: str, start: int, signs: int) -> str:
+def _excerpt(source: str, start: int, size: int) -> str:
     """Return a part of the text from the start of a sentence; wrap around if the text is too short."""
     begin = _SENTENCE_END.search(source, start)
     start = begin.end() if begin else 0
-    times = max(0, signs) // len(source) + 2
-    return ((source[start:] + "\n\n") + (source + "\n\n") * times)[: max(0, signs)].rstrip()
+    times = max(0, size) // len(source) + 2
+    return ((source[start:] + "\n\n") + (source + "\n\n") * times)[: max(0, size)].rstrip()
 
 
-def _hidden(body: str, facts: Sequence[str], depth: float) -> str:
+def _with_facts(body: str, facts: Sequence[str], depth: float) -> str:
     """Insert facts between sentences: the first at the depth, the others evenly from there to the end."""
     step = (1 - depth) / len(facts)
     places = [int(len(body) * (depth + step * number)) for number in range(len(facts))]
@@ -114,10 +114,10 @@ def _numbers(random: Random, count: int) -> tuple[list[str], str, list[str]]:
     ]
     if count == 1:
         return facts, f"What is the code of the gate in {cities[0]}?", values
-    asked = random.sample(cities, count)
+    order = random.sample(cities, count)
     return (
         facts,
-        f"What are the codes of the gates in {', '.join(asked)}? Name each city with its code.",
+        f"What are the codes of the gates in {', '.join(order)}? Name each city with its code.",
         values,
     )
 
@@ -126,11 +126,11 @@ def _chain(random: Random, count: int) -> tuple[list[str], str, list[str]]:
     names = random.sample(NEEDLE_NAMES.split(), count + 1)
     facts = [f"{child} learned the trade from {teacher}." for child, teacher in pairwise(names)]
     random.shuffle(facts)
-    asked = (
+    question = (
         f"{names[0]} learned a trade from someone, who learned it from someone else, and so on. Who stands "
         "at the beginning of this chain, as far back as the text goes? Put the name alone into \\boxed{}."
     )
-    return facts, asked, [names[-1]]
+    return facts, question, [names[-1]]
 
 
 _FACTS = {"single": _numbers, "several": _numbers, "chain": _chain}

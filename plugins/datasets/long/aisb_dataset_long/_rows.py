@@ -100,25 +100,25 @@ def leval(*, files: DataFiles) -> Iterator[Row]:
         for row in _objects(file, "instructions", "outputs", "input"):
             if len(row["instructions"]) != len(row["outputs"]):
                 raise file.error("the row must have as many outputs as instructions")
-            for asked, answer in zip(row["instructions"], row["outputs"], strict=True):
+            for question, answer in zip(row["instructions"], row["outputs"], strict=True):
                 yield {
                     "system": system,
-                    "asked": _leval_prompt(name, kind, row["input"], asked, answer),
+                    "asked": _leval_prompt(name, kind, row["input"], question, answer),
                     "answer": _leval_gold(name, kind, answer),
-                    "question": asked,
+                    "question": question,
                     "set": name,
                     "kind": kind,
                 }
 
 
-def _leval_prompt(name: str, kind: str, document: str, asked: str, answer: str) -> str:
+def _leval_prompt(name: str, kind: str, document: str, question: str, answer: str) -> str:
     if kind == "number":
-        return f"{document}\n\n{asked}\n"
+        return f"{document}\n\n{question}\n"
     if kind == "rouge":
         end = "?" if name == "natural_question" else ""
-        ask = f"Instruction: {asked}{end}\nAnswer this question with {len(answer.split())} words."
+        ask = f"Instruction: {question}{end}\nAnswer this question with {len(answer.split())} words."
         return f"Document is as follows. {document}\n{ask}"
-    return f"Document is as follows.\n{document}\nQuestion:{asked}\nAnswer:"
+    return f"Document is as follows.\n{document}\nQuestion:{question}\nAnswer:"
 
 
 def _leval_gold(name: str, kind: str, answer: str) -> str:
@@ -143,12 +143,12 @@ def key_values(
     for file in files:
         for row in _objects(file, "ordered_kv_records", "key", "value"):
             pairs = [(key, value) for key, value in row["ordered_kv_records"] if key != row["key"]]
-            there = next(
+            position = next(
                 (at for at, (key, _) in enumerate(row["ordered_kv_records"]) if key == row["key"]), None
             )
-            if there is None:
+            if position is None:
                 raise file.error(f"no record has the key {row['key']!r}")
-            for place in positions if positions is not None else [there]:
+            for place in positions if positions is not None else [position]:
                 if not 0 <= place <= len(pairs):
                     raise UsageError(f"positions: {place} is invalid; it must be 0 to {len(pairs)}")
                 placed = [*pairs[:place], (row["key"], row["value"]), *pairs[place:]]

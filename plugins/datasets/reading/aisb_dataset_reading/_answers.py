@@ -43,18 +43,18 @@ def short_answer() -> Callable[[str, Sample], Extract | None]:
             rule, explicit = "first-line", False
         if sentence := _SENTENCE.search(text, start, end):
             end = sentence.start()
-        return _kept(text, start, end, rule, explicit=explicit)
+        return _trimmed_extract(text, start, end, rule, explicit=explicit)
 
     return step
 
 
-def _kept(text: str, start: int, end: int, rule: str, *, explicit: bool) -> Extract | None:
+def _trimmed_extract(text: str, start: int, end: int, rule: str, *, explicit: bool) -> Extract | None:
     piece = text[start:end]
     start += len(piece) - len(piece.lstrip(_EDGE))
-    kept = text[start:end].rstrip(_EDGE)
-    if kept.endswith(".") and not re.search(r"\b\w\.$", kept):
-        kept = kept[:-1].rstrip(_EDGE)
-    return Extract(kept, rule, (start, start + len(kept)), explicit) if kept else None
+    answer = text[start:end].rstrip(_EDGE)
+    if answer.endswith(".") and not re.search(r"\b\w\.$", answer):
+        answer = answer[:-1].rstrip(_EDGE)
+    return Extract(answer, rule, (start, start + len(answer)), explicit) if answer else None
 
 
 @finds_answer
@@ -74,10 +74,10 @@ def next_word() -> Callable[[str, Sample], Extract | None]:
         if not words:
             return None
         chosen = words[0]
-        wanted = str(sample.target).casefold()
-        if chosen[0].casefold() in _ARTICLES and wanted not in _ARTICLES and len(words) > 1:
+        target = str(sample.target).casefold()
+        if chosen[0].casefold() in _ARTICLES and target not in _ARTICLES and len(words) > 1:
             chosen = words[1]
-        if "-" in chosen[0] and "-" not in wanted:
+        if "-" in chosen[0] and "-" not in target:
             return Extract(chosen[0].split("-")[0], "next-word", None, explicit)
         return Extract(chosen[0], "next-word", chosen.span(), explicit or len(words) == 1)
 

@@ -17,10 +17,10 @@ def drop_rows(*, files: DataFiles) -> Iterator[Row]:
                 continue
             try:
                 row = json.loads(line)
-                given = row["ref_text"].split("|")
+                listed = row["ref_text"].split("|")
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise file.error("expected an object with context and a text ref_text") from error
-            answers = list(dict.fromkeys(one.strip() for one in given if one.strip()))
+            answers = list(dict.fromkeys(one.strip() for one in listed if one.strip()))
             if not answers:
                 raise file.error("ref_text has no answer")
             yield {**row, "answers": answers}
@@ -58,12 +58,12 @@ def squad_json(*, files: DataFiles) -> Iterator[Row]:
             articles = json.loads(file.text())["data"]
             for article in articles:
                 for paragraph in article["paragraphs"]:
-                    for asked in paragraph["qas"]:
-                        texts = list(dict.fromkeys(answer["text"] for answer in asked["answers"]))
+                    for question in paragraph["qas"]:
+                        texts = list(dict.fromkeys(answer["text"] for answer in question["answers"]))
                         yield {
                             "title": article.get("title", ""),
                             "context": paragraph["context"],
-                            "question": asked["question"].strip(),
+                            "question": question["question"].strip(),
                             "answers": texts or ["unanswerable"],
                         }
         except (ValueError, KeyError, TypeError) as error:

@@ -73,8 +73,10 @@ class BbhMatch(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target."""
         target = str(sample.target)
-        given = normalize_answer(answer or "", sample, target)
-        return Score(float(given == normalize_answer(target, sample, target)), details={"vote": given})
+        normalized = normalize_answer(answer or "", sample, target)
+        return Score(
+            float(normalized == normalize_answer(target, sample, target)), details={"vote": normalized}
+        )
 
 
 def normalize_answer(text: str, sample: Sample, target: str) -> str:

@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from aisb import CacheNonce, InputLength, OutputLength, Row, RowCount, Tokenizer, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    from aisb_dataset_synthetic._filler import Filler, LateIds, LateText, Made, MadeText, text_of_ids
+    from aisb_dataset_synthetic._filler import (
+        Filler,
+        GeneratedText,
+        LateIds,
+        LateText,
+        PooledText,
+        text_of_ids,
+    )
     from aisb_dataset_synthetic._lengths import Lengths
 
-__all__ = ["Filler", "LateIds", "LateText", "Made", "MadeText", "synthetic", "text_of_ids"]
+__all__ = ["Filler", "GeneratedText", "LateIds", "LateText", "PooledText", "synthetic", "text_of_ids"]
 
 PROMPTS_PER_BATCH = 1024
 """The number of prompts in a batch: tokenizer libraries count batches on all processors."""
@@ -66,9 +73,9 @@ def synthetic(
     if requests < 1:
         raise UsageError(f"requests = {requests} must be at least 1")
     inputs, outputs = lengths(input, "input"), lengths(output, "output")
-    if not 0 <= prefix <= inputs.least:
+    if not 0 <= prefix <= inputs.minimum:
         raise UsageError(
-            f"prefix = {prefix} must be at least 0, and no more than the shortest input, {inputs.least}"
+            f"prefix = {prefix} must be at least 0, and no more than the shortest input, {inputs.minimum}"
         )
     if vocabulary is not None and vocabulary < SMALLEST_VOCABULARY:
         raise UsageError(f"vocabulary = {vocabulary} must be at least {SMALLEST_VOCABULARY}")
@@ -92,7 +99,7 @@ def _with_images(
 
     sizes = read_sizes(size)
 
-    def made(number: int) -> Iterator[bytes]:
+    def make_images(number: int) -> Iterator[bytes]:
         random = Random(f"{seed}:{number}:images")
         for at in range(count):
             yield make_image(f"{seed}:{nonce}:{number}:{at}", random.choice(sizes))
@@ -100,7 +107,7 @@ def _with_images(
     def add(number: int, row: Row) -> Row:
         kept = {key: value for key, value in row.items() if key != "shared_tokens"}
         unknown = {"input_tokens": None, "input_exact": False}
-        return {**kept, **unknown, "images": list(made(number)), "image_marks": IMAGE_MARK * count}
+        return {**kept, **unknown, "images": list(make_images(number)), "image_marks": IMAGE_MARK * count}
 
     return (add(number, row) for number, row in enumerate(rows))
 
@@ -108,7 +115,7 @@ def _with_images(
 def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Iterator[tuple[int, int, int]]:
     """Yield the number of each request, and the lengths of its prompt and reply."""
     if inputs.fixed and outputs.fixed:  # seeding a generator costs as much as drawing a hundred words
-        yield from ((number, inputs.least, outputs.least) for number in range(requests))
+        yield from ((number, inputs.minimum, outputs.minimum) for number in range(requests))
         return
     for number in range(requests):
         random = Random(f"{seed}:{number}")
@@ -118,15 +125,15 @@ def _sizes(requests: int, seed: int, inputs: Lengths, outputs: Lengths) -> Itera
 def _strings(
     filler: Filler, sizes: Iterable[tuple[int, int, int]], prefix: int, _: int | None, more: Row
 ) -> Iterator[Row]:
-    from aisb_dataset_synthetic._filler import MadeText
+    from aisb_dataset_synthetic._filler import PooledText
 
     begin, pool = filler.write("prefix", prefix).text if prefix else "", filler.pool
     for batch in _batches(sizes):
-        made = filler.write_all([(number, asked) for number, asked, _ in batch], begin)
-        for (number, asked, reply), text in zip(batch, made, strict=True):
+        texts = filler.write_all([(number, tokens) for number, tokens, _ in batch], begin)
+        for (number, tokens, reply), text in zip(batch, texts, strict=True):
             yield {
-                "prompt": MadeText(text.text, pool),
-                "input_tokens_asked": asked,
+                "prompt": PooledText(text.text, pool),
+                "input_tokens_asked": tokens,
                 "input_tokens": text.tokens,
                 "input_exact": text.exact,
                 "max_tokens": reply,
@@ -142,17 +149,17 @@ def _token_ids(
 
     begin, pool = filler.ids("prefix", prefix, size=size), filler.pool_of_ids(size)
 
-    def ids(number: int, asked: int) -> list[int]:
-        return begin + filler.ids(number, asked - prefix, size=size)
+    def ids(number: int, tokens: int) -> list[int]:
+        return begin + filler.ids(number, tokens - prefix, size=size)
 
-    for number, asked, reply in sizes:
+    for number, tokens, reply in sizes:
         yield {
-            "token_ids": LateIds(asked, partial(ids, number, asked), pool),
-            "input_tokens_asked": asked,
-            "input_tokens": asked,
+            "token_ids": LateIds(tokens, partial(ids, number, tokens), pool),
+            "input_tokens_asked": tokens,
+            "input_tokens": tokens,
             "input_exact": True,
             "max_tokens": reply,
-            **text_of_ids(filler.tokenizer, partial(ids, number, asked)),
+            **text_of_ids(filler.tokenizer, partial(ids, number, tokens)),
             **_shared(number, prefix),
             **more,
         }

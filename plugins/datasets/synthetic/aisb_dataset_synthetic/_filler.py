@@ -37,7 +37,7 @@ WORDS_PER_DRAW = 1 << 13
 TAILS = (".", "!", "?", ",", " a", " I", " 1", " it", " of", "..", " a b", " x1")
 
 
-class Made(NamedTuple):
+class GeneratedText(NamedTuple):
     """A text, its number of tokens (None without a tokenizer), and whether that is the requested number."""
 
     text: str
@@ -45,7 +45,7 @@ class Made(NamedTuple):
     exact: bool
 
 
-class MadeText(str):
+class PooledText(str):
     """A generated text with the pool of its words, from which a similar text can be generated."""
 
     __slots__ = ("pool",)
@@ -53,9 +53,9 @@ class MadeText(str):
 
     def __new__(cls, text: str, pool: PromptPool) -> Self:
         """Create it from a text."""
-        made = super().__new__(cls, text)
-        made.pool = pool
-        return made
+        generated = super().__new__(cls, text)
+        generated.pool = pool
+        return generated
 
 
 class LateText:
@@ -138,11 +138,11 @@ class Filler:
         """Return the first `count` words of a key."""
         return Random(f"{self.seed}:{key}").choices(self.vocabulary, k=count)
 
-    def _words_of(self, asked: Sequence[tuple[object, int]]) -> Iterator[list[str]]:
+    def _words_of(self, requests: Sequence[tuple[object, int]]) -> Iterator[list[str]]:
         """Yield the first words of each key, as `words` returns them, for (key, count) pairs."""
-        if sum(count for _, count in asked) < MANY or not find_spec("numpy"):
-            return (self.words(key, count) for key, count in asked)
-        return draw_many(self.vocabulary, [(f"{self.seed}:{key}", count) for key, count in asked])
+        if sum(count for _, count in requests) < MANY or not find_spec("numpy"):
+            return (self.words(key, count) for key, count in requests)
+        return draw_many(self.vocabulary, [(f"{self.seed}:{key}", count) for key, count in requests])
 
     def ids(self, key: object, count: int, *, size: int | None = None) -> list[int]:
         """Return token ids of a key: ordinary ids of the tokenizer, or of a vocabulary of `size`.
@@ -170,46 +170,49 @@ class Filler:
             )
         return PromptPool(range(size // 8, size - size // 8), exact=True)
 
-    def write(self, key: object, tokens: int, begin: str = "") -> Made:
+    def write(self, key: object, tokens: int, begin: str = "") -> GeneratedText:
         """Generate one text; see `write_all`."""
         return self.write_all([(key, tokens)], begin)[0]
 
-    def write_all(self, asked: Sequence[tuple[object, int]], begin: str = "") -> list[Made]:
+    def write_all(self, requests: Sequence[tuple[object, int]], begin: str = "") -> list[GeneratedText]:
         """Generate a text for each (key, tokens). All begin with `begin`, whose tokens are included."""
         counted = len(begin.split()) if self.plain or not self.tokenizer else self.tokenizer.count(begin)
-        needed = [(key, self._needed(tokens - counted)) for key, tokens in asked]
+        needed = [(key, self._needed(tokens - counted)) for key, tokens in requests]
         drafts = [_joined(begin, words) for words in self._words_of(needed)]
         if self.tokenizer is None:
-            return [Made(draft, None, exact=False) for draft in drafts]
-        if self.sure and self._all_fit(drafts[:PROBES], asked):
-            return [Made(draft, tokens, exact=True) for draft, (_, tokens) in zip(drafts, asked, strict=True)]
-        made = []
-        for draft, count, (key, tokens) in zip(drafts, self.tokenizer.counts(drafts), asked, strict=True):
+            return [GeneratedText(draft, None, exact=False) for draft in drafts]
+        if self.sure and self._all_fit(drafts[:PROBES], requests):
+            return [
+                GeneratedText(draft, tokens, exact=True)
+                for draft, (_, tokens) in zip(drafts, requests, strict=True)
+            ]
+        texts = []
+        for draft, count, (key, tokens) in zip(drafts, self.tokenizer.counts(drafts), requests, strict=True):
             if count == tokens:
-                made.append(Made(draft, count, exact=True))
+                texts.append(GeneratedText(draft, count, exact=True))
             else:
-                made.append(self._search(self.tokenizer, key, tokens, begin))
-        return made
+                texts.append(self._search(self.tokenizer, key, tokens, begin))
+        return texts
 
-    def _all_fit(self, drafts: Sequence[str], asked: Sequence[tuple[object, int]]) -> bool:
+    def _all_fit(self, drafts: Sequence[str], requests: Sequence[tuple[object, int]]) -> bool:
         counts = self.tokenizer.counts(drafts) if self.tokenizer else []
-        return all(count == tokens for count, (_, tokens) in zip(counts, asked, strict=False))
+        return all(count == tokens for count, (_, tokens) in zip(counts, requests, strict=False))
 
     def _needed(self, tokens: int) -> int:
         return max(round(tokens / self._per_word), 0)
 
-    def _search(self, tokenizer: Tokenizer, key: object, asked: int, begin: str) -> Made:
+    def _search(self, tokenizer: Tokenizer, key: object, tokens: int, begin: str) -> GeneratedText:
         """Extend a text until it has enough tokens, then shorten it by bisection."""
-        words = max(asked, 8)
+        words = max(tokens, 8)
         text = _joined(begin, self.words(key, words))
-        while tokenizer.count(text) < asked and words < 64 * (asked + 8):
+        while tokenizer.count(text) < tokens and words < 64 * (tokens + 8):
             words *= 2
             text = _joined(begin, self.words(key, words))
         low, high = len(begin), len(text)
-        best = _Best(tokenizer, asked)
+        best = _Best(tokenizer, tokens)
         while high - low > 1 and not best.exact:
             middle = (low + high) // 2
-            if best.try_(text[:middle].rstrip()) < asked:
+            if best.try_(text[:middle].rstrip()) < tokens:
                 low = middle
             else:
                 high = middle
@@ -217,33 +220,33 @@ class Filler:
             ends = [low - step for step in range(4)] + [high + step for step in range(8)]
             for end in ends:
                 cut = text[: max(end, len(begin))].rstrip()
-                if any(best.try_(cut + tail) == asked for tail in ("", *TAILS)):
+                if any(best.try_(cut + tail) == tokens for tail in ("", *TAILS)):
                     break
-        return best.made
+        return best.text
 
 
 class _Best:
     """Keeps the text whose length is closest to the requested number of tokens."""
 
-    def __init__(self, tokenizer: Tokenizer, asked: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, tokens: int) -> None:
         self._tokenizer = tokenizer
-        self._asked = asked
-        self.made = Made("", 0, exact=False)
+        self._tokens = tokens
+        self.text = GeneratedText("", 0, exact=False)
 
     @property
     def exact(self) -> bool:
-        return self.made.exact
+        return self.text.exact
 
     def try_(self, text: str) -> int:
         """Return the number of tokens of a text."""
         count = self._tokenizer.count(text)
-        nearest = abs((self.made.tokens or 0) - self._asked)
-        if text and (abs(count - self._asked) < nearest or not self.made.text):
-            self.made = Made(text, count, exact=count == self._asked)
+        nearest = abs((self.text.tokens or 0) - self._tokens)
+        if text and (abs(count - self._tokens) < nearest or not self.text.text):
+            self.text = GeneratedText(text, count, exact=count == self._tokens)
         return count
 
 
-def draw_many(values: Sequence[str], asked: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+def draw_many(values: Sequence[str], requests: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
     """Yield what `Random(seed).choices(values, k=count)` returns for each (seed, count), at half its cost.
 
     `choices` uses one `random()` per value, which consists of the upper 27 bits of one 32-bit number of the
@@ -253,7 +256,7 @@ def draw_many(values: Sequence[str], asked: Iterable[tuple[str, int]]) -> Iterat
     import numpy as np
 
     table = np.array(values, object)
-    for block in _blocks(asked):
+    for block in _blocks(requests):
         drawn = (Random(seed).getrandbits(64 * count).to_bytes(8 * count, "little") for seed, count in block)
         numbers = np.frombuffer(b"".join(drawn), "<u4")
         uniform = ((numbers[0::2] >> 5) * float(1 << 26) + (numbers[1::2] >> 6)) / float(1 << 53)
@@ -264,11 +267,11 @@ def draw_many(values: Sequence[str], asked: Iterable[tuple[str, int]]) -> Iterat
             yield words[start:end]
 
 
-def _blocks(asked: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+def _blocks(requests: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
     """Yield the pairs in lists with about BLOCK words in total."""
     block: list[tuple[str, int]] = []
     total = 0
-    for seed, count in asked:
+    for seed, count in requests:
         block.append((seed, count))
         total += count
         if total >= WORDS_PER_DRAW:

@@ -19,13 +19,13 @@ _SIZE = re.compile(r"(\d{1,5})\s*[x×*]\s*(\d{1,5})")
 Size = tuple[int, int]
 
 
-def read_sizes(given: str | Sequence[str]) -> list[Size]:
+def read_sizes(option: str | Sequence[str]) -> list[Size]:
     """Parse sizes in pixels, such as 1024x768.
 
     Raises:
         UsageError: a text is not a size, or the size is too large.
     """
-    texts = [given] if isinstance(given, str) else list(given)
+    texts = [option] if isinstance(option, str) else list(option)
     found = [_SIZE.fullmatch(text.strip()) for text in texts]
     sizes = [(int(one[1]), int(one[2])) for one in found if one]
     if (
@@ -34,7 +34,7 @@ def read_sizes(given: str | Sequence[str]) -> list[Size]:
         or not all(1 <= side <= MAX_SIDE for size in sizes for side in size)
     ):
         raise UsageError(
-            f"image_size = {given!r} must be a size such as '1024x768', or a list of sizes, "
+            f"image_size = {option!r} must be a size such as '1024x768', or a list of sizes, "
             f"with sides of 1 to {MAX_SIDE:,} pixels"
         )
     return sizes

@@ -21,19 +21,19 @@ MAX_TOKENS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """A distribution of lengths between `least` (at least 1) and `most`."""
+    """A distribution of lengths between `minimum` (at least 1) and `maximum`."""
 
-    least: int
-    most: int
+    minimum: int
+    maximum: int
     draw: Callable[[Random], int]
 
     @property
     def fixed(self) -> bool:
         """Whether all lengths are equal."""
-        return self.least == self.most
+        return self.minimum == self.maximum
 
 
-def lengths(given: LengthOption, name: str) -> Lengths:
+def lengths(option: LengthOption, name: str) -> Lengths:
     """Create a distribution from an option's value; errors name the option `name`.
 
     512                                              always 512
@@ -51,19 +51,19 @@ def lengths(given: LengthOption, name: str) -> Lengths:
     Raises:
         UsageError: a key is missing, unknown or wrong.
     """
-    if not isinstance(given, Mapping):
-        return _constant(_Table({"value": given}, name))
-    table = dict(given)
+    if not isinstance(option, Mapping):
+        return _constant(_Table({"value": option}, name))
+    table = dict(option)
     method = table.pop("method", None)
     if method not in METHODS:
         near = did_you_mean(str(method), METHODS) if method is not None else ""
         raise UsageError(f"{name}.method = {method!r} is not one of {', '.join(METHODS)}{near}")
     read = _Table(table, name)
-    made = METHODS[method](read)
+    distribution = METHODS[method](read)
     if read.left:
         known = ", ".join(read.known)
         raise UsageError(f"{name}.{read.left[0]}: no such key for the method {method}; its keys: {known}")
-    return made
+    return distribution
 
 
 class _Table:
@@ -88,7 +88,7 @@ class _Table:
     def error(self, key: str, what: str) -> UsageError:
         return UsageError(f"{self.name}.{key}: {what}")
 
-    def whole(self, key: str, default: int | None = None) -> int:
+    def positive_integer(self, key: str, default: int | None = None) -> int:
         value = self.take(key, default)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -102,8 +102,8 @@ class _Table:
             raise self.error(key, f"{value!r} is not a number of at least {least:g}")
         return float(value)
 
-    def ends(self) -> tuple[int, int]:
-        least, most = self.whole("min"), self.whole("max")
+    def bounds(self) -> tuple[int, int]:
+        least, most = self.positive_integer("min"), self.positive_integer("max")
         if most < least:
             raise self.error("max", f"{most} is less than min, {least}")
         return least, most
@@ -121,24 +121,24 @@ class _Table:
 
 
 def _constant(table: _Table) -> Lengths:
-    value = table.whole("value")
+    value = table.positive_integer("value")
     return Lengths(value, value, lambda _: value)
 
 
 def _uniform(table: _Table) -> Lengths:
-    least, most = table.ends()
+    least, most = table.bounds()
     return Lengths(least, most, lambda random: random.randint(least, most))
 
 
 def _gaussian(table: _Table) -> Lengths:
     mean, spread = table.number("mean", 1), math.sqrt(table.number("var", 0))
-    least, most = table.ends()
+    least, most = table.bounds()
     return Lengths(least, most, lambda random: min(max(round(random.gauss(mean, spread)), least), most))
 
 
 def _zipf(table: _Table) -> Lengths:
     alpha = table.number("alpha", 0)
-    least, most = table.ends()
+    least, most = table.bounds()
     if most - least >= MAX_TOKENS:
         raise table.error("max", f"{most} is more than {MAX_TOKENS:,} above min")
     steps: list[float] = list(

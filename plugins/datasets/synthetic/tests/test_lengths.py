@@ -22,7 +22,7 @@ TABLES = {
 def draws(given, count=4000, seed=1):
     made, random = lengths(given, "input"), Random(seed)
     drawn = [made.draw(random) for _ in range(count)]
-    assert all(made.least <= one <= made.most and type(one) is int for one in drawn)
+    assert all(made.minimum <= one <= made.maximum and type(one) is int for one in drawn)
     return drawn
 
 

@@ -71,13 +71,13 @@ def _row(
         reference_calls(calls)
     if len(answer) != len(row["question"]):
         raise file.error(f"{row['id']} has {len(row['question'])} turns, and {len(answer)} answers")
-    shown = [one for one in functions if one["name"] not in held_back]
+    available = [one for one in functions if one["name"] not in held_back]
     return {
         "name": row["id"],
         "category": category,
         "turns": row["question"],
-        "functions": shown,
-        "tools": [tool_of(one) for one in shown],
+        "functions": available,
+        "tools": [tool_of(one) for one in available],
         "later_functions": {
             turn: [one for one in functions if one["name"] in names] for turn, names in missed.items()
         },
@@ -99,12 +99,12 @@ def _described(found: Mapping[tuple[str, str], DataFile], module: str) -> list[M
 
 def tool_of(function: Mapping[str, Any]) -> dict[str, Any]:
     """Return a function in OpenAI's form, with the schema of its result in the description."""
-    told = {name: value for name, value in function.items() if name != "response"}
+    declaration = {name: value for name, value in function.items() if name != "response"}
     if "response" in function:
-        told["description"] = (
-            f"{told['description']} The result has the schema {json.dumps(function['response'])}"
+        declaration["description"] = (
+            f"{declaration['description']} The result has the schema {json.dumps(function['response'])}"
         )
-    return tool(told)
+    return tool(declaration)
 
 
 def _name(file: DataFile) -> str:

@@ -21,7 +21,7 @@ from aisb_dataset_tools._conversation_rows import tool_of
 from aisb_dataset_tools._literal_calls import LiteralCall, reference_calls, tool_call, written_calls
 
 SIMULATOR = Path(__file__).with_name("_simulator.py")
-MOST_STEPS = 20
+MAX_STEPS = 20
 """The maximum number of steps with function calls in one turn; a further step ends the conversation."""
 MORE_FUNCTIONS = "More functions are there now. Use them for what could not be done before."
 INSTALL = (
@@ -148,22 +148,22 @@ class Conversation(Episode):
             return await self._end_turn()
         known = [call for call in calls if call is not None]
         try:
-            said = iter(await self._simulator.call("model", known))
+            executed = iter(await self._simulator.call("model", known))
         except SlowCallError as error:
             self._failed = str(error)
             return None
         results = [
-            "Error: the arguments are no JSON object" if call is None else next(said) for call in calls
+            "Error: the arguments are no JSON object" if call is None else next(executed) for call in calls
         ]
         turn = self._turns[-1]
         turn["calls"].append([str(call) for call in known])
         turn["results"] += [text for call, text in zip(calls, results, strict=True) if call is not None]
         self._steps += 1
-        if self._steps > MOST_STEPS:
-            self._failed = f"more than {MOST_STEPS} steps in turn {len(self._turns)}"
+        if self._steps > MAX_STEPS:
+            self._failed = f"more than {MAX_STEPS} steps in turn {len(self._turns)}"
             await self._finish_turn()
             return None
-        return self._shown(reply, calls, results)
+        return self._result_messages(reply, calls, results)
 
     def state(self) -> Mapping[str, Any]:
         """Return for each turn: calls, results, reference results, and differences of services."""
@@ -178,17 +178,17 @@ class Conversation(Episode):
             return [tool_call(call) for call in reply.tool_calls]
         return list(written_calls(reply.text))
 
-    def _shown(
+    def _result_messages(
         self, reply: Prediction, calls: Sequence[LiteralCall | None], results: Sequence[str]
     ) -> list[Message]:
         if self._by_tools:
             named = zip(reply.tool_calls, results, strict=True)
             return [Message("tool", text, tool_call_id=call["id"]) for call, text in named]
-        told = [
+        messages = [
             {"role": "tool", "name": str(call), "content": text}
             for call, text in zip(calls, results, strict=True)
         ]
-        return [Message("user", repr(told))]
+        return [Message("user", repr(messages))]
 
     async def _end_turn(self) -> list[Message] | None:
         await self._finish_turn()
@@ -206,11 +206,11 @@ class Conversation(Episode):
         number = len(self._turns)
         self._turns.append({"calls": [], "results": [], "reference": self._row["answer"][number]})
         self._steps = 0
-        said = [Message(message["role"], message["content"]) for message in self._row["turns"][number]]
+        messages = [Message(message["role"], message["content"]) for message in self._row["turns"][number]]
         more = self._row.get("later_functions", {}).get(str(number), [])
         if not more:
-            return said
+            return messages
         if self._by_tools:
             self.tools = [*self.tools, *map(tool_of, more)]
-            return [*said, Message("user", MORE_FUNCTIONS)]
-        return [*said, Message("user", f"{json.dumps(more, ensure_ascii=False)}\n{MORE_FUNCTIONS}")]
+            return [*messages, Message("user", MORE_FUNCTIONS)]
+        return [*messages, Message("user", f"{json.dumps(more, ensure_ascii=False)}\n{MORE_FUNCTIONS}")]

@@ -21,8 +21,8 @@ class LiteralCall(NamedTuple):
     named: dict[str, Any]
 
     def __str__(self) -> str:
-        shown = [*map(repr, self.arguments), *(f"{name}={value!r}" for name, value in self.named.items())]
-        return f"{self.name}({', '.join(shown)})"
+        arguments = [*map(repr, self.arguments), *(f"{name}={value!r}" for name, value in self.named.items())]
+        return f"{self.name}({', '.join(arguments)})"
 
 
 def written_calls(text: str) -> list[LiteralCall]:
@@ -48,13 +48,13 @@ def reference_calls(texts: Iterable[str]) -> list[LiteralCall]:
     Raises:
         DataError: a text is not a call with literal arguments.
     """
-    made = []
+    calls = []
     for text in texts:
         found = written_calls(text)
         if len(found) != 1:
             raise DataError(f"the answer {text[:80]!r} is not one call with literal arguments")
-        made += found
-    return made
+        calls += found
+    return calls
 
 
 def tool_call(call: Mapping[str, Any]) -> LiteralCall | None:

@@ -55,17 +55,17 @@ def bfcl(*, files: DataFiles) -> Iterator[Row]:
             else:
                 answer = answers[category][row["id"]]
             (turn,) = row["question"]
-            said = {role: [m["content"] for m in turn if m["role"] == role] for role in ("system", "user")}
+            texts = {role: [m["content"] for m in turn if m["role"] == role] for role in ("system", "user")}
             language = FUNCTION_LANGUAGES.get(category, "python")
-            shown = [with_text_parameters(one, language) for one in row["function"]]
+            functions = [with_text_parameters(one, language) for one in row["function"]]
             yield {
                 "category": category,
-                "question": "\n\n".join(said["user"]),
-                "system": "".join(f"{text}\n\n" for text in said["system"]),
-                "functions": shown,
+                "question": "\n\n".join(texts["user"]),
+                "system": "".join(f"{text}\n\n" for text in texts["system"]),
+                "functions": functions,
                 "declared": row["function"],
                 "language": language,
-                "tools": [tool(one) for one in shown],
+                "tools": [tool(one) for one in functions],
                 "answer": answer,
                 "name": row["id"],
             }
@@ -125,17 +125,17 @@ def _schema(part: Any) -> Any:
     """Return a part of a schema with the type names of JSON Schema."""
     if not isinstance(part, Mapping):
         return part
-    made = dict(part)
-    kind = made.get("type")
+    schema = dict(part)
+    kind = schema.get("type")
     if isinstance(kind, str):
-        made["type"] = _TYPES.get(kind, kind)
-        if made["type"] == "array" and "items" not in made:
-            made["items"] = {}  # services that validate schemas require it
-    if isinstance(properties := made.get("properties"), Mapping):
-        made["properties"] = {name: _schema(one) for name, one in properties.items()}
-    if "items" in made:
-        made["items"] = _schema(made["items"])
-    return made
+        schema["type"] = _TYPES.get(kind, kind)
+        if schema["type"] == "array" and "items" not in schema:
+            schema["items"] = {}  # services that validate schemas require it
+    if isinstance(properties := schema.get("properties"), Mapping):
+        schema["properties"] = {name: _schema(one) for name, one in properties.items()}
+    if "items" in schema:
+        schema["items"] = _schema(schema["items"])
+    return schema
 
 
 def _category(file: DataFile) -> str:

@@ -23,8 +23,8 @@ from importlib import import_module
 from typing import Any
 
 SOURCES = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
-MOST_MEMORY = 4 << 30
-MOST_SECONDS = 300
+MAX_MEMORY = 4 << 30
+MAX_SECONDS = 300
 
 
 class Services:
@@ -79,8 +79,8 @@ def differences(services: Services, reference: Services) -> dict[str, list[str]]
 
 def main(package: str) -> None:
     """Answer commands until the input ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     if package:
         sys.path.insert(0, package)
     replies, sys.stdout = sys.stdout, sys.stderr  # output of a service is not a reply

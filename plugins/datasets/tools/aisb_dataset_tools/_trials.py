@@ -26,8 +26,8 @@ class AgentTrial(Evaluator):
         """Read the state and the reward from an answer."""
         del sample
         try:
-            said = json.loads(answer or "")
-            state, reward = said["state"], min(1.0, max(0.0, float(said["reward"])))
+            verdict = json.loads(answer or "")
+            state, reward = verdict["state"], min(1.0, max(0.0, float(verdict["reward"])))
             outcome = OUTCOMES[state]
         except (ValueError, TypeError, KeyError, RecursionError):
             return Score(0.0, "unparsed", details={"reason": "this is not the result of a trial"})

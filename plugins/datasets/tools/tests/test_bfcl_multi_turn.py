@@ -14,7 +14,7 @@ from forked import run_forked
 
 from aisb import DataError, DataFile, DataFiles, Prediction, Sample, UsageError
 from aisb_dataset_tools._conversation_rows import CATEGORIES, bfcl_multi_turn
-from aisb_dataset_tools._conversations import MOST_STEPS, bfcl_services
+from aisb_dataset_tools._conversations import MAX_STEPS, bfcl_services
 from aisb_dataset_tools._grading import problem
 from aisb_dataset_tools._literal_calls import written_calls
 from aisb_testing import ScriptedService, whole_reply
@@ -144,8 +144,8 @@ def test_the_reference_calls_are_right_and_other_ways_to_the_same_state_too(pack
         (["[create_ticket('desk')]", "Done.", "Done."], (1, "the state differs: TicketAPI: tickets")),
         (["[create_ticket('lamp')]", "Done.", "[close_ticket(2)]", "Done."], (2, "the state differs: TicketAPI: tickets")),
         (["[create_ticket('lamp')]", "Done."], (2, "the turn was not finished")),
-        (["[list_tickets()]"] * (MOST_STEPS + 1), (1, "the state differs: TicketAPI: tickets")),
-        (["[create_ticket('lamp')]", *["[list_tickets()]"] * MOST_STEPS], (1, f"more than {MOST_STEPS} steps in turn 1")),
+        (["[list_tickets()]"] * (MAX_STEPS + 1), (1, "the state differs: TicketAPI: tickets")),
+        (["[create_ticket('lamp')]", *["[list_tickets()]"] * MAX_STEPS], (1, f"more than {MAX_STEPS} steps in turn 1")),
         (["[wait()]"], (1, "the calls took longer than 1 s")),
     ],
 )  # fmt: skip

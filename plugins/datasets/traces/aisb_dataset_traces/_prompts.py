@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
-from aisb_dataset_synthetic import Filler, LateIds, LateText, MadeText, text_of_ids
+from aisb_dataset_synthetic import Filler, LateIds, LateText, PooledText, text_of_ids
 
 KEPT_BLOCKS = 4096
 """The number of cached blocks, which prompts share."""
@@ -32,21 +32,26 @@ class Prompts:
 
     def of(self, keys: Sequence[object], tokens: int, block: int) -> dict[str, Any]:
         """Return the fields of a prompt whose blocks have these keys; the last one may be cut short."""
-        told: dict[str, Any] = {"input_tokens_asked": tokens, "nonce": self._nonce}
+        shared: dict[str, Any] = {"input_tokens_asked": tokens, "nonce": self._nonce}
         if self._ids:
             make = partial(self._join_ids, keys, tokens, block)
             late_ids = LateIds(tokens, make, self._filler.pool_of_ids(self._size))
             text = text_of_ids(self._filler.tokenizer, make)
-            return {"token_ids": late_ids, "input_tokens": tokens, "input_exact": True, **text, **told}
+            return {"token_ids": late_ids, "input_tokens": tokens, "input_exact": True, **text, **shared}
         if self._filler.tokenizer and not self._filler.sure:
-            made = self._filler.write(
+            generated = self._filler.write(
                 keys[-1], tokens, begin=" ".join(self._text(k, block) for k in keys[:-1])
             )
-            text = MadeText(made.text, self._filler.pool)
-            return {"prompt": text, "input_tokens": made.tokens, "input_exact": made.exact, **told}
+            text = PooledText(generated.text, self._filler.pool)
+            return {
+                "prompt": text,
+                "input_tokens": generated.tokens,
+                "input_exact": generated.exact,
+                **shared,
+            }
         exact = self._filler.tokenizer is not None
         late = LateText(lambda: self._join(keys, tokens, block), self._filler.pool)
-        return {"prompt": late, "input_tokens": tokens if exact else None, "input_exact": exact, **told}
+        return {"prompt": late, "input_tokens": tokens if exact else None, "input_exact": exact, **shared}
 
     def _join_ids(self, keys: Sequence[object], tokens: int, block: int) -> list[int]:
         parts = _parts(keys, tokens, block)
