@@ -16,7 +16,7 @@ from aisb_cli.grouped_help import Listing
 from aisb_cli.terminal import as_json_text
 
 if TYPE_CHECKING:
-    from aisb_cli.data_sets.inventory import Standing
+    from aisb_cli.data_sets.inventory import DataStatus
     from aisb_engine import DataFolders, Plugins, Task
 
 
@@ -43,9 +43,9 @@ def list_command(
     \b
       aisb data list gsm8k mmlu
     """  # noqa: D301 - \b is for click
-    from aisb_cli.data_sets.inventory import look
+    from aisb_cli.data_sets.inventory import locate
 
-    found = list(_standings(context, names, data_dir, look))
+    found = list(_standings(context, names, data_dir, locate))
     if as_json:
         _print_json(found)
         return
@@ -108,9 +108,9 @@ def path_command(context: click.Context, name: str, data_dir: Path | None, *, as
       aisb data path gsm8k
     """  # noqa: D301 - \b is for click
     from aisb import DataMissing
-    from aisb_cli.data_sets.inventory import look
+    from aisb_cli.data_sets.inventory import locate
 
-    (found,) = _standings(context, (name,), data_dir, look)
+    (found,) = _standings(context, (name,), data_dir, locate)
     if found.state in {"missing", "wrong"}:
         raise DataMissing(found.note)
     if as_json:
@@ -160,8 +160,8 @@ def _standings(
     context: click.Context,
     names: Sequence[str],
     data_dir: Path | None,
-    how: Callable[[Task, str, Plugins, DataFolders, dict[str, Any]], Standing],
-) -> Iterator[Standing]:
+    how: Callable[[Task, str, Plugins, DataFolders, dict[str, Any]], DataStatus],
+) -> Iterator[DataStatus]:
     from aisb_engine import DataFolders
 
     folders = DataFolders.default(data_dir)
@@ -199,15 +199,15 @@ def _with_other_data(name: str, table: dict[str, Any]) -> list[str]:
     ]
 
 
-def _print_line(one: Standing, lead: str) -> None:
+def _print_line(one: DataStatus, lead: str) -> None:
     """Print the data of a task in one line: rows and path; if it is missing, the path where it belongs."""
-    rows = one.rows if one.rows is not None else one.wanted.rows
+    rows = one.rows if one.rows is not None else one.locked.rows
     shown = "" if rows is None else f"{rows:,}"
     line = f"{lead}{one.task:<20} {shown:>7}  {one.layout or ''}".rstrip()
     click.echo(_folded(line, "", " " * (len(lead) + 30)))
 
 
-def _print_checked(one: Standing) -> None:
+def _print_checked(one: DataStatus) -> None:
     """Print the result of a check: the state, the data in one line, then notes."""
     _print_line(one, f"{one.state:<16}")
     for line in one.note.splitlines():
@@ -226,7 +226,7 @@ def _folded(text: str, lead: str, below: str | None = None) -> str:
     )
 
 
-def _print_lock(found: Sequence[Standing]) -> None:
+def _print_lock(found: Sequence[DataStatus]) -> None:
     """Print the result in the form of a datasets.lock; data that cannot be read is omitted."""
     import tomli_w
 
@@ -234,5 +234,5 @@ def _print_lock(found: Sequence[Standing]) -> None:
     click.echo(tomli_w.dumps(read), nl=False)
 
 
-def _print_json(found: Sequence[Standing]) -> None:
+def _print_json(found: Sequence[DataStatus]) -> None:
     click.echo(as_json_text([one.as_table() for one in found]))

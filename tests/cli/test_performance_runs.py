@@ -517,7 +517,7 @@ def test_an_accuracy_run_says_how_fast_it_was_and_does_not_become_a_performance_
             ("--ramp-up", "linear:1:9", "--request-rate", "5"),
             "load.ramp_up: gives the rates itself; leave request_rate out",
         ),
-        (("--use-timestamp",), "load.use_timestamp: request 0 has no time of its own"),
+        (("--use-timestamp",), "load.use_timestamp: request 0 has no time"),
         (("--use-timestamp", "--request-rate", "5"), "load.use_timestamp: sends at the trace's own times"),
         (("--burstiness", "2"), "load.burstiness: has nothing to shape without request_rate or ramp_up"),
         (("--pressure", "--ramp-up", "linear:1:9"), "load.pressure_time: adds clients step by step"),

@@ -134,7 +134,7 @@ def test_a_ramp_that_cannot_be_followed_is_refused(text: str, words: str) -> Non
             "load.burstiness: must be 0 (constant), or from 0.01 to 1000; 1 is Poisson (it is -0.5)",
         ),
         ("gamma", math.nan, "(it is nan)"),
-        ("poisson", 2.0, "2 is not what arrival = 'poisson' means; set arrival = 'gamma'"),
+        ("poisson", 2.0, "2 contradicts arrival = 'poisson', which is 1; set arrival = 'gamma'"),
     ],
 )
 def test_a_burstiness_that_means_nothing_is_refused(arrival, beta, words) -> None:
@@ -150,8 +150,8 @@ def test_a_burstiness_that_means_nothing_is_refused(arrival, beta, words) -> Non
             [0.0, 2.0, 1.5],
             "load.use_timestamp: the trace is out of order: request c is at 1.5 s, after one at 2 s",
         ),
-        ([0.0, None, 1.5], "request b has no time of its own; leave it out, and give request_rate"),
-        ([0.0, math.nan], "request b has no time that can be kept (nan)"),
+        ([0.0, None, 1.5], "request b has no time; leave it out, and give request_rate"),
+        ([0.0, math.nan], "request b has an invalid time (nan)"),
     ],
 )
 def test_a_trace_that_cannot_be_followed_is_refused(times, words) -> None:

@@ -49,11 +49,11 @@ class Locked:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DataStatus:
     """The state of one task's data.
 
     `layout` is the path pattern of the task that matched; for missing data its first pattern. `rows` and
-    `sha256` are set if the data was read; `wanted` is the entry in the lock.
+    `sha256` are set if the data was read; `locked` is the entry in the lock.
     """
 
     task: str
@@ -62,50 +62,56 @@ class Standing:
     paths: tuple[Path, ...] = ()
     rows: int | None = None
     sha256: str | None = None
-    wanted: Locked = Locked()
+    locked: Locked = Locked()
     note: str = ""
 
     def as_table(self) -> dict[str, Any]:
         """Return it in the form of `--json`."""
-        return {**asdict(self), "paths": [str(path) for path in self.paths]}
+        table = asdict(self)
+        locked = table.pop("locked")
+        return {**table, "wanted": locked, "paths": [str(path) for path in self.paths]}
 
 
-def look(task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]) -> Standing:
+def locate(
+    task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]
+) -> DataStatus:
     """Check whether a task's data exists, without reading it."""
-    wanted = Locked.of(lock, name)
+    entry = Locked.of(lock, name)
     if not _is_read(task, plugins):
-        return Standing(name, "made", wanted=wanted)
+        return DataStatus(name, "made", locked=entry)
     try:
         located = locate_data(task, folders)
     except DataMissing as error:
-        return Standing(name, "missing", _first(task), wanted=wanted, note=str(error))
+        return DataStatus(name, "missing", _first(task), locked=entry, note=str(error))
     except AisbError as error:
-        return Standing(name, "wrong", wanted=wanted, note=str(error))
+        return DataStatus(name, "wrong", locked=entry, note=str(error))
     if located.files is None:
-        return Standing(name, "made", wanted=wanted)
+        return DataStatus(name, "made", locked=entry)
     paths = tuple(file.path for file in located.files.files)
-    return Standing(name, "there", located.files.layout, paths, wanted=wanted)
+    return DataStatus(name, "there", located.files.layout, paths, locked=entry)
 
 
 def check_data(
     task: Task, name: str, plugins: Plugins, folders: DataFolders, lock: Mapping[str, Any]
-) -> Standing:
+) -> DataStatus:
     """Read all of a task's data, and compare its rows and bytes with the lock."""
     from aisb_engine import load_samples
 
-    found = look(task, name, plugins, folders, lock)
-    if found.state != "there":
-        return found
+    status = locate(task, name, plugins, folders, lock)
+    if status.state != "there":
+        return status
     try:
         loaded = load_samples(task, plugins, folders, selected=False)
     except AisbError as error:
-        return Standing(name, "wrong", found.layout, found.paths, wanted=found.wanted, note=str(error))
+        return DataStatus(name, "wrong", status.layout, status.paths, locked=status.locked, note=str(error))
     if loaded.broken:
         row = loaded.broken[0]
         note = f"sample {row.id} could not be prepared: {row.error}"
-        return Standing(name, "wrong", found.layout, found.paths, wanted=found.wanted, note=note)
-    state, note = _compared(found.wanted, loaded.count, loaded.sha256, found.layout or "")
-    return Standing(name, state, found.layout, found.paths, loaded.count, loaded.sha256, found.wanted, note)
+        return DataStatus(name, "wrong", status.layout, status.paths, locked=status.locked, note=note)
+    state, note = _compared(status.locked, loaded.count, loaded.sha256, status.layout or "")
+    return DataStatus(
+        name, state, status.layout, status.paths, loaded.count, loaded.sha256, status.locked, note
+    )
 
 
 def _is_read(task: Task, plugins: Plugins) -> bool:
@@ -117,20 +123,22 @@ def _is_read(task: Task, plugins: Plugins) -> bool:
 def _first(task: Task) -> str:
     """Return the first path at which a task searches its data."""
     table = task.dataset
-    way = table.path if table.path is not None else table.layouts[0].path
-    called = table.layouts[0].splits if table.path is None else {}
-    split = called.get(table.split or "", table.split or "{split}")
-    return " + ".join(path.replace("{split}", split) for path in ([way] if isinstance(way, str) else way))
+    path_ = table.path if table.path is not None else table.layouts[0].path
+    split_names = table.layouts[0].splits if table.path is None else {}
+    split = split_names.get(table.split or "", table.split or "{split}")
+    return " + ".join(
+        path.replace("{split}", split) for path in ([path_] if isinstance(path_, str) else path_)
+    )
 
 
-def _compared(wanted: Locked, rows: int, sha256: str, layout: str) -> tuple[DataState, str]:
-    if wanted.rows is not None and rows != wanted.rows:
-        return "other rows", f"{rows:,} rows, but {wanted.rows:,} were published"
-    known = wanted.sha256 or {}
-    if sha256 in known.values():
+def _compared(entry: Locked, rows: int, sha256: str, layout: str) -> tuple[DataState, str]:
+    if entry.rows is not None and rows != entry.rows:
+        return "other rows", f"{rows:,} rows, but {entry.rows:,} were published"
+    hashes = entry.sha256 or {}
+    if sha256 in hashes.values():
         return "as published", ""
-    if layout in known:
+    if layout in hashes:
         return "other bytes", f"the number of rows is as published, but the bytes differ: {sha256}"
-    if wanted.rows is None:
+    if entry.rows is None:
         return "not in the lock", "nothing is known of the published data"
     return "not in the lock", "the number of rows is as published; the hash of these files is not known"

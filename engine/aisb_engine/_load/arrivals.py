@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 from aisb._errors import ConfigError
 
 Arrival = Literal["constant", "poisson", "gamma"]
-SLOWEST = 0.001
-FASTEST = 1_000_000.0
+MIN_RATE = 0.001
+MAX_RATE = 1_000_000.0
 
 
 class Ramp(NamedTuple):
@@ -65,12 +65,13 @@ def check_rate(rate: float, where: str = "load.request_rate") -> None:
     """
     if math.isnan(rate) or rate < 0:
         raise ConfigError(
-            where, f"must be requests a second, at least {SLOWEST:g} (it is {rate:g}); 0 sends without pacing"
+            where,
+            f"must be requests a second, at least {MIN_RATE:g} (it is {rate:g}); 0 sends without pacing",
         )
-    if not SLOWEST <= rate <= FASTEST:
+    if not MIN_RATE <= rate <= MAX_RATE:
         raise ConfigError(
             where,
-            f"can be from {SLOWEST:g} to {FASTEST:,.0f} a second (it is {rate:g}); 0 sends without pacing",
+            f"can be from {MIN_RATE:g} to {MAX_RATE:,.0f} a second (it is {rate:g}); 0 sends without pacing",
         )
 
 
@@ -121,7 +122,7 @@ def trace_schedule(times: Iterable[float | None], ids: Sequence[str] = ()) -> ar
     for position, at in enumerate(times):
         name = ids[position] if position < len(ids) else str(position)
         if at is None or not math.isfinite(at):
-            problem = "no time of its own" if at is None else f"no time that can be kept ({at})"
+            problem = "no time" if at is None else f"an invalid time ({at})"
             raise ConfigError(where, f"request {name} has {problem}; leave it out, and give request_rate")
         if not position:
             first = before = at
@@ -138,16 +139,17 @@ def trace_schedule(times: Iterable[float | None], ids: Sequence[str] = ()) -> ar
 
 def _gaps(arrival: Arrival, burstiness: float | None, draw: Random) -> Callable[[float], float]:
     """Return a function that draws one gap with a given mean."""
-    where = "load.burstiness"
+    key = "load.burstiness"
     beta = {"constant": 0.0, "poisson": 1.0, "gamma": 1.0}[arrival]
     if burstiness is not None:
         if not (burstiness == 0 or 0.01 <= burstiness <= 1000):
             raise ConfigError(
-                where, f"must be 0 (constant), or from 0.01 to 1000; 1 is Poisson (it is {burstiness:g})"
+                key, f"must be 0 (constant), or from 0.01 to 1000; 1 is Poisson (it is {burstiness:g})"
             )
         if arrival != "gamma" and burstiness != beta:
             raise ConfigError(
-                where, f"{burstiness:g} is not what arrival = {arrival!r} means; set arrival = 'gamma'"
+                key,
+                f"{burstiness:g} contradicts arrival = {arrival!r}, which means {beta:g}; set arrival = 'gamma'",
             )
         beta = burstiness
     if beta == 0:

@@ -223,11 +223,11 @@ def make_row(
 
     ends = ends | frozenset(_ids(params.get("stop_token_ids"))) | frozenset(_ids(params.get("eos_token_id")))
     wanted = sampling.read_sampling(params, loaded.defaults, ends)
-    chance = None
+    generator = None
     if wanted.temperature:
-        chance = torch.Generator()
+        generator = torch.Generator()
         seed = params.get("seed")
-        chance.manual_seed(int(seed)) if seed is not None else chance.seed()
+        generator.manual_seed(int(seed)) if seed is not None else generator.seed()
     return BatchRow(
         stream=stream,
         prompt=prompt,
@@ -236,7 +236,7 @@ def make_row(
         ends=frozenset() if params.get("ignore_eos") else ends,
         spelling=Spelling(_decoder(loaded.tokenizer, bool(params.get("skip_special_tokens", True))), prompt),
         stops=Stops(stop_strings(params.get("stop"))),
-        chance=chance,
+        generator=generator,
         streamed=streamed,
     )
 

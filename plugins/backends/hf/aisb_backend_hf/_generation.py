@@ -77,7 +77,7 @@ class Generation:
 
     def step(self) -> torch.Tensor:
         """Compute the next token of every row; return the logits ([rows, vocabulary])."""
-        logits = self._kept.step([row.made[-1] for row in self.rows])
+        logits = self._kept.step([row.generated[-1] for row in self.rows])
         self._meter.computed += len(self.rows)
         return logits
 

@@ -42,9 +42,9 @@ class BatchRow:
     ends: frozenset[int]
     spelling: Spelling
     stops: Stops
-    chance: Any
+    generator: Any
     streamed: bool
-    made: list[int] = field(default_factory=list)
+    generated: list[int] = field(default_factory=list)
     shared: int = 0
     reused: int = 0
     cancelled: bool = False
@@ -53,17 +53,17 @@ class BatchRow:
     @property
     def tokens(self) -> list[int]:
         """All tokens so far, prompt included."""
-        return self.prompt + self.made
+        return self.prompt + self.generated
 
     def take(self, token: int, stamp: int) -> tuple[Chunk | None, bool]:
         """Add the next token; return the chunk to deliver, if any, and whether the answer has ended."""
-        self.made.append(token)
+        self.generated.append(token)
         ended = token in self.ends
         text = "" if ended else self.stops.add(self.spelling.add(token))
         reason: str | None = None
         if ended or self.stops.stopped:
             reason = "stop"
-        elif len(self.made) >= self.longest:
+        elif len(self.generated) >= self.longest:
             reason = "length"
         if reason and not self.stops.stopped:
             text += self.stops.add(self.spelling.rest())
@@ -76,8 +76,8 @@ class BatchRow:
             text = "".join(self._kept)
         usage = None
         if reason:
-            usage = Usage(len(self.prompt), len(self.made), self.reused or None)
-        count = 1 if self.streamed else len(self.made)
+            usage = Usage(len(self.prompt), len(self.generated), self.reused or None)
+        count = 1 if self.streamed else len(self.generated)
         chunk = Chunk("content", text, tokens=count, finish_reason=reason, usage=usage, stamp_ns=stamp)
         return chunk, reason is not None
 

@@ -62,25 +62,31 @@ class SamplingParams:
         return bool(self.repetition_penalty != 1.0 or self.presence_penalty or self.frequency_penalty)
 
 
-def read_sampling(params: Mapping[str, Any], own: Mapping[str, Any], ends: frozenset[int]) -> SamplingParams:
-    """Read a request's parameters; `own` are the model's defaults.
+def read_sampling(
+    params: Mapping[str, Any], model_defaults: Mapping[str, Any], ends: frozenset[int]
+) -> SamplingParams:
+    """Read a request's parameters; `model_defaults` are those of the model's generation_config.json.
 
     If the request does not set `do_sample`, tokens are sampled if it sets a parameter that affects sampling,
     or if the model's defaults say so; otherwise decoding is greedy.
     """
-    given = {OTHER_NAMES.get(name, name): value for name, value in params.items() if value is not None}
-    draws = given.get("do_sample")
+    requested = {OTHER_NAMES.get(name, name): value for name, value in params.items() if value is not None}
+    draws = requested.get("do_sample")
     if draws is None:
-        said = any(name in given for name in SAMPLING_PARAMS)
-        draws = bool(said or own.get("do_sample"))
+        sets_sampling = any(name in requested for name in SAMPLING_PARAMS)
+        draws = bool(sets_sampling or model_defaults.get("do_sample"))
     if not draws:
-        given["temperature"] = 0.0
+        requested["temperature"] = 0.0
     defaults = {
-        name: own[name] for name in (*SAMPLING_PARAMS, "repetition_penalty") if own.get(name) is not None
+        name: model_defaults[name]
+        for name in (*SAMPLING_PARAMS, "repetition_penalty")
+        if model_defaults.get(name) is not None
     }
-    if not (draws and own.get("do_sample")):  # the model's values are meant for its own method of sampling
+    if not (
+        draws and model_defaults.get("do_sample")
+    ):  # the model's values were chosen for sampling, not for greedy decoding
         defaults = {name: value for name, value in defaults.items() if name == "repetition_penalty"}
-    values = {"temperature": 1.0} | defaults | given
+    values = {"temperature": 1.0} | defaults | requested
     return SamplingParams(
         float(values["temperature"]),
         float(values.get("top_p", 1.0)),
@@ -95,24 +101,24 @@ def read_sampling(params: Mapping[str, Any], own: Mapping[str, Any], ends: froze
     )
 
 
-class Chooses(Protocol):
+class SampledRow(Protocol):
     """A row for which a token is chosen: its parameters, its tokens, and its random generator."""
 
     sampling: SamplingParams
     prompt: list[int]
-    made: list[int]
-    chance: Any
+    generated: list[int]
+    generator: Any
 
 
 @dataclass(slots=True)
-class Chosen:
+class ChosenTokens:
     """One token for each row; `broken` are the rows with NaN logits."""
 
     tokens: list[int]
     broken: list[int] = field(default_factory=list)
 
 
-def choose(logits: Any, rows: Sequence[Chooses]) -> Chosen:
+def choose(logits: Any, rows: Sequence[SampledRow]) -> ChosenTokens:
     """Choose the next token of each row from its logits ([rows, vocabulary])."""
     import torch
 
@@ -130,17 +136,17 @@ def choose(logits: Any, rows: Sequence[Chooses]) -> Chosen:
             drawn = _draw(logits[members].float(), sampling, [rows[number] for number in members])
             for number, token in zip(members, drawn, strict=True):
                 tokens[number] = token
-    return Chosen(tokens, broken)
+    return ChosenTokens(tokens, broken)
 
 
-def _draw(logits: Any, sampling: SamplingParams, rows: Sequence[Chooses]) -> list[int]:
+def _draw(logits: Any, sampling: SamplingParams, rows: Sequence[SampledRow]) -> list[int]:
     import torch
 
     if sampling.penalises:
         for number, row in enumerate(rows):
             _penalise(logits[number], sampling, row)
     for number, row in enumerate(rows):
-        if len(row.made) < sampling.min_tokens:
+        if len(row.generated) < sampling.min_tokens:
             logits[number, [end for end in sampling.ends if end < logits.shape[-1]]] = float("-inf")
     if not sampling.temperature:
         likeliest: list[int] = logits.argmax(dim=-1).tolist()
@@ -150,7 +156,7 @@ def _draw(logits: Any, sampling: SamplingParams, rows: Sequence[Chooses]) -> lis
         logits = warp(ids, logits)
     shares = torch.softmax(logits, dim=-1).cpu()
     return [
-        int(torch.multinomial(share, 1, generator=row.chance))
+        int(torch.multinomial(share, 1, generator=row.generator))
         for share, row in zip(shares, rows, strict=True)
     ]
 
@@ -179,7 +185,7 @@ def _warpers(sampling: SamplingParams) -> list[Any]:
     return steps
 
 
-def _penalise(logits: Any, sampling: SamplingParams, row: Chooses) -> None:
+def _penalise(logits: Any, sampling: SamplingParams, row: SampledRow) -> None:
     """Apply the penalties for earlier tokens, in place.
 
     As in vLLM, the repetition penalty includes the prompt (https://arxiv.org/abs/1909.05858), and the other
@@ -188,11 +194,11 @@ def _penalise(logits: Any, sampling: SamplingParams, row: Chooses) -> None:
     import torch
 
     if sampling.repetition_penalty != 1.0:
-        seen = torch.tensor(sorted({*row.prompt, *row.made}), device=logits.device)
-        values = logits[seen]
-        logits[seen] = torch.where(
+        earlier = torch.tensor(sorted({*row.prompt, *row.generated}), device=logits.device)
+        values = logits[earlier]
+        logits[earlier] = torch.where(
             values > 0, values / sampling.repetition_penalty, values * sampling.repetition_penalty
         )
-    if row.made and (sampling.presence_penalty or sampling.frequency_penalty):
-        said, counts = torch.tensor(row.made, device=logits.device).unique(return_counts=True)
-        logits[said] -= sampling.presence_penalty + sampling.frequency_penalty * counts
+    if row.generated and (sampling.presence_penalty or sampling.frequency_penalty):
+        generated, counts = torch.tensor(row.generated, device=logits.device).unique(return_counts=True)
+        logits[generated] -= sampling.presence_penalty + sampling.frequency_penalty * counts

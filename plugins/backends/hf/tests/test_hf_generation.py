@@ -207,7 +207,7 @@ def test_penalties_are_those_of_transformers_and_of_services(folder):
         (SamplingParams(frequency_penalty=0.4), 2),  # said twice
         (SamplingParams(frequency_penalty=0.2), 1),
     ):
-        row = SimpleNamespace(sampling=sampling, prompt=[2], made=[1, 1], chance=None)
+        row = SimpleNamespace(sampling=sampling, prompt=[2], generated=[1, 1], generator=None)
         assert choose(logits.clone(), [row]).tokens == [best]
 
 

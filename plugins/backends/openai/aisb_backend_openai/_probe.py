@@ -48,14 +48,14 @@ def _choose(service: OpenAIService, path: str, names: Sequence[str], note: str) 
 def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[str, Any]], str]:
     """Return the listed models, each with an `id`, and a line that explains an empty list."""
     if answer.status != 200:
-        words = service.error_message(answer.status, answer.body)
-        said = "" if words == f"HTTP {answer.status}" else f": {words}"
-        return [], f"the service has no list of models ({answer.status}{said})"
+        message = service.error_message(answer.status, answer.body)
+        detail = "" if message == f"HTTP {answer.status}" else f": {message}"
+        return [], f"the service has no list of models ({answer.status}{detail})"
     try:
         data = json.loads(answer.body)
     except (ValueError, RecursionError):
-        words = " ".join(answer.body[:60].decode("utf-8", "replace").split())
-        return [], f"the service's list of models is not JSON (it begins {words!r})"
+        message = " ".join(answer.body[:60].decode("utf-8", "replace").split())
+        return [], f"the service's list of models is not JSON (it begins {message!r})"
     entries = data.get("data", data.get("models")) if isinstance(data, Mapping) else data
     entries = [
         {**entry, "id": name}
@@ -68,11 +68,11 @@ def _entries(service: OpenAIService, answer: Fetched) -> tuple[Sequence[Mapping[
 def _detail(service: OpenAIService, entries: Sequence[Mapping[str, Any]]) -> str:
     """Return what the list says about the chosen model."""
     entry: Mapping[str, Any] = next((entry for entry in entries if entry["id"] == service.model), {})
-    said = []
+    parts = []
     if owner := entry.get("owned_by"):
-        said.append(f"owned by {owner}")
+        parts.append(f"owned by {owner}")
     meta = entry.get("meta")
     context = meta.get("n_ctx") if isinstance(meta, Mapping) else None  # llama.cpp
     if length := entry.get("max_model_len") or entry.get("context_length") or context:
-        said.append(f"model length {length}")
-    return ", ".join(said)
+        parts.append(f"model length {length}")
+    return ", ".join(parts)

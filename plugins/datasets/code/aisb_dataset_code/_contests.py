@@ -29,7 +29,7 @@ class _TextOnly(pickle.Unpickler):
     """Unpickles only strings, since a pickle can call any function."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} in a text")
+        raise pickle.UnpicklingError(f"the pickle contains {module}.{name}, and only a text is allowed")
 
 
 def livecodebench(
@@ -60,11 +60,11 @@ def livecodebench(
             fields |= {"test": _calls(name, cases), "entry_point": "Solution"}
         else:
             fields["cases"] = [{"input": case["input"], "output": case["output"]} for case in cases]
-        words = WITH_STARTER.replace("{starter}", starter) if starter else WITHOUT_STARTER
+        prompt = WITH_STARTER.replace("{starter}", starter) if starter else WITHOUT_STARTER
         yield {
             **{key: value for key, value in row.items() if "test_cases" not in key},
             **fields,
-            "format_prompt": words,
+            "format_prompt": prompt,
         }
 
 

@@ -86,9 +86,9 @@ async def _explained(a: OpenedRun, b: OpenedRun, pair: ComparedSubtask, plugins:
     return _parts(own_a, own_b, crossed, names=(pair.a, pair.b), notes=notes)
 
 
-def _by_rules_of(run: OpenedRun, subtask: Subtask, other: OpenedRun, theirs: Subtask) -> OpenedRun:
+def _by_rules_of(run: OpenedRun, subtask: Subtask, other: OpenedRun, other_subtask: Subtask) -> OpenedRun:
     """Return a run with the rules of another one."""
-    tasks = {**run.spec.tasks, subtask.task: other.spec.tasks[theirs.task]}
+    tasks = {**run.spec.tasks, subtask.task: other.spec.tasks[other_subtask.task]}
     judge = {"judge": other.spec.judge} if other.spec.judge else {}
     return OpenedRun(run.folder, run.spec.model_copy(update={"tasks": tasks, **judge}))
 
@@ -120,7 +120,7 @@ def _parts(
         return 100 * fsum(_value(side[key], partial) for key in keys) / len(keys)
 
     a, b = score(own_a, own_a), score(own_b, own_b)
-    told: dict[str, Any] = {
+    common: dict[str, Any] = {
         "task": names[0].task,
         "model_a": names[0].model,
         "model_b": names[1].model,
@@ -133,14 +133,14 @@ def _parts(
         "other_targets": len(both) - len(shared),
     }
     if not shared:
-        nothing: dict[str, Any] = dict.fromkeys(("a_by_a", "a_by_b", "b_by_a", "b_by_b"))
+        unknown: dict[str, Any] = dict.fromkeys(("a_by_a", "a_by_b", "b_by_a", "b_by_b"))
         return Explanation(
-            **told,
+            **common,
             samples=b - a,
             rules=0.0,
             answers=0.0,
             rules_and_answers=0.0,
-            **nothing,
+            **unknown,
             notes=(*notes, "the two sides share no sample, so the samples explain the whole change"),
         )
     a_by_a, b_by_b = score(own_a, shared), score(own_b, shared)
@@ -159,7 +159,7 @@ def _parts(
         )
     by_b = crossed[0] if crossed else own_a
     return Explanation(
-        **told,
+        **common,
         samples=(a_by_a - a) + (b - b_by_b),
         rules=rules,
         answers=answers,
@@ -194,27 +194,27 @@ def explanation_lines(one: Explanation) -> list[str]:
     else:
         parts["other rules and answers"] = one.rules_and_answers
     rounded = _rounded(list(parts.values()), round(100 * one.b) - round(100 * one.a))
-    graded, ended = one.graded_otherwise, one.answered_otherwise
-    why = {
+    graded, answered = one.graded_otherwise, one.answered_otherwise
+    reasons = {
         "other samples": f"{one.only_a:,} in A only, {one.only_b:,} in B only, "
         f"{one.other_targets:,} with other reference answers; {one.shared:,} on both sides",
         "other rules": f"{len(graded):,} samples are graded differently{_ids(graded)}",
-        "other answers": f"{len(ended):,} samples ended differently{_ids(ended)}",
+        "other answers": f"{len(answered):,} samples ended differently{_ids(answered)}",
         "other rules and answers": "",
     }
-    found = [f"{one.task}: A {one.a:.2f}, B {one.b:.2f}, change {_points(sum(rounded))}"]
+    lines = [f"{one.task}: A {one.a:.2f}, B {one.b:.2f}, change {_points(sum(rounded))}"]
     for (name, _), value in zip(parts.items(), rounded, strict=True):
-        found.append(f"  {name:14} {_points(value):>7}  {why[name]}".rstrip())
+        lines.append(f"  {name:14} {_points(value):>7}  {reasons[name]}".rstrip())
     if known and one.a_by_a is not None:
-        found.append(
+        lines.append(
             f"  on shared samples: A by A's rules {one.a_by_a:.2f}, by B's {one.a_by_b:.2f}; "
             f"B by A's rules {one.b_by_a:.2f}, by B's {one.b_by_b:.2f}"
         )
-    return found + [f"  {note}" for note in one.notes]
+    return lines + [f"  {note}" for note in one.notes]
 
 
-def _ids(keys: Sequence[str], most: int = 8) -> str:
-    return f": {', '.join(keys[:most])}{', …' if len(keys) > most else ''}" if keys else ""
+def _ids(keys: Sequence[str], limit: int = 8) -> str:
+    return f": {', '.join(keys[:limit])}{', …' if len(keys) > limit else ''}" if keys else ""
 
 
 def _points(hundredths: int) -> str:

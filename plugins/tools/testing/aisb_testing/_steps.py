@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 class EventAt(NamedTuple):
-    """One event of a stream, as JSON or as bytes, and its time; or what is done to the connection."""
+    """One event of a stream, as JSON or as bytes, and its time; or an action on the connection."""
 
     at: float
     what: Mapping[str, Any] | bytes | Action
@@ -101,7 +101,7 @@ def usage_of(output: int, prompt: int = 10) -> dict[str, int]:
 
 
 def sse(event: Mapping[str, Any], name: str = "") -> bytes:
-    """Return the bytes of one event, with a name where it has one."""
+    """Return the bytes of one event, with its name if it has one."""
     return (b"event: %b\n" % name.encode() if name else b"") + b"data: " + orjson.dumps(event) + b"\n\n"
 
 
