@@ -18,14 +18,14 @@ def compact_lines(name: str, headline: Mapping[str, Any]) -> list[str]:
         f"{_number(headline['output_tokens_per_second'])} output tokens/s"
     )
     achieved = headline["achieved"]
-    had = (
+    achieved_words = (
         f"{_number(achieved['requests_per_second'])} requests/s, "
         f"{_number(achieved['in_flight'])} in flight on average"
     )
     times = ", ".join(f"{time} {_percentiles(headline[f'{time.lower()}_ms'])}" for time in HEADLINE_TIMES)
     lines = (
         f"{name}: {headline['certificate']}, {rates}",
-        f"  requested {requested_words(headline['requested'])}; achieved {had}",
+        f"  requested {requested_words(headline['requested'])}; achieved {achieved_words}",
         f"  p50/p95/p99 in ms: {times}",
     )
     return [part for line in lines for part in textwrap.wrap(line, HEADLINE_WIDTH, subsequent_indent="    ")]

@@ -39,8 +39,8 @@ class Invocation:
     ) -> RunCommand:
         """Return the command that `aisb run` with these words would execute.
 
-        With `plugins`, services that the words give by their address are looked at; with `dry` no token is
-        asked for.
+        With `plugins`, services that are given by their address are probed; with `dry` without requesting a
+        token.
 
         Raises:
             click.UsageError: the words are no command line of `aisb run`, or have an option for a single run
@@ -51,7 +51,7 @@ class Invocation:
         return parse_run(words, plugins, dry=dry)
 
     def display(self) -> Display:
-        """Return what shows how far a run is: rows that move on a terminal, else lines."""
+        """Return the display of a run's progress: live rows on a terminal, otherwise plain lines."""
         from aisb_cli.display import choose_display
 
         return choose_display()

@@ -43,10 +43,10 @@ runs.add_command(tag)
 @shared.work_dir()
 @click.option("--model", "models", multiple=True, metavar="TEXT", help="Runs with a model of this name.")
 @click.option("--task", "tasks", multiple=True, metavar="TEXT", help="Runs with a task of this name.")
-@click.option("--status", "states", multiple=True, type=click.Choice(STATES), help="Runs that ended so.")
+@click.option("--status", "states", multiple=True, type=click.Choice(STATES), help="Runs with this status.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Runs with this tag.")
-@click.option("--since", type=click.DateTime(DATES), metavar="DATE", help="Runs begun at this time or later.")
-@click.option("--until", type=click.DateTime(DATES), metavar="DATE", help="Runs begun before this time.")
+@click.option("--since", type=click.DateTime(DATES), metavar="DATE", help="Runs started then or later.")
+@click.option("--until", type=click.DateTime(DATES), metavar="DATE", help="Runs started before this time.")
 @click.option(
     "-n",
     "--limit",
@@ -57,7 +57,7 @@ runs.add_command(tag)
     help="Only the N latest; 0: all.",
 )
 @shared.as_json
-def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) -> None:
+def list_command(work_dir: Path, limit: int, *, as_json: bool, **filters: Any) -> None:
     """List the runs of a work folder, the latest first.
 
     TEXT is the name, or a part of it.
@@ -65,7 +65,7 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
     \b
       aisb runs list --model qwen --status failed
     """  # noqa: D301 - \b is for click
-    found = list(_chosen(work_dir, limit, **wanted))
+    found = list(_selected(work_dir, limit, **filters))
     if as_json:
         click.echo(as_json_text([record(one) for one in found]))
         return
@@ -73,7 +73,7 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
         from aisb_engine import RunFolder
 
         click.echo(
-            f"no run in {work_dir} is like this; leave out an option to see more"
+            f"no run in {work_dir} matches these options; leave one out to see more"
             if RunFolder.list(work_dir)
             else f"there is no run in {work_dir} yet\n"
             "  start one: aisb run --models sim --datasets demo_gsm8k\n"
@@ -83,8 +83,8 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **wanted: Any) ->
         return
     for one in found:
         tags = "".join(f"  #{tag}" for tag in one.tags)
-        click.echo(f"{one.folder.timestamp}  {one.status:7}  {_what(one)}{tags}")
-        for line in _came_out(one):
+        click.echo(f"{one.folder.timestamp}  {one.status:7}  {_description(one)}{tags}")
+        for line in _result_lines(one):
             click.echo(f"    {line}")
 
 
@@ -108,7 +108,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
         click.echo(as_json_text(record(one) | more))
         return
     click.echo(f"{one.folder}: {one.status}, {RUN_STATUSES[one.status]}")
-    click.echo(f"  {_what(one)}")
+    click.echo(f"  {_description(one)}")
     for name, value in (
         ("command", " ".join(one.command)),
         ("imported", one.imported),
@@ -122,7 +122,7 @@ def show_command(which: str, work_dir: Path, *, as_json: bool) -> None:
     ):
         if value not in (None, ""):
             click.echo(f"  {name}: {value}")
-    scores = _few_blocks(one, list(_scored(one)))
+    scores = _first_blocks(one, list(_scored(one)))
     for line in (*_served(one), *scores, *_progress(read_progress(one.folder))):
         click.echo(f"  {line}")
     for page in one.pages:
@@ -163,7 +163,7 @@ def rm_command(names: tuple[str, ...], work_dir: Path, *, yes: bool) -> None:
         folder.path.resolve(): folder for folder in (find_removable_run(work_dir, name) for name in names)
     }
     for folder in found.values():
-        click.echo(f"{folder}  {_what(read_run(folder))}  {run_size(folder) / 1e6:.1f} MB")
+        click.echo(f"{folder}  {_description(read_run(folder))}  {run_size(folder) / 1e6:.1f} MB")
     if not yes and not _is_confirmed(f"remove {'it' if len(found) == 1 else f'these {len(found)}'}?"):
         click.echo("nothing was removed")
         return
@@ -177,7 +177,7 @@ def _is_confirmed(question: str) -> bool:
     """Ask a question on the terminal.
 
     Raises:
-        UsageError: nobody can answer, since the input has ended.
+        UsageError: the input has ended, so nobody can confirm.
     """
     try:
         return click.confirm(question)
@@ -186,12 +186,12 @@ def _is_confirmed(question: str) -> bool:
             raise
     click.echo()
     raise click.UsageError(
-        "nothing was removed, because nobody could answer; --yes removes without a question"
+        "nothing was removed: there is no input that could confirm it; --yes removes without asking"
     )
 
 
 def record(one: RunInfo) -> dict[str, Any]:
-    """Return a run as JSON has it."""
+    """Return a run in the form of `--json`."""
     return {
         "run": one.folder.timestamp,
         "path": str(one.folder),
@@ -240,7 +240,7 @@ def _graded(result: ScoredResult) -> dict[str, Any]:
     }
 
 
-def _chosen(
+def _selected(
     work_dir: Path,
     limit: int,
     *,
@@ -260,8 +260,8 @@ def _chosen(
             continue
         one = read_run(folder)
         if (
-            (models and not _named(models, one.models))
-            or (tasks and not _named(tasks, one.tasks))
+            (models and not _matches(models, one.models))
+            or (tasks and not _matches(tasks, one.tasks))
             or (states and one.status not in states)
             or not set(tags) <= set(one.tags)
         ):
@@ -272,36 +272,36 @@ def _chosen(
             return
 
 
-def _named(parts: Iterable[str], names: Iterable[str]) -> bool:
+def _matches(parts: Iterable[str], names: Iterable[str]) -> bool:
     return any(part.lower() in name.lower() for part in parts for name in names)
 
 
-def _what(one: RunInfo) -> str:
+def _description(one: RunInfo) -> str:
     if one.unreadable:
         return one.unreadable
     kind = "performance of " if one.kind == "performance" else ""
-    return f"{kind}{_few(one.models)} on {_few(one.tasks)}"
+    return f"{kind}{_shortened(one.models)} on {_shortened(one.tasks)}"
 
 
-def _few(names: tuple[str, ...]) -> str:
+def _shortened(names: tuple[str, ...]) -> str:
     if len(names) > 3:
         return f"{', '.join(names[:2])} and {len(names) - 2} more"
     return ", ".join(names) or "nothing"
 
 
-def _came_out(one: RunInfo) -> Iterator[str]:
+def _result_lines(one: RunInfo) -> Iterator[str]:
     """Yield the results of each subtask; only of the first ones if there are many."""
     speeds = (compact_lines(_subtask(one, *pair), headline) for pair, headline in one.figures.items())
-    return _few_blocks(one, [*_scored(one), *speeds])
+    return _first_blocks(one, [*_scored(one), *speeds])
 
 
 def _scored(one: RunInfo) -> Iterator[list[str]]:
     """Yield the score of each subtask that has one."""
     for pair, value in one.scores.items():
-        yield [f"{_subtask(one, *pair)}: {value:.2f}{_in_brackets(one.remarks.get(pair))}"]
+        yield [f"{_subtask(one, *pair)}: {value:.2f}{_parenthesized(one.remarks.get(pair))}"]
 
 
-def _few_blocks(one: RunInfo, blocks: list[list[str]]) -> Iterator[str]:
+def _first_blocks(one: RunInfo, blocks: list[list[str]]) -> Iterator[str]:
     """Yield the lines of the first blocks, and how many more there are."""
     for block in blocks[:8]:
         yield from block
@@ -310,7 +310,7 @@ def _few_blocks(one: RunInfo, blocks: list[list[str]]) -> Iterator[str]:
 
 
 def _headlines(one: RunInfo) -> Iterator[str]:
-    """Yield the headlines of a performance run as it printed them; those of older versions in fewer lines."""
+    """Yield the headlines of a performance run as it printed them; those of older versions are shortened."""
     for pair, headline in one.figures.items():
         yield ""
         yield from headline["text"] or compact_lines(_subtask(one, *pair), headline)
@@ -320,7 +320,7 @@ def _subtask(one: RunInfo, model: str, task: str) -> str:
     return f"{task} · {model}" if len(one.models) > 1 else task
 
 
-def _in_brackets(remark: str | None) -> str:
+def _parenthesized(remark: str | None) -> str:
     return f" ({remark})" if remark else ""
 
 

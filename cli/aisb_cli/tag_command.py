@@ -10,7 +10,7 @@ import click
 from aisb_cli import shared_options as shared
 
 TAG = re.compile(r"[\w.:+-]{1,40}")
-MOST_CHARACTERS = 2000
+MAX_NOTE_LENGTH = 2000
 """The maximum length of a note."""
 
 
@@ -36,13 +36,13 @@ def tag(which: str, tags: tuple[str, ...], work_dir: Path, note: str | None, *, 
     _check(tags, note)
     folder = RunFolder.find(work_dir, which)
     one = read_run(folder)
-    kept = list(one.tags)
+    names = list(one.tags)
     if remove:
-        kept = [name for name in kept if tags and name not in tags]
+        names = [name for name in names if tags and name not in tags]
     else:
-        kept += tags
+        names += tags
     if tags or remove or note is not None:
-        write_run_notes(folder, kept, one.note if note is None else note)
+        write_run_notes(folder, names, one.note if note is None else note)
         one = read_run(folder)
     click.echo(f"{folder}: tags: {', '.join(one.tags) or 'none'}; note: {printable(one.note) or 'none'}")
 
@@ -58,5 +58,5 @@ def _check(tags: tuple[str, ...], note: str | None) -> None:
                 f"{name!r} is not a tag: use 1 to 40 letters, digits and the characters . _ : + -\n"
                 '  a sentence belongs in the note: --note "…"'
             )
-    if note is not None and (len(note) > MOST_CHARACTERS or "\n" in note):
-        raise UsageError(f"the note must be one line of at most {MOST_CHARACTERS} characters")
+    if note is not None and (len(note) > MAX_NOTE_LENGTH or "\n" in note):
+        raise UsageError(f"the note must be one line of at most {MAX_NOTE_LENGTH} characters")

@@ -44,7 +44,7 @@ class DataFile:
             for line in stream:
                 self.line += 1
                 digest.update(line)
-                yield self._decoded(self._begun(line) if self.line == 1 else line)
+                yield self._decoded(self._first_line(line) if self.line == 1 else line)
         self.sha256 = digest.hexdigest()
 
     def read(self) -> bytes:
@@ -75,7 +75,7 @@ class DataFile:
 
     wrong, here = Renamed("error"), Renamed("position")
 
-    def _begun(self, line: bytes) -> bytes:
+    def _first_line(self, line: bytes) -> bytes:
         """Return the first line without a byte-order mark; raise if the file is a pointer or UTF-16."""
         if line.startswith(LFS_MARK):
             raise self._pointer()

@@ -1,4 +1,4 @@
-"""What plugins may use beside the base classes: readers of files, templates, intervals, and texts."""
+"""What plugins may use besides the base classes: readers of files, templates, intervals, and texts."""
 
 from __future__ import annotations
 

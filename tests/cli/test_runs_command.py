@@ -109,13 +109,16 @@ def test_an_empty_list_says_where_it_looked(tmp_path: Path) -> None:
 def test_a_list_without_a_match_says_that_there_are_runs(work: Path) -> None:
     done = runs(work, "list", "--model", "nobody")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == f"no run in {work} is like this; leave out an option to see more\n"
+    assert done.stderr == f"no run in {work} matches these options; leave one out to see more\n"
 
 
 def test_removing_asks_for_yes_where_nobody_can_answer(work: Path) -> None:
     done = CliRunner().invoke(cli, ["runs", "rm", "20261120_090000", "-w", str(work)], input="")
     assert done.exit_code == 2
-    assert "nothing was removed, because nobody could answer; --yes removes without a question" in done.output
+    assert (
+        "nothing was removed: there is no input that could confirm it; --yes removes without asking"
+        in done.output
+    )
     assert (work / "20261120_090000").exists()
 
 

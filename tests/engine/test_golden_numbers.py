@@ -10,7 +10,7 @@ from played import Played
 from aisb._errors import UnknownName
 from aisb._types import Failure, Request
 from aisb_engine._http.assembly import ask
-from aisb_engine._performance.dialects import DIALECTS, dialect, speak
+from aisb_engine._performance.dialects import DIALECTS, dialect, measure_by
 from aisb_engine._performance.latency import each_request
 from aisb_engine._performance.reading import read_columns
 from aisb_engine._performance.spreads import Counted, pooled
@@ -145,15 +145,15 @@ def ours(columns):
 
 
 def theirs(columns, name):
-    spoken = speak(columns, DIALECTS[name], [99])
-    if not len(spoken.ttft):  # a failed reply
+    measured_by_rules = measure_by(columns, DIALECTS[name], [99])
+    if not len(measured_by_rules.ttft):  # a failed reply
         return dict.fromkeys(("TTFT", "E2EL", "TPOT", "ITL", "N"))
     return {
-        "TTFT": number(spoken.ttft[0]),
-        "E2EL": number(spoken.e2el[0]),
-        "TPOT": number(spoken.tpot[0]),
-        "ITL": average(spoken.parameters["ITL"]),
-        "N": number(spoken.tokens[0]),
+        "TTFT": number(measured_by_rules.ttft[0]),
+        "E2EL": number(measured_by_rules.e2el[0]),
+        "TPOT": number(measured_by_rules.tpot[0]),
+        "ITL": average(measured_by_rules.parameters["ITL"]),
+        "N": number(measured_by_rules.tokens[0]),
     }
 
 

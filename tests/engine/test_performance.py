@@ -10,7 +10,7 @@ import pytest
 from aisb._errors import CheckFailed, UsageError
 from aisb._types import Failure, Prediction, Timing, Usage
 from aisb_engine._performance.counters import Gauge, counter_increases
-from aisb_engine._performance.dialects import DIALECTS, speak
+from aisb_engine._performance.dialects import DIALECTS, measure_by
 from aisb_engine._performance.performance import measure, require_valid
 from aisb_engine._record.log import LogWriter
 from aisb_engine._record.runfolder import RunFolder
@@ -196,9 +196,9 @@ def test_p999_needs_a_thousand_requests_unless_it_was_asked_for(tmp_path):
     assert times.percentiles[99.9] == pytest.approx(np.percentile(np.arange(1, 1001), 99.9))
     assert found.percentiles == (75, 90, 99)
     assert times.certified[99] == 999  # the second of the slowest
-    spoken = found.dialect("mlperf").parameters
-    assert spoken["E2EL"].percentiles == times.certified
-    assert spoken["ITL"] is None
+    by_rules = found.dialect("mlperf").parameters
+    assert by_rules["E2EL"].percentiles == times.certified
+    assert by_rules["ITL"] is None
     asked = run(tmp_path / "asked", many(20), percentiles=[99.9])
     assert set(asked.stages[0].parameters["E2EL"].percentiles) == {95, 99, 99.9}
     assert reasons(asked)["too few samples"][1] == "20 requests are too few for P99.9: it needs 1000"
@@ -471,8 +471,8 @@ def test_load_files_that_are_broken_or_cut_short_say_nothing(tmp_path):
 
 def test_sglang_takes_the_length_that_was_asked_where_usage_is_missing(tmp_path):
     found = run(tmp_path, [reply(0, 0, usage=None)], extra={"max_tokens": 19})
-    spoken = speak(found.columns, DIALECTS["sglang"], [99])
-    assert (spoken.tokens[0], spoken.tpot[0]) == (19, 10)
+    by_rules = measure_by(found.columns, DIALECTS["sglang"], [99])
+    assert (by_rules.tokens[0], by_rules.tpot[0]) == (19, 10)
 
 
 def test_counters_say_what_a_server_gained():

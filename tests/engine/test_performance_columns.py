@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aisb._types import TOKEN_KINDS, Failure, Prediction, Timing, Usage
 from aisb_engine._performance.columns import CHUNK_KINDS
-from aisb_engine._performance.dialects import DIALECTS, speak
+from aisb_engine._performance.dialects import DIALECTS, measure_by
 from aisb_engine._performance.latency import each_request
 from aisb_engine._performance.reading import read_columns
 from aisb_engine._record.latency import latency
@@ -65,7 +65,7 @@ def test_columns_hold_what_the_records_hold_whatever_the_chunks(tmp_path_factory
     columns = logged(tmp_path_factory.mktemp("log"), *predictions)
     found = each_request(columns)
     for rules in DIALECTS.values():
-        assert len(speak(columns, rules, [99]).e2el) == len(predictions)
+        assert len(measure_by(columns, rules, [99]).e2el) == len(predictions)
     for row, prediction in enumerate(predictions):
         timing = prediction.timing
         expected = [np.nan if value is None else value for value in latency(timing)]

@@ -32,9 +32,11 @@ class LmEval(Importer):
         """Return what a file, or the files in a folder, hold; None if they are no samples.
 
         Raises:
-            DataError: a line lacks something, or is of a kind that cannot be read; it is named.
+            DataError: a line is incomplete, or of an unsupported kind; the message names it.
         """
-        if path.is_dir():  # a file of this name that is not JSON is broken; reading it names it in the error
+        if (
+            path.is_dir()
+        ):  # a damaged file stays in the list, so that reading it raises an error with its name
             files = sorted(path.rglob("samples_*.jsonl"))
             samples = [file for file in files if (line := first_object(file)) is None or _is_samples(line)]
         else:
@@ -100,11 +102,11 @@ def _row(position: int, line: Mapping[str, Any]) -> ImportedRow:
     )
 
 
-def _arguments(given: Any) -> list[Sequence[Any]]:
+def _arguments(arguments: Any) -> list[Sequence[Any]]:
     """Return the arguments of each request: a list of lists, or tables `gen_args_0` with `arg_0`, `arg_1`."""
-    if isinstance(given, Mapping):
-        return [list(one.values()) for _, one in sorted(given.items(), key=lambda item: _number(item[0]))]
-    return [list(one) for one in given]
+    if isinstance(arguments, Mapping):
+        return [list(one.values()) for _, one in sorted(arguments.items(), key=lambda item: _number(item[0]))]
+    return [list(one) for one in arguments]
 
 
 def _number(name: str) -> int:

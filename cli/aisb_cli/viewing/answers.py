@@ -1,4 +1,4 @@
-"""The answers of a run in pages, for the browser of samples: filtered, searched, and one opened whole.
+"""Serve the answers of a run to the browser of samples: filtered pages, a search, and single samples.
 
 An index keeps a short row for each answer and the place of its line in the file of predictions, so that a run
 of many thousand samples needs little memory here, and the page gets only the rows that are in view.
@@ -21,8 +21,8 @@ from aisb_engine import RunFolder
 
 UNSCORED = len(OUTCOMES)
 OUTCOME_NAMES = (*OUTCOMES, "unscored")
-MOST_ROWS = 500
-"""Rows of one page at most."""
+MAX_ROWS = 500
+"""The maximum number of rows on a page."""
 
 
 class Place(NamedTuple):
@@ -55,7 +55,7 @@ class Entry:
 
 
 class Selection(NamedTuple):
-    """What a page of rows is chosen by; an empty value selects all."""
+    """The filters of a page of rows; an empty value selects all."""
 
     task: str = ""
     model: str = ""
@@ -99,10 +99,10 @@ class Answers:
         for place, one in enumerate(self.entries):
             self._by_sample.setdefault((one.task, one.id), []).append(place)
         self._differing = self._disagreements()
-        self._found: tuple[str, set[int]] = ("", set())
+        self._search_result: tuple[str, set[int]] = ("", set())
 
     def head(self) -> dict[str, Any]:
-        """Return the names to filter by, and texts as wide as the columns must be."""
+        """Return the names to filter by, and for each column its longest text, which sets its width."""
         tasks = list(self.order)
         models = list(dict.fromkeys(one.model for one in self.entries))
         some = self.entries[:: max(1, len(self.entries) // 2000)]
@@ -134,13 +134,13 @@ class Answers:
             counts[entry.outcome] += 1
             if chosen.outcomes and entry.outcome not in chosen.outcomes:
                 continue
-            if offset <= number < offset + min(limit, MOST_ROWS):
+            if offset <= number < offset + min(limit, MAX_ROWS):
                 rows.append(_row(entry))
             number += 1
         return {"count": number, "offset": offset, "outcomes": counts, "rows": rows}
 
     def sample(self, task: str, sample_id: str) -> dict[str, Any] | None:
-        """Return all answers to one sample, whole, in the form of the reader of the HTML page.
+        """Return all answers to one sample, unshortened, in the form of the reader of the HTML page.
 
         None if there is no such sample.
         """
@@ -276,14 +276,14 @@ class Answers:
     def _search(self, query: str) -> set[int]:
         """Return the answers that contain a text, in any case: in id, prompt, output, answer or reference."""
         wanted = query.casefold()
-        if self._found[0] != wanted:
+        if self._search_result[0] != wanted:
             found = {
                 place
                 for place, entry in enumerate(self.entries)
                 if any(wanted in text.casefold() for text in self._texts(entry))
             }
-            self._found = (wanted, found)
-        return self._found[1]
+            self._search_result = (wanted, found)
+        return self._search_result[1]
 
     def _texts(self, entry: Entry) -> Iterator[str]:
         from aisb_reporter_html import turns
@@ -345,14 +345,14 @@ def _line_offsets(path: Path) -> list[int]:
     return offsets
 
 
-def read_selection(given: Mapping[str, str]) -> Selection:
+def read_selection(query: Mapping[str, str]) -> Selection:
     """Return the selection that a query string describes."""
-    names = [name for name in given.get("outcome", "").split(",") if name]
+    names = [name for name in query.get("outcome", "").split(",") if name]
     return Selection(
-        given.get("task", ""),
-        given.get("model", ""),
-        given.get("group", ""),
+        query.get("task", ""),
+        query.get("model", ""),
+        query.get("group", ""),
         frozenset(OUTCOME_NAMES.index(name) for name in names if name in OUTCOME_NAMES),
-        given.get("q", "").strip(),
-        given.get("differ", "") == "1",
+        query.get("q", "").strip(),
+        query.get("differ", "") == "1",
     )

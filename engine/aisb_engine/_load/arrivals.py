@@ -149,7 +149,7 @@ def _gaps(arrival: Arrival, burstiness: float | None, draw: Random) -> Callable[
         if arrival != "gamma" and burstiness != beta:
             raise ConfigError(
                 key,
-                f"{burstiness:g} contradicts arrival = {arrival!r}, which means {beta:g}; set arrival = 'gamma'",
+                f"{burstiness:g} contradicts arrival = {arrival!r}, which is {beta:g}; set arrival = 'gamma'",
             )
         beta = burstiness
     if beta == 0:

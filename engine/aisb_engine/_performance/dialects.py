@@ -25,7 +25,7 @@ Kinds = frozenset[ChunkKind]
 WITH_CHOICES: Kinds = frozenset(("role", "reasoning", "content", "tool", "finish"))
 """The chunks with `choices`: all except usage chunks and keep-alives."""
 DATA_EVENTS: Kinds = ALL - {"keepalive"}
-SAID: Kinds = frozenset(("content", "reasoning"))
+GENERATED: Kinds = frozenset(("content", "reasoning"))
 CONTENT: Kinds = frozenset(("content",))
 
 
@@ -35,8 +35,8 @@ class ToolRules:
 
     `last` None means the end of the reply, including `[DONE]`. `tpot` and `itl` name a formula: `rest` is
     (E2EL − TTFT)/(N − 1), `rest or 0` is the same with 0 for N ≤ 1, `whole` is E2EL/N, `gaps` pools the gaps
-    between chunks of the kinds `pooled`, `shares` pools these gaps per token, and None means that the tool
-    does not have it. `tokens` are the sources of N in order; `otherwise` is N if none of them knows it;
+    between chunks of the kinds `pooled`, `shares` pools these gaps per token, `between` is (last − first)/(N − 1)
+    over these chunks, and None means that the tool does not have it. `tokens` are the sources of N in order; `otherwise` is N if none of them knows it;
     `summary` describes the rules in a line. With `certified`, the percentiles are upper bounds at 99 %
     confidence, and omitted if there are too few values.
     """
@@ -65,7 +65,7 @@ DIALECTS: Mapping[str, ToolRules] = {
             "first chunk, role-only included, to the usage chunk; TPOT (E2EL−TTFT)/(N−1), 0 where N ≤ 1",
         ),
         ToolRules(
-            "aiperf", SAID, SAID, None, "rest", SAID, ("tokenizer",), None,
+            "aiperf", GENERATED, GENERATED, None, "rest", GENERATED, ("tokenizer",), None,
             "first to last content or reasoning; its ITL is (E2EL−TTFT)/(N−1); N by a tokenizer",
         ),
         ToolRules(
@@ -91,7 +91,7 @@ DIALECTS: Mapping[str, ToolRules] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class DialectMetrics:
     """A run measured by the rules of a tool: the numbers of each successful request (ms), and distributions.
 
     A number that the tool does not have is None in `parameters`. Its ITL is pooled if the tool pools it.
@@ -113,7 +113,7 @@ def dialect(name: str) -> ToolRules:
     return DIALECTS[name]
 
 
-def speak(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float]) -> Spoken:
+def measure_by(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float]) -> DialectMetrics:
     """Compute the numbers of a run by the rules of a tool."""
     import numpy as np
 
@@ -140,11 +140,11 @@ def speak(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float]) -
         )
     itl = {"rest": rest, "between": between, None: nan}.get(rules.itl)
 
-    def of(values: Floats) -> Distribution | None:
+    def distribution(values: Floats) -> Distribution | None:
         found = distribution_of(values[ok], percentiles)
         return replace(found, percentiles=found.certified) if found and rules.certified else found
 
-    return Spoken(
+    return DialectMetrics(
         rules,
         ttft[ok],
         e2el[ok],
@@ -152,11 +152,11 @@ def speak(columns: LogColumns, rules: ToolRules, percentiles: Sequence[float]) -
         tokens[ok],
         None if itl is None else itl[ok],
         {
-            "E2EL": of(e2el),
-            "TTFT": of(ttft),
-            "TPOT": of(tpot),
-            "ITL": _pooled(columns, rules, percentiles) if itl is None else of(itl),
-            "OutputTokens": of(tokens),
+            "E2EL": distribution(e2el),
+            "TTFT": distribution(ttft),
+            "TPOT": distribution(tpot),
+            "ITL": _pooled(columns, rules, percentiles) if itl is None else distribution(itl),
+            "OutputTokens": distribution(tokens),
         },
     )
 

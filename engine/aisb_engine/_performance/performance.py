@@ -30,7 +30,7 @@ from aisb_engine._load.arrivals import Ramp
 from aisb_engine._performance.certificate import certify, client_health_in
 from aisb_engine._performance.columns import LogColumns
 from aisb_engine._performance.counters import counter_increases
-from aisb_engine._performance.dialects import dialect, speak
+from aisb_engine._performance.dialects import dialect, measure_by
 from aisb_engine._performance.gaps import POOLS, gap_distributions
 from aisb_engine._performance.imported import imported_measurements
 from aisb_engine._performance.latency import SOURCES, Requests, each_request
@@ -79,7 +79,7 @@ class MeasuredPerformance(PerformanceResult):
     def dialect(self, name: str) -> DialectResult:
         """Return the same run measured by the rules of another tool."""
         rules = dialect(name)
-        parameters = speak(self.columns, rules, _with_further(self.percentiles)).parameters
+        parameters = measure_by(self.columns, rules, _with_further(self.percentiles)).parameters
         found = {key: _enough(one, self.percentiles) for key, one in parameters.items()}
         if not self.chunk_times:
             found |= dict.fromkeys(GAPS & found.keys())

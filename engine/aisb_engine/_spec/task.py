@@ -174,8 +174,8 @@ class PromptTable(Table):
 class EnvironmentTable(Use):
     """Where the model acts over several requests: an environment by name, with its options.
 
-    `max_turns` bounds the requests of an episode. One that reaches the bound ends there and is graded as it
-    stands.
+    `max_turns` limits the requests of an episode. An episode that reaches the limit ends, and its state is
+    graded.
     """
 
     max_turns: Annotated[int, Field(ge=1)] = 100
@@ -307,7 +307,7 @@ class Task(Table):
     @model_validator(mode="after")
     def _areas_are_of_groups(self) -> Task:
         if self.sample.areas and self.sample.group is None:
-            raise ValueError("sample.areas is set, but sample.group (what belongs to them) is not")
+            raise ValueError("sample.areas is set, but sample.group (areas consist of groups) is not")
         return self
 
     @model_validator(mode="after")

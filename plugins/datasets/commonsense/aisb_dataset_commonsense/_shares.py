@@ -23,10 +23,10 @@ class ProbabilityShare(Evaluator):
         if not options:
             raise ValueError("probability-share compares log-likelihoods: it needs mode = 'logprob'")
         highest = max(option.total for option in options)
-        chances = [exp(option.total - highest) for option in options]
-        lettered = zip(ascii_uppercase, chances, strict=False)
-        true = [chance for letter, chance in lettered if letter in sample.target]
-        return Score(sum(true) / sum(chances))
+        weights = [exp(option.total - highest) for option in options]
+        lettered = zip(ascii_uppercase, weights, strict=False)
+        true = [weight for letter, weight in lettered if letter in sample.target]
+        return Score(sum(true) / sum(weights))
 
     def summarize(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the mean share in percent; an unanswered question counts as 0."""

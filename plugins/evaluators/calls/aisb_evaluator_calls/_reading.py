@@ -17,7 +17,7 @@ MAX_REPLY_LENGTH = 20_000
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _TAG = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
-_TAIL = "__kept"
+_KEYWORD_SUFFIX = "__kept"
 _KEYWORD = re.compile(rf"(?<=[(,\s])({'|'.join(keyword.kwlist)})(?=\s*=[^=])")
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -31,7 +31,7 @@ _LITERALS = {"true": True, "false": False, "null": None, "none": None, "undefine
 class Call(NamedTuple):
     """A function's full name, and its arguments by name, or by position without a name.
 
-    `is_json` says that the call is written as JSON, in which services replace the dots of names.
+    `is_json` means that the call is written as JSON, in which services replace the dots of names.
     """
 
     name: str
@@ -135,17 +135,17 @@ def _parsed(text: str) -> ast.Module:
     try:
         return ast.parse(text)
     except SyntaxError:
-        return ast.parse(_KEYWORD.sub(rf"\1{_TAIL}", text))
+        return ast.parse(_KEYWORD.sub(rf"\1{_KEYWORD_SUFFIX}", text))
 
 
 def _call(node: ast.expr, names: Mapping[str, Any]) -> Call:
     if not isinstance(node, ast.Call):
-        raise ValueError("no call")  # noqa: TRY004 - for the reader
+        raise ValueError("no call")  # noqa: TRY004 - the caller handles ValueError only
     arguments: dict[str | int, Any] = {at: _value(one, names) for at, one in enumerate(node.args)}
     for argument in node.keywords:
         if argument.arg is None:
             raise ValueError("**")
-        arguments[argument.arg.removesuffix(_TAIL)] = _value(argument.value, names)
+        arguments[argument.arg.removesuffix(_KEYWORD_SUFFIX)] = _value(argument.value, names)
     return Call(_name(node.func), arguments)
 
 

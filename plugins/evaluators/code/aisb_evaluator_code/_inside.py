@@ -1,4 +1,4 @@
-# It runs in a container, where nothing of aisb is, and does what it is for.
+# Runs in a container, where aisb is not installed, so it imports the standard library only.
 """Run one command in a container: `python inside.py FOLDER`, where `table.json` describes it.
 
 The table has `run` (`{"argv": [...]}`, or `{"python": source, "modules": {name: source}}`), `given` (the
@@ -38,7 +38,7 @@ def main(folder: str) -> NoReturn:
     status = 0
     try:
         exec(compile(run["python"], "<box>", "exec"), {"__name__": "__box__", "GIVEN": settings})
-    except BaseException:  # noqa: BLE001 - nobody is there to read of it
+    except BaseException:  # noqa: BLE001 - the exit status reports it
         status = 1
     os._exit(status)
 

@@ -27,16 +27,16 @@ def mean_metrics(scores: Sequence[Score], names: Sequence[str]) -> list[Metric]:
     for score in scores:
         if score.group is not None:
             groups.setdefault(score.group, []).append(score)
-    found = [_mean(name, scores, None) for name in names]
-    each = [_mean(names[0], of, group) for group, of in groups.items()]
-    if not each:
-        return found
-    naive = fsum(metric.value or 0.0 for metric in each) / len(each)
+    metrics = [_mean(name, scores, None) for name in names]
+    group_metrics = [_mean(names[0], of, group) for group, of in groups.items()]
+    if not group_metrics:
+        return metrics
+    naive = fsum(metric.value or 0.0 for metric in group_metrics) / len(group_metrics)
     grouped = [score for of in groups.values() for score in of]
     weighted = _mean(names[0], grouped, None)
     return [
-        *found,
-        *each,
+        *metrics,
+        *group_metrics,
         Metric("naive_average", naive, unit="%", count=len(grouped)),
         Metric("weighted_average", weighted.value, weighted.low, weighted.high, "%", len(grouped)),
     ]

@@ -52,10 +52,10 @@ async def _pilots(flags: dict[str, Any], plugins: Plugins, noise: float | None) 
         raise UsageError("--plan takes a pilot of one run, or of two: aisb compare --plan RUN_A [RUN_B]")
     runs = [open_run(flags["work_dir"], name, plugins) for name in names]
     a, b = runs[0], runs[-1]
-    wanted = [name for name in (flags["model_a"], flags["model_b"]) if name]
+    models = [name for name in (flags["model_a"], flags["model_b"]) if name]
     pairs: Sequence[tuple[Subtask, Subtask | None]]
-    if len(runs) == 1 and len(wanted or a.models) == 1:
-        pairs = [(one, None) for one in a.subtasks(wanted, flags["tasks"])]
+    if len(runs) == 1 and len(models or a.models) == 1:
+        pairs = [(one, None) for one in a.subtasks(models, flags["tasks"])]
     else:
         pairs, _ = pair_up(a, b, tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"])
     return [await _pilot((a, b), pair, plugins, noise) for pair in pairs]
@@ -123,13 +123,14 @@ def _row(points: float, need: Need) -> tuple[str, ...]:
 
 
 def _budget_line(pilot: Pilot, budget: float) -> str:
-    found = within_budget(pilot, budget)
-    if found is None:
+    plan = within_budget(pilot, budget)
+    if plan is None:
         return f"in {budget / 60:g} minutes: unknown, since the pilot has no times, or too few samples fit"
-    samples, repeats, least = found
+    samples, repeats, difference = plan
     often = "once" if repeats == 1 else f"{repeats} times"
     return (
-        f"in {budget / 60:g} minutes: {samples:,} samples {often} on both sides show {100 * least:.1f} points"
+        f"in {budget / 60:g} minutes: {samples:,} samples {often} on both sides "
+        f"show {100 * difference:.1f} points"
     )
 
 
