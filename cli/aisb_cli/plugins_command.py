@@ -61,8 +61,8 @@ def list_command(
     from tabulate import tabulate
 
     first = [f"{info.name}\n  {info.distribution} {info.version}" for info in infos]
-    taken = _widest(line for cell in first for line in cell.split("\n")) + len("blocked")
-    width = max(_columns() - taken - 4, 24)
+    used = _widest(line for cell in first for line in cell.split("\n")) + len("blocked")
+    width = max(_columns() - used - 4, 24)
     table = [
         (cell, _state(info), _wrapped(_offers(info), width)) for cell, info in zip(first, infos, strict=True)
     ]
@@ -77,8 +77,8 @@ def list_command(
     if others:
         click.echo("\nNot installed; run the commands in a checkout of aisb:")
     for one in others:
-        brought = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in one.names.items())
-        text = f"{one.distribution}: {brought or 'no components'}"
+        components = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in one.names.items())
+        text = f"{one.distribution}: {components or 'no components'}"
         click.echo(textwrap.fill(text, _columns(), subsequent_indent="  ", break_on_hyphens=False))
         click.echo(f"  {one.install}")
 
@@ -96,7 +96,7 @@ def _print_backends(context: click.Context, *, as_json: bool) -> None:
     click.echo(tabulate(table(found), headers=heads, tablefmt="simple") + "\n")
     for name, meaning in COLUMNS.items():
         click.echo(f"{name:9}  {meaning}")
-    click.echo("\nWith default options; – shows once a model is loaded, or does not apply.")
+    click.echo("\nFor default options. –: known only once a model is loaded, or not applicable.")
 
 
 def _infos(context: click.Context) -> list[PluginInfo]:
@@ -104,10 +104,10 @@ def _infos(context: click.Context) -> list[PluginInfo]:
     infos = {(info.name, info.distribution): info for info in shared.load_plugins(context).infos}
     others = []
     for info in declared_commands(context).infos:
-        same = infos.get((info.name, info.distribution))
-        if same and same.state == info.state == "loaded":
-            infos[info.name, info.distribution] = replace(same, offers={**same.offers, **info.offers})
-        elif not (same and same.state == info.state == "blocked"):
+        existing = infos.get((info.name, info.distribution))
+        if existing and existing.state == info.state == "loaded":
+            infos[info.name, info.distribution] = replace(existing, offers={**existing.offers, **info.offers})
+        elif not (existing and existing.state == info.state == "blocked"):
             others.append(info)
     return sorted([*infos.values(), *others], key=lambda info: (info.name, info.distribution))
 
@@ -125,9 +125,9 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
     from aisb_engine import factory_options as options
     from aisb_engine import factory_summary
 
-    commands = _commands_named(context, name)
+    commands = _find_commands(context, name)
     plugins = shared.load_plugins(context)
-    components = _named(context, plugins, name, commands)
+    components = _find_components(context, plugins, name, commands)
     if as_json:
         _print_json([*map(_component_record, components), *map(_command_record, commands)])
         return
@@ -149,13 +149,13 @@ def show_command(context: click.Context, name: str, as_json: bool) -> None:
             click.echo("It adds options to aisb run; aisb run --help-all explains them.")
 
 
-def _commands_named(context: click.Context, text: str) -> list[DeclaredCommand]:
+def _find_commands(context: click.Context, text: str) -> list[DeclaredCommand]:
     kind, _, name = text.rpartition(":")
     declared = declared_commands(context).all()
     return [one for one in declared if one.command.name == name and kind in ("", "command")]
 
 
-def _named(
+def _find_components(
     context: click.Context, found: Plugins, text: str, commands: Iterable[DeclaredCommand]
 ) -> list[Component]:
     """Return the components with a name; raise UnknownName if there is neither one nor a command."""
@@ -282,7 +282,7 @@ def _widest(lines: Iterable[str]) -> int:
 
 
 def _default(value: object) -> str:
-    """Write a default as it would stand in a file; an absent one is a dash."""
+    """Return a default as it is written in a file; a dash if there is none."""
     return "–" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -94,10 +94,12 @@ def with_services(run_input: RunInput, plugins: Plugins, flags: Mapping[str, Any
         _check(flags, chosen, addresses)
     if flags["reuse"] is not None or flags["mode"] not in NEW_RUNS or flags["search"]:
         return run_input
-    looking = _Looking(resolver, flags["wait"] or run.wait, dry=flags["dry_run"])
+    detector = _ServiceDetector(resolver, flags["wait"] or run.wait, dry=flags["dry_run"])
     if not chosen:
         return (
-            run_input if url is None else _paired(run_input, looking.models_of(str(url), name), looking.tasks)
+            run_input
+            if url is None
+            else _paired(run_input, detector.models_of(str(url), name), detector.tasks)
         )
     if not addresses:
         return (
@@ -108,14 +110,14 @@ def with_services(run_input: RunInput, plugins: Plugins, flags: Mapping[str, Any
     models: list[NamedModel] = []
     for one in names:
         if one not in addresses:
-            models.append(NamedModel(one, {}, looking.tasks))
+            models.append(NamedModel(one, {}, detector.tasks))
         elif is_folder(addresses[one]):
-            models.append(NamedModel(one, folder_table(addresses[one], one), looking.tasks))
+            models.append(NamedModel(one, folder_table(addresses[one], one), detector.tasks))
         elif one in _known(resolver):
-            models.append(NamedModel(one, {"url": addresses[one]}, looking.tasks))
+            models.append(NamedModel(one, {"url": addresses[one]}, detector.tasks))
         else:
-            models += looking.models_of(addresses[one], one)
-    return _paired(run_input, models, looking.tasks)
+            models += detector.models_of(addresses[one], one)
+    return _paired(run_input, models, detector.tasks)
 
 
 def _check(flags: Mapping[str, Any], chosen: Sequence[str], addresses: Mapping[str, str]) -> None:
@@ -154,12 +156,12 @@ def _paired(run_input: RunInput, models: Sequence[NamedModel], tasks: tuple[str,
         raise UsageError(
             f"--models: {twice[0]} is the name of two models: choose another name for one of them"
         )
-    made = _with_models(run_input, models)
+    paired = _with_models(run_input, models)
     if all(model.tasks == tasks for model in models):
-        return replace(made, models=[model.name for model in models])
+        return replace(paired, models=[model.name for model in models])
     pairs = [{"models": [model.name], "datasets": list(model.tasks)} for model in models]
     run = {**run_input.run, "models": [], "datasets": [], "combinations": pairs}
-    return replace(made, models=(), datasets=(), run=run)
+    return replace(paired, models=(), datasets=(), run=run)
 
 
 def _with_models(run_input: RunInput, models: Iterable[NamedModel]) -> RunInput:
@@ -171,8 +173,8 @@ def _with_models(run_input: RunInput, models: Iterable[NamedModel]) -> RunInput:
     return replace(run_input, tables={**run_input.tables, "models": tables})
 
 
-class _Looking:
-    """Looks at services, for the tasks of a run."""
+class _ServiceDetector:
+    """Detects what the services of a run are, and which of their APIs its tasks need."""
 
     def __init__(self, resolver: Resolver, wait: float, *, dry: bool) -> None:
         run_input = resolver.run_input
@@ -187,13 +189,13 @@ class _Looking:
         )
 
     def models_of(self, url: str, name: str | None) -> list[NamedModel]:
-        """Look at a service, and return its models: one for each of its APIs that the tasks need."""
+        """Detect a service, and return its models: one for each of its APIs that the tasks need."""
         if not self.tasks:
             raise UsageError("nothing to run: --datasets is not set (aisb run --search shows all names)")
         asks_chat = not (self._dry or all(map(self._sends_text, self.tasks)))
         connection = self._connection_of(name)
-        service, why = asyncio.run(detect_service(url, self._plugins, connection, asks_chat=asks_chat))
-        texts = self.tasks if why else tuple(filter(self._sends_text, self.tasks))
+        service, refusal = asyncio.run(detect_service(url, self._plugins, connection, asks_chat=asks_chat))
+        texts = self.tasks if refusal else tuple(filter(self._sends_text, self.tasks))
         if service.asked_as != CHAT_FILE:
             texts = ()
         chats = tuple(task for task in self.tasks if task not in texts)
@@ -205,7 +207,7 @@ class _Looking:
         if texts:
             other = f"{name}-completions" if chats else name
             models.append(NamedModel(other, {"base": COMPLETIONS_FILE, "abbr": other, **table}, texts))
-        _tell(service, models, why, f"{name}: " if is_named else "")
+        _print_service(service, models, refusal, f"{name}: " if is_named else "")
         return models
 
     def _connection_of(self, name: str | None) -> Connection:
@@ -227,13 +229,13 @@ def _served_name(service: Service) -> str:
     return safe_name((service.model or service.asked_as).rstrip("/").rpartition("/")[2])
 
 
-def _tell(service: Service, models: Sequence[NamedModel], why: str, prefix: str) -> None:
-    """Say in one line what a service is, and how it is asked."""
+def _print_service(service: Service, models: Sequence[NamedModel], refusal: str, prefix: str) -> None:
+    """Print in one line what a service is, and which API is used."""
     first, *others = models
     serves = f" and serves {service.model}" if service.model else ""
     line = f"{prefix}{mask_url(service.url)} is {service.kind}{serves}; asking it with {first.table['base']}"
     for other in others:
         line += f", and with {other.table['base']} for {', '.join(other.tasks)}"
-    if why:
-        line += f", since its chat API refuses requests ({why})"
+    if refusal:
+        line += f", since its chat API refuses requests ({refusal})"
     click.echo(mask_secrets(line), err=True)

@@ -118,10 +118,10 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 class SignalStop:
     """Stops the work in the block at Ctrl-C and SIGTERM, although plugins may compute or catch everything.
 
-    A task that `stopper` holds is cancelled, so that it can close what it opened. Where there is none, or it
-    does not end soon, KeyboardInterrupt is raised in whatever runs, and again until the block ends. Only for
-    work that can be done again, such as scoring and reports. A second SIGTERM, which clusters send, has no
-    effect, here and until `sigterm_as_ctrl_c` ends; a second Ctrl-C raises at once.
+    The task that `stopper` holds is cancelled, so that it can close what it opened. If there is none, or if
+    it does not end within INSIST_SECONDS, KeyboardInterrupt is raised in the main thread, repeatedly until
+    the block ends. Use it only for work that can be repeated, such as scoring and reports. A second SIGTERM,
+    which clusters send, has no effect until `sigterm_as_ctrl_c` ends; a second Ctrl-C raises at once.
 
     With `stopped`, the run was stopped before, so that SIGTERM has no effect. Nothing changes outside the
     main thread, or for a signal that is ignored already.

@@ -204,7 +204,7 @@ def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]
 
 def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
     from aisb import AisbError
-    from aisb_cli.data_sets.inventory import look
+    from aisb_cli.data_sets.inventory import locate
     from aisb_engine import Catalog, Resolver, RunInput
 
     folders = DataFolders.default(data_dir)
@@ -222,7 +222,7 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
     states: dict[str, list[str]] = {}
     for entry in catalog.entries("task"):
         try:
-            standing = look(resolver.show(entry.name), entry.name, plugins, folders, {})
+            standing = locate(resolver.show(entry.name), entry.name, plugins, folders, {})
         except AisbError as error:
             remedy = "correct its file, or its table in aisb.toml"
             yield Finding("data", entry.name, "problem", str(error).splitlines()[0], remedy)

@@ -26,12 +26,12 @@ def locate(task: Task, folders: DataFolders, split: str | None = None) -> Locate
     try:
         return folders.locate(task.dataset, split=split, task=task.name, source=task.source)
     except DataMissing as error:
-        if there := _variants_there(task, folders):
-            raise DataMissing(f"{error}\n  there is data for {', '.join(there)}") from None
+        if available := _available_variants(task, folders):
+            raise DataMissing(f"{error}\n  there is data for {', '.join(available)}") from None
         raise
 
 
-def _variants_there(task: Task, folders: DataFolders) -> list[str]:
+def _available_variants(task: Task, folders: DataFolders) -> list[str]:
     """Return the variants of a task with data of their own that exists."""
     from aisb_engine._resolve.catalog import read_toml
     from aisb_engine._resolve.tables import overlay, validate
@@ -40,14 +40,14 @@ def _variants_there(task: Task, folders: DataFolders) -> list[str]:
     if task.file is None or task.base is None:
         return []
     file, name = read_toml(task.file), task.base.partition(":")[0]
-    there = []
+    available = []
     for variant, table in file.get("variants", {}).items():
-        over = table.get("dataset", {})
-        if variant == task.variant or not over.keys() & {"path", "split", "layouts"}:
+        changes = table.get("dataset", {})
+        if variant == task.variant or not changes.keys() & {"path", "split", "layouts"}:
             continue
         with suppress(AisbError):
             folders.locate(
-                validate(DatasetTable, overlay(file.get("dataset", {}), over), f"{name}:{variant}")
+                validate(DatasetTable, overlay(file.get("dataset", {}), changes), f"{name}:{variant}")
             )
-            there.append(f"{name}:{variant}")
-    return there
+            available.append(f"{name}:{variant}")
+    return available

@@ -74,10 +74,10 @@ def check_scores(backend: Backend, model: str, task: str, others: Callable[[], S
     from aisb._backend import HttpBackend
 
     if not scores_texts(type(backend)):
-        able = ", ".join(others())
+        models = ", ".join(others())
         raise UsageError(
             f"the model {model} returns no log-probabilities, by which the task {task} compares options"
-            + (f"\n  models that do: {able}" if able else "")
+            + (f"\n  models that do: {models}" if models else "")
         )
     if isinstance(backend, HttpBackend):
         try:
@@ -103,8 +103,8 @@ def trial_call(backend: HttpBackend) -> HttpCall:
     Raises:
         UsageError: the backend does not support them.
     """
-    words = "Yes, no"
-    return backend.encode_logprob((Message("user", words),) if backend.prompt_form == "chat" else words)
+    text = "Yes, no"
+    return backend.encode_logprob((Message("user", text),) if backend.prompt_form == "chat" else text)
 
 
 def _call(backend: HttpBackend, request: Request, option: str = "") -> HttpCall:
@@ -128,8 +128,8 @@ async def try_scores(backend: HttpBackend) -> None:
         return
     answer = await backend.fetch(call.path, body=call.body, timeout=60.0)
     if answer.status in (400, 422):  # two words cannot be too long, so the service rejects the parameters
-        words = backend.error_message(answer.status, answer.body)
-        raise ServiceError(f"the service gives no log-probabilities of a prompt ({answer.status}: {words})")
+        message = backend.error_message(answer.status, answer.body)
+        raise ServiceError(f"the service gives no log-probabilities of a prompt ({answer.status}: {message})")
     if answer.status != 200:
         return
     try:
@@ -154,8 +154,8 @@ async def _scores(
     await transport.exchange(wire(backend, transport, call), exchange)
     body = document(exchange)
     if not 200 <= reader.status < 300:
-        words = backend.error_message(reader.status, body)
-        raise AttemptFailed(Failure("status", f"HTTP {reader.status}: {words}", reader.status))
+        message = backend.error_message(reader.status, body)
+        raise AttemptFailed(Failure("status", f"HTTP {reader.status}: {message}", reader.status))
     try:
         event: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -35,10 +35,11 @@ class ToolRules:
 
     `last` None means the end of the reply, including `[DONE]`. `tpot` and `itl` name a formula: `rest` is
     (E2EL − TTFT)/(N − 1), `rest or 0` is the same with 0 for N ≤ 1, `whole` is E2EL/N, `gaps` pools the gaps
-    between chunks of the kinds `pooled`, `shares` pools these gaps per token, `between` is (last − first)/(N − 1)
-    over these chunks, and None means that the tool does not have it. `tokens` are the sources of N in order; `otherwise` is N if none of them knows it;
-    `summary` describes the rules in a line. With `certified`, the percentiles are upper bounds at 99 %
-    confidence, and omitted if there are too few values.
+    between chunks of the kinds `pooled`, `shares` pools these gaps per token, `between` is
+    (last − first)/(N − 1) over these chunks, and None means that the tool does not have it. `tokens` are the
+    sources of N in order; `otherwise` is N if none of them knows it; `summary` describes the rules in a line.
+    With `certified`, the percentiles are upper bounds at 99 % confidence, and omitted if there are too few
+    values.
     """
 
     name: str

@@ -39,8 +39,8 @@ def open_finished_run(
 ) -> FinishedRun:
     """Open a run folder. Nothing is sent, scored or written.
 
-    `measuring` has the options to measure the performance by. By default they are those of the reporters in
-    the run's own configuration, for which `plugins`, if not given, are loaded at the first use of
+    `measuring` has the options for measuring the performance, by default those of the reporters in the run's
+    own configuration. They need the plugins: without `plugins`, these are loaded at the first use of
     `performance`.
 
     Raises:
@@ -63,7 +63,7 @@ def open_finished_run(
     evaluated = [pair for pair in requested if tasks.get(pair[1], {}).get("evaluate", True)]
     pairs = list(dict.fromkeys([*evaluated, *found]))
     manifest: Mapping[str, Any] = {}
-    with suppress(RunError):  # a run without one can be shown all the same
+    with suppress(RunError):  # a run without a manifest can still be shown
         manifest = read_json(files.manifest)
         manifest = {**manifest, "sessions": [*manifest.get("sessions", ()), *other_sessions(files)]}
     return FinishedRun(

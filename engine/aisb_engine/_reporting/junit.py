@@ -1,4 +1,4 @@
-"""Checks that a command made, as JUnit XML for continuous integration."""
+"""Write the results of a command's checks as JUnit XML for continuous integration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class JunitCase(NamedTuple):
 
 
 def to_junit(command: str, cases: Iterable[JunitCase]) -> bytes:
-    """Return the XML of a test suite with these cases, named after the command that made the checks."""
+    """Return the XML of a test suite with these cases; its name is that of the command."""
     cases = list(cases)
     failures = sum(case.failed for case in cases)
     root = ET.Element("testsuites")

@@ -12,10 +12,10 @@ ROWS_PER_BATCH = 64
 
 
 def parquet_rows(files: DataFiles, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of Parquet files, with those of some columns that are there; `files` counts them.
+    """Yield the rows of Parquet files, with those of `columns` that exist; `files` counts the rows.
 
     Raises:
-        DataError: a file is no Parquet file that can be read.
+        DataError: a file is not a readable Parquet file.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -24,8 +24,8 @@ def parquet_rows(files: DataFiles, columns: Sequence[str] | None = None) -> Iter
         file.row = 0
         try:
             table = parquet.ParquetFile(io.BytesIO(file.read()))
-            wanted = [name for name in columns if name in table.schema_arrow.names] if columns else None
-            for batch in table.iter_batches(batch_size=ROWS_PER_BATCH, columns=wanted):
+            present = [name for name in columns if name in table.schema_arrow.names] if columns else None
+            for batch in table.iter_batches(batch_size=ROWS_PER_BATCH, columns=present):
                 for row in batch.to_pylist():
                     file.row += 1
                     yield row

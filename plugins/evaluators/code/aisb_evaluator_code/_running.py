@@ -59,7 +59,8 @@ class CodeRun(Evaluator):
         if not (allow or _is_set(ALLOW)):
             raise UsageError(
                 "grading this task runs programs of the model, which is off by default\n"
-                f"  to run them in a sandbox, set {ALLOW}=1 in the environment, or allow = true here"
+                f"  to run them in a sandbox: --allow-code-execution, {ALLOW}=1 in the environment, "
+                "or allow = true in this table"
             )
         self.seconds = seconds
         self.memory = memory

@@ -32,7 +32,8 @@ def test_nothing_runs_unless_it_is_allowed(monkeypatch):
         CodeRun()
     assert str(error.value) == (
         "grading this task runs programs of the model, which is off by default\n"
-        "  to run them in a sandbox, set AISB_ALLOW_CODE_EXECUTION=1 in the environment, or allow = true here"
+        "  to run them in a sandbox: --allow-code-execution, AISB_ALLOW_CODE_EXECUTION=1 in the environment, "
+        "or allow = true in this table"
     )
 
 

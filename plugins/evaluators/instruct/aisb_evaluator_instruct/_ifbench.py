@@ -17,7 +17,7 @@ from aisb_evaluator_instruct import _texts as texts
 from aisb_evaluator_instruct._ifbench_custom import CUSTOM_CHECKS
 from aisb_evaluator_instruct._ifbench_format import FORMAT_CHECKS
 from aisb_evaluator_instruct._ifeval import InstructionCheck
-from aisb_evaluator_instruct._texts import spoken
+from aisb_evaluator_instruct._texts import spoken_words
 from aisb_evaluator_instruct._verbs import starts_with_verb
 from aisb_evaluator_instruct._vocabulary import PERSON_NAMES, PRONOUNS, STOP_WORDS
 
@@ -45,7 +45,7 @@ def keywords_multiple(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def conjunctions(text: str, arguments: Mapping[str, Any]) -> bool:
     """At least `small_n` different coordinating conjunctions occur."""
-    return len(CONJUNCTIONS & set(spoken(text))) >= int(arguments["small_n"])
+    return len(CONJUNCTIONS & set(spoken_words(text))) >= int(arguments["small_n"])
 
 
 def has_numbers(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -72,7 +72,7 @@ def punctuation(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def unique_word_count(text: str, arguments: Mapping[str, Any]) -> bool:
     """At least `N` different words occur."""
-    return len(set(spoken(text))) >= int(arguments["N"])
+    return len(set(spoken_words(text))) >= int(arguments["N"])
 
 
 def word_count_range(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -84,7 +84,7 @@ def word_count_range(text: str, arguments: Mapping[str, Any]) -> bool:
 def words_japanese(text: str, arguments: Mapping[str, Any]) -> bool:
     """Every `N`th word has Japanese characters, or is a number."""
     cycle = int(arguments["N"])
-    return all(word.isdigit() or _JAPANESE.search(word) for word in spoken(text)[cycle - 1 :: cycle])
+    return all(word.isdigit() or _JAPANESE.search(word) for word in spoken_words(text)[cycle - 1 :: cycle])
 
 
 def stop_words(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -114,7 +114,7 @@ def _sentence_kinds(text: str) -> Counter[str]:
 def sentence_words(text: str, arguments: Mapping[str, Any]) -> bool:
     """There are three sentences of as many characters, and no word occurs in two of them."""
     sentences = _sentences(text)
-    words = [set(spoken(sentence)) for sentence in sentences]
+    words = [set(spoken_words(sentence)) for sentence in sentences]
     different = sum(map(len, words)) == len(set().union(*words))
     return len(sentences) == 3 and len({len(sentence) for sentence in sentences}) == 1 and different
 
@@ -133,13 +133,13 @@ def _trigrams(text: str) -> set[str]:
 def keywords_specific_position(text: str, arguments: Mapping[str, Any]) -> bool:
     """A keyword is the `m`th word of the `n`th sentence."""
     sentences, n, m = _sentences(text), int(arguments["n"]), int(arguments["m"])
-    words = spoken(sentences[n - 1]) if n <= len(sentences) else []
+    words = spoken_words(sentences[n - 1]) if n <= len(sentences) else []
     return m <= len(words) and words[m - 1] == arguments["keyword"].strip().lower()
 
 
 def words_position(text: str, arguments: Mapping[str, Any]) -> bool:
     """A keyword is the second word and the second to last."""
-    words = spoken(text)
+    words = spoken_words(text)
     return len(words) > 2 and words[1] == words[-2] == arguments["keyword"].strip().lower()
 
 
@@ -152,13 +152,13 @@ def odd_even_syllables(text: str, arguments: Mapping[str, Any]) -> bool:
     """Words with an odd and an even number of syllables alternate."""
     import syllapy  # type: ignore[import-untyped]
 
-    parities = [syllapy.count(re.sub("['’]", "", word)) % 2 for word in spoken(text)]
+    parities = [syllapy.count(re.sub("['’]", "", word)) % 2 for word in spoken_words(text)]
     return bool(parities) and all(a != b for a, b in itertools.pairwise(parities))
 
 
 def alphabet(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each word begins with the next letter of the alphabet, `a` after `z`."""
-    letters = [word[0] for word in spoken(text)]
+    letters = [word[0] for word in spoken_words(text)]
     following = dict(zip(string.ascii_lowercase, string.ascii_lowercase[1:] + "a", strict=True))
     ordered = all(following.get(a) == b for a, b in itertools.pairwise(letters))
     return bool(letters) and letters[0] in following and ordered
@@ -166,35 +166,35 @@ def alphabet(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def consonants(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each word has two consonants in a row."""
-    return all(re.search(r"[bcdfghjklmnpqrstvwxyz]{2}", word) for word in spoken(text))
+    return all(re.search(r"[bcdfghjklmnpqrstvwxyz]{2}", word) for word in spoken_words(text))
 
 
 def last_first(text: str, arguments: Mapping[str, Any]) -> bool:
     """The last word of each sentence is the first of the next."""
-    words = [found for sentence in _sentences(text) if (found := spoken(sentence))]
+    words = [found for sentence in _sentences(text) if (found := spoken_words(sentence))]
     return len(words) > 1 and all(a[-1] == b[0] for a, b in itertools.pairwise(words))
 
 
 def paragraph_last_first(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each paragraph ends with the word that it begins with."""
-    words = [found for line in text.split("\n") if (found := spoken(line))]
+    words = [found for line in text.split("\n") if (found := spoken_words(line))]
     return bool(words) and all(line[0] == line[-1] for line in words)
 
 
 def no_consecutive(text: str, arguments: Mapping[str, Any]) -> bool:
     """No two words in a row begin with the same letter."""
-    letters = [word[0] for word in spoken(text)]
+    letters = [word[0] for word in spoken_words(text)]
     return all(a != b for a, b in itertools.pairwise(letters))
 
 
 def palindrome(text: str, arguments: Mapping[str, Any]) -> bool:
     """At least ten words of five characters or more are palindromes; as published, one may be repeated."""
-    return sum(len(word) >= 5 and word == word[::-1] for word in spoken(text)) >= 10
+    return sum(len(word) >= 5 and word == word[::-1] for word in spoken_words(text)) >= 10
 
 
 def prime_lengths(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of letters and digits of each word is prime."""
-    return all(_is_prime(sum(map(str.isalnum, word))) for word in spoken(text))
+    return all(_is_prime(sum(map(str.isalnum, word))) for word in spoken_words(text))
 
 
 def _is_prime(number: int) -> bool:
@@ -203,7 +203,7 @@ def _is_prime(number: int) -> bool:
 
 def repeats(text: str, arguments: Mapping[str, Any]) -> bool:
     """No word occurs more than `small_n` times."""
-    return max(Counter(spoken(text)).values(), default=0) <= int(arguments["small_n"])
+    return max(Counter(spoken_words(text)).values(), default=0) <= int(arguments["small_n"])
 
 
 def vowel(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -219,14 +219,14 @@ def sentence_keyword(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def increment(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each sentence has `small_n` words more than the one before."""
-    lengths = [len(spoken(sentence)) for sentence in _sentences(text)]
+    lengths = [len(spoken_words(sentence)) for sentence in _sentences(text)]
     step = int(arguments["small_n"])
     return len(lengths) > 1 and all(b - a == step for a, b in itertools.pairwise(lengths))
 
 
 def alliteration_increment(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each sentence has a longer run of words with the same first letter than the one before."""
-    runs = [_longest(word[0] for word in spoken(sentence)) for sentence in _sentences(text)]
+    runs = [_longest(word[0] for word in spoken_words(sentence)) for sentence in _sentences(text)]
     return len(runs) > 1 and all(a < b for a, b in itertools.pairwise(runs))
 
 

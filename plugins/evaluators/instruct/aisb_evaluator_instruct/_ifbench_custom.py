@@ -14,7 +14,7 @@ from typing import Any
 
 from aisb_evaluator_instruct import _texts as texts
 from aisb_evaluator_instruct._ifeval import InstructionCheck
-from aisb_evaluator_instruct._texts import spoken
+from aisb_evaluator_instruct._texts import spoken_words
 from aisb_evaluator_instruct._vocabulary import STOP_WORDS
 
 _CAPITALS = """
@@ -72,7 +72,7 @@ def reverse_newline(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def word_reverse(text: str, arguments: Mapping[str, Any]) -> bool:
     """The words of the sentence on the bald eagle are in reverse order."""
-    words = spoken(text)
+    words = spoken_words(text)
     pairs = list(itertools.pairwise(words))
     forward = sum(pair in _ARTICLE_PAIRS for pair in pairs)
     backward = sum(pair[::-1] in _ARTICLE_PAIRS for pair in pairs)
@@ -81,13 +81,13 @@ def word_reverse(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def character_reverse(text: str, arguments: Mapping[str, Any]) -> bool:
     """The letters of the sentence on the bald eagle are in reverse order."""
-    forward, backward = (sum(word in STOP_WORDS for word in spoken(one)) for one in (text, text[::-1]))
+    forward, backward = (sum(word in STOP_WORDS for word in spoken_words(one)) for one in (text, text[::-1]))
     return "elgae dlab" in text.lower() and forward <= backward
 
 
 def sentence_alphabet(text: str, arguments: Mapping[str, Any]) -> bool:
     """26 sentences begin with the letters of the alphabet in order."""
-    begins = [words[0][0] for sentence in texts.sentences(text) if (words := spoken(sentence))]
+    begins = [words[0][0] for sentence in texts.sentences(text) if (words := spoken_words(sentence))]
     return begins == list(string.ascii_lowercase)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from aisb_evaluator_instruct import _texts as texts
 from aisb_evaluator_instruct._ifeval import InstructionCheck
-from aisb_evaluator_instruct._texts import spoken
+from aisb_evaluator_instruct._texts import spoken_words
 from aisb_evaluator_instruct._vocabulary import MINOR_WORDS
 
 _EMOJI = "[\U0001f1e6-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2300-\u23ff]\ufe0f?\u20e3?"
@@ -50,7 +50,7 @@ def separated_list(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def newline(text: str, arguments: Mapping[str, Any]) -> bool:
     """Each word is on a separate line."""
-    lines = [words for line in text.split("\n") if (words := spoken(line))]
+    lines = [words for line in text.split("\n") if (words := spoken_words(line))]
     return bool(lines) and all(len(words) == 1 for words in lines)
 
 

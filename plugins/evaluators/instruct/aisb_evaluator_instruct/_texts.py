@@ -23,7 +23,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def spoken(text: str) -> list[str]:
+def spoken_words(text: str) -> list[str]:
     """Return the words between white space, in lower case, without tags and surrounding punctuation."""
     return bare_words(without_tags(text).lower())
 

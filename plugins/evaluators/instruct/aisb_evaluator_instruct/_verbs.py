@@ -66,7 +66,7 @@ def _first_clause(text: str) -> list[str]:
     """Return the words up to the first punctuation mark, in lower case; of a contraction, its first part."""
     line = texts.without_tags(text).lstrip(" \t\r\n#>*_-+\"'“‘`(")
     clause = re.split(r"[.,:;!?…—–\n(]", line, maxsplit=1)[0]
-    words = texts.spoken(clause.replace("’", "'"))
+    words = texts.spoken_words(clause.replace("’", "'"))
     return [re.sub(r"(?:n't|'\w+)$", "", word) or word for word in words]
 
 

@@ -16,7 +16,7 @@ UNSTATED = 100.0
 """The confidence assumed for an answer that states none."""
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Compile the pattern of a confidence.
 
     Raises:
@@ -31,7 +31,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return compiled_pattern
 
 
-def stated(pattern: re.Pattern[str], answer: str) -> float:
+def stated_confidence(pattern: re.Pattern[str], answer: str) -> float:
     """Return the last confidence that an answer states, in percent from 0 to 100."""
     found = pattern.findall(answer)
     try:
@@ -41,7 +41,7 @@ def stated(pattern: re.Pattern[str], answer: str) -> float:
     return min(100.0, max(0.0, value))
 
 
-def judged_well(score: Score) -> bool:
+def has_confidence(score: Score) -> bool:
     """Return whether an answer has both a verdict and a confidence."""
     return score.details.get("verdict") is not None and "confidence" in score.details
 
@@ -57,10 +57,10 @@ def calibration_error(answers: Sequence[tuple[float, float]]) -> float:
         return 0.0
     ordered = sorted(answers, key=lambda answer: answer[0])
     count = max(1, len(ordered) // BIN)
-    cuts = [at * BIN for at in range(count)] + [len(ordered)]
+    edges = [at * BIN for at in range(count)] + [len(ordered)]
     squares = []
-    for begin, end in pairwise(cuts):
-        some = ordered[begin:end]
-        gap = fsum(confidence - 100 * value for confidence, value in some) / len(some)
-        squares.append(len(some) / len(ordered) * gap * gap)
+    for begin, end in pairwise(edges):
+        members = ordered[begin:end]
+        gap = fsum(confidence - 100 * value for confidence, value in members) / len(members)
+        squares.append(len(members) / len(ordered) * gap * gap)
     return sqrt(fsum(squares))

@@ -10,7 +10,12 @@ from typing import Annotated, Any
 
 from aisb import Ask, Evaluator, Message, Metric, Prediction, Request, Sample, Score, UsageError
 from aisb.helpers import Template, optional
-from aisb_evaluator_judge._calibration import calibration_error, compiled, judged_well, stated
+from aisb_evaluator_judge._calibration import (
+    calibration_error,
+    compile_pattern,
+    has_confidence,
+    stated_confidence,
+)
 from aisb_evaluator_judge._candidate import JudgedText
 from aisb_evaluator_judge._prompts import WITH_REFERENCE, WITHOUT_REFERENCE
 from aisb_evaluator_judge._verdicts import read_verdict
@@ -74,7 +79,7 @@ class ModelJudge(Evaluator):
         self.repeats = repeats
         self.params = {"temperature": 0} if params is None else params
         self.questions_per_answer = len(self.orders) * repeats
-        self.confidence = None if confidence is None else compiled(confidence)
+        self.confidence = None if confidence is None else compile_pattern(confidence)
         self._ask = ask
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
@@ -96,7 +101,9 @@ class ModelJudge(Evaluator):
         score = self._counted(verdicts, replies)
         if self.confidence is None:
             return score
-        return replace(score, details={**score.details, "confidence": stated(self.confidence, answer or "")})
+        return replace(
+            score, details={**score.details, "confidence": stated_confidence(self.confidence, answer or "")}
+        )
 
     def extra_metrics(self, scores: Sequence[Score]) -> list[Metric]:
         """Return the rate of missing verdicts, and the judge's agreement with itself."""
@@ -109,7 +116,7 @@ class ModelJudge(Evaluator):
             shares = [details["agreement"] for details in judged]
             metrics.append(Metric("judge agreement", 100 * sum(shares) / len(shares), count=len(shares)))
         if self.confidence is not None:
-            pairs = [(score.details["confidence"], score.value) for score in scores if judged_well(score)]
+            pairs = [(score.details["confidence"], score.value) for score in scores if has_confidence(score)]
             error = calibration_error(pairs)
             metrics.append(Metric("calibration_error", error, unit="%", count=len(pairs), better="lower"))
         return metrics

@@ -139,7 +139,7 @@ def _in_json(text: str, letters: Mapping[str, str], judged_text: JudgedText) -> 
 
 
 def _under_key(found: Mapping[str, object], letters: Mapping[str, str]) -> str | None:
-    stated = {
+    stated_confidence = {
         _named(str(value).strip(_AROUND), letters) for key, value in found.items() if key.lower() in _KEYS
     }
-    return stated.pop() if len(stated) == 1 else None
+    return stated_confidence.pop() if len(stated_confidence) == 1 else None

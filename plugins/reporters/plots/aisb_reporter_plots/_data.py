@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NONE = -(2**31)
-MOST_REQUESTS = 300_000
-"""The maximum number of requests in a page; of more, every second, third, …"""
-MOST_CHUNKS = 50_000_000
-"""The maximum number of chunks with their own times; of more, those of every second, third, … request."""
+MAX_REQUESTS = 300_000
+"""The maximum number of requests on a page; of more requests, only every second, third, … is shown."""
+MAX_CHUNKS = 50_000_000
+"""The maximum number of chunks with their own times; of more, only every second, third, … request counts."""
 POINTS_PER_BATCH = 1_000_000
 SPREAD = 1000
 """The maximum number of points for the tokens of a reply without chunk times."""
-MOST_REASONS = 200
-LONGEST_REASON = 300
+MAX_REASONS = 200
+MAX_REASON_LENGTH = 300
 TOKEN_PARTS = 6_000
 
 
@@ -41,10 +41,10 @@ class Axis(NamedTuple):
 
     def ticks(self, stamps: Any) -> NDArray[Any]:
         """Return stamps in ticks from the origin."""
-        return _whole((stamps - self.origin) / self.tick)
+        return _rounded((stamps - self.origin) / self.tick)
 
 
-def pack_requests(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
+def pack_requests(result: PerformanceResult, most: int = MAX_REQUESTS) -> bytes:
     """Return the data of the page with requests, concurrency, tokens and latencies."""
     axis, order, starts = place_requests(result)
     every = max(1, math.ceil(len(order) / most))
@@ -65,20 +65,20 @@ def pack_requests(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes
             "token_note": token_notes,
         },
         {
-            "start": _steps(start),
-            "length": _apart(ends, start),
-            "ttft": _whole(columns["ttft"][order] * 1e6 / axis.tick),
-            "e2el": _whole(columns["e2el"][order] * 1e6 / axis.tick),
-            "tpot_ns": _whole(columns["tpot"][order] * 1e6),
+            "start": _increments(start),
+            "length": _difference(ends, start),
+            "ttft": _rounded(columns["ttft"][order] * 1e6 / axis.tick),
+            "e2el": _rounded(columns["e2el"][order] * 1e6 / axis.tick),
+            "tpot_ns": _rounded(columns["tpot"][order] * 1e6),
             "late": _late(result, axis, order),
-            "output": _whole(columns["output_tokens"][order]),
+            "output": _rounded(columns["output_tokens"][order]),
             "reason": reason,
             "tokens": tokens,
         },
     )
 
 
-def pack_rates(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
+def pack_rates(result: PerformanceResult, most: int = MAX_REQUESTS) -> bytes:
     """Return the data of the page with the request rate, lateness and intervals."""
     axis, order, starts = place_requests(result)
     every = max(1, math.ceil(len(order) / most))
@@ -90,7 +90,7 @@ def pack_rates(result: PerformanceResult, most: int = MOST_REQUESTS) -> bytes:
     return _packed(
         {**_head(result, axis, every), "requested": _planned_rate(result, axis)},
         {
-            "start": _steps(axis.ticks(starts[order][::every])),
+            "start": _increments(axis.ticks(starts[order][::every])),
             "late": _late(result, axis, order[::every]),
             "sent": sent[::every],
         },
@@ -179,12 +179,12 @@ def _reasons(result: PerformanceResult, order: Any) -> tuple[list[list[Any]], ND
     import numpy as np
 
     failures = result.requests()["failure"]
-    texts = {row: text[:LONGEST_REASON] for row, text in enumerate(failures) if text}
+    texts = {row: text[:MAX_REASON_LENGTH] for row, text in enumerate(failures) if text}
     counts = Counter(texts.values()).most_common()
-    listed: list[list[Any]] = [[text, count] for text, count in counts[:MOST_REASONS]]
-    if len(counts) > MOST_REASONS:
-        listed.append(["other reasons", sum(count for _, count in counts[MOST_REASONS:])])
-    number = {text: n + 1 for n, (text, _) in enumerate(counts[:MOST_REASONS])}
+    listed: list[list[Any]] = [[text, count] for text, count in counts[:MAX_REASONS]]
+    if len(counts) > MAX_REASONS:
+        listed.append(["other reasons", sum(count for _, count in counts[MAX_REASONS:])])
+    number = {text: n + 1 for n, (text, _) in enumerate(counts[:MAX_REASONS])}
     column = np.zeros(len(failures), np.int64)
     for row, text in texts.items():
         column[row] = number.get(text, len(listed))
@@ -208,7 +208,7 @@ def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any],
         unit, note = "chunks", "token counts are unknown: these are chunks"
         weight = np.where(chunks > 0, 1.0, np.nan)
     rows = (~np.isnan(weight) & ~np.isnan(first)).nonzero()[0]
-    every = max(1, math.ceil(float(chunks[rows].sum()) / MOST_CHUNKS))
+    every = max(1, math.ceil(float(chunks[rows].sum()) / MAX_CHUNKS))
     if every > 1:
         note += f"; estimated from one request in {every}"
     rows = rows[::every]
@@ -223,14 +223,16 @@ def _tokens(result: PerformanceResult, axis: Axis) -> tuple[float, NDArray[Any],
     single = rows[chunks[rows] == 1]
     credit(first[single], weight[single])
     unseen = np.isin(np.arange(len(first)), rows) & (chunks > 1)
-    for some, gaps in _batches(result.chunk_gaps(rows)):
-        unseen[some] = False
-        credit(first[some], weight[some])
+    for batch_rows, gaps in _batches(result.chunk_gaps(rows)):
+        unseen[batch_rows] = False
+        credit(first[batch_rows], weight[batch_rows])
         lengths = np.array([len(each) for each in gaps])
         passed = np.cumsum(np.concatenate(gaps), dtype=np.int64)
         # One cumulative sum over all gaps; the sum before each reply is subtracted.
         before = np.concatenate([[0], passed[np.cumsum(lengths)[:-1] - 1]])
-        credit(passed + np.repeat(first[some] - before, lengths), np.repeat(weight[some], lengths))
+        credit(
+            passed + np.repeat(first[batch_rows] - before, lengths), np.repeat(weight[batch_rows], lengths)
+        )
     for row in unseen.nonzero()[0]:
         tokens = weight[row] * chunks[row]
         pieces = max(1, min(SPREAD, round(tokens)))
@@ -245,14 +247,14 @@ def _batches(gaps: Iterable[tuple[int, Any]]) -> Iterator[tuple[list[int], list[
     """Yield rows and their gaps in batches of about a million gaps."""
     rows: list[int] = []
     batch: list[Any] = []
-    held = 0
+    size = 0
     for row, each in gaps:
         rows.append(row)
         batch.append(each)
-        held += len(each)
-        if held >= POINTS_PER_BATCH:
+        size += len(each)
+        if size >= POINTS_PER_BATCH:
             yield rows, batch
-            rows, batch, held = [], [], 0
+            rows, batch, size = [], [], 0
     if rows:
         yield rows, batch
 
@@ -268,23 +270,23 @@ def _planned_rate(result: PerformanceResult, axis: Axis) -> list[list[float]]:
 def _late(result: PerformanceResult, axis: Axis, order: Any) -> NDArray[Any]:
     columns = result.requests()
     planned = axis.ticks(columns["planned_ns"][order])
-    return _apart(axis.ticks(columns["sent_ns"][order]), planned)
+    return _difference(axis.ticks(columns["sent_ns"][order]), planned)
 
 
-def _whole(values: Any) -> NDArray[Any]:
+def _rounded(values: Any) -> NDArray[Any]:
     """Return values rounded to integers, NONE for unknown values."""
     import numpy as np
 
     return np.where(np.isnan(values), NONE, np.rint(values)).astype(np.int64)
 
 
-def _apart(later: Any, earlier: Any) -> NDArray[Any]:
+def _difference(later: Any, earlier: Any) -> NDArray[Any]:
     import numpy as np
 
     return np.where((later == NONE) | (earlier == NONE), NONE, later - earlier)
 
 
-def _steps(values: Any) -> NDArray[Any]:
+def _increments(values: Any) -> NDArray[Any]:
     """Return the differences of ordered values, which compress better."""
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What all formats need to know of a run: its subtasks, its times, and the services that were measured."""
+"""Facts about a run that all formats need: its subtasks, its times, and the measured services."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Subtask(NamedTuple):
 
 
 class RunTimes(NamedTuple):
-    """The begin and the end of a run in wall-clock time; None if they are unknown."""
+    """The start and the end of a run in wall-clock time; None if they are unknown."""
 
     start: datetime | None
     end: datetime | None
 
     @property
     def start_ns(self) -> int:
-        """The begin in nanoseconds since 1970; 0 if it is unknown."""
+        """The start in nanoseconds since 1970; 0 if it is unknown."""
         return _nanoseconds(self.start)
 
     @property
     def end_ns(self) -> int:
-        """The end in nanoseconds since 1970; the begin if it is unknown."""
+        """The end in nanoseconds since 1970; the start if it is unknown."""
         return _nanoseconds(self.end) or self.start_ns
 
 
@@ -62,7 +62,7 @@ def backend_of(run: FinishedRun, model: str) -> str:
 
 
 def served_name(run: FinishedRun, model: str) -> str:
-    """Return the name under which the service has the model; the model's own if it is unknown."""
+    """Return the name of the model that the service serves; if it is unknown, the name in the run."""
     options = run.configuration.get("models", {}).get(model, {}).get("options", {})
     known = run.manifest.get("models", {}).get(model, {}).get("served")
     return str(known or options.get("model") or model)

@@ -47,12 +47,12 @@ def write_speeds(reporter: AisBench, run: FinishedRun, folder: Path) -> list[Pat
     return written
 
 
-def merged_abbr(task: str, table: Mapping[str, Any], given: Any = None) -> str:
+def merged_abbr(task: str, table: Mapping[str, Any], chosen: Any = None) -> str:
     """Return AISBench's name for all data sets of a task together: the name of their class."""
     if not has_own_groups(task, table):
-        return abbr_of(task, table, None, given)
+        return abbr_of(task, table, None, chosen)
     base = str(table.get("base") or task).split(":")[0]
-    classes = [name for name, there in known_datasets()["types"].items() if there == base]
+    classes = [name for name, known_task in known_datasets()["types"].items() if known_task == base]
     return classes[0].lower() if len(classes) == 1 else task
 
 
