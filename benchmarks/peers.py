@@ -1,4 +1,4 @@
-"""Other load generators beside `aisb run`, on one server whose times are known, where they are installed.
+"""Other load generators than `aisb run`, on one server whose times are known, where they are installed.
 
     python benchmarks/peers.py [ROUNDS]
 

@@ -3,7 +3,7 @@
     python tools/first_minutes.py [--model FOLDER] [--environment FOLDER]
 
 The commands are those of the sections "Install" and "The first minutes". The service is `aisb mock serve`,
-whose address takes the place of the README's. The example of `mine.jsonl` is written beside the runs. Lines
+whose address takes the place of the README's. The example of `mine.jsonl` is written next to the runs. Lines
 for a local model run only with `--model`, whose folder takes the place of FOLDER. `--environment` names a
 virtual environment in which everything is installed; then nothing is installed.
 """

@@ -304,7 +304,7 @@ PAGES = {
     "reference/engine": partial(
         names,
         "Names of the engine",
-        "After this page you know what commands, tools and programs may use beside the names for plugins.",
+        "After this page you know what commands, tools and programs may use besides the names for plugins.",
         ("aisb_engine",),
     ),
     "reference/testing": partial(

@@ -257,7 +257,7 @@ def _component_record(component: Component) -> dict[str, Any]:
 
 
 def _print_options(options: list[Option]) -> None:
-    """Print each option with its help below, since types and defaults leave no room for it beside them."""
+    """Print each option with its help below, since types and defaults leave no room for it."""
     if not options:
         click.echo("It has no options.")
         return

@@ -96,11 +96,11 @@ if TYPE_CHECKING:
     from aisb_engine._run import execute as execute_run
     from aisb_engine._run import report as report_run
     from aisb_engine._run_config import resolved as run_configuration
+    from aisb_engine._scoring.evaluators import evaluator_uses, make_evaluators
+    from aisb_engine._scoring.grading import CORRECT_THRESHOLD
     from aisb_engine._scoring.judges import is_judged, missing_judge_error
     from aisb_engine._scoring.judging import Judging
     from aisb_engine._scoring.metrics import OutcomeCounts
-    from aisb_engine._scoring.scoring import CORRECT_THRESHOLD, evaluator_uses
-    from aisb_engine._scoring.scoring import evaluators as make_evaluators
     from aisb_engine._scoring.scoring import score as score_predictions
     from aisb_engine._scoring.second_readings import TRUSTED_AGREEMENT, is_contested, other_extractors
     from aisb_engine._scoring.steps import Steps, reply_turns_of
@@ -113,7 +113,7 @@ _PLACES = {
     "Answers": "aisb_engine._readback:Answers",
     "BrokenRow": "aisb_engine._data.samples:BrokenRow",
     "COMPILED": "aisb_engine._stream:COMPILED",
-    "CORRECT_THRESHOLD": "aisb_engine._scoring.scoring:CORRECT_THRESHOLD",
+    "CORRECT_THRESHOLD": "aisb_engine._scoring.grading:CORRECT_THRESHOLD",
     "CacheShare": "aisb_engine._load.session_facts:CacheShare",
     "Catalog": "aisb_engine._resolve.catalog:Catalog",
     "Component": "aisb._plugins:Component",
@@ -181,7 +181,7 @@ _PLACES = {
     "declared_tier": "aisb_engine._quality:declared_tier",
     "duplicate_command_error": "aisb_engine._commands:duplicate_command_error",
     "error_words": "aisb._errors:error_words",
-    "evaluator_uses": "aisb_engine._scoring.scoring:evaluator_uses",
+    "evaluator_uses": "aisb_engine._scoring.evaluators:evaluator_uses",
     "execute_run": "aisb_engine._run:execute",
     "factory_options": "aisb._options:options",
     "factory_summary": "aisb._options:summary",
@@ -199,7 +199,7 @@ _PLACES = {
     "load_samples": "aisb_engine._data.loading:load_samples",
     "locate_data": "aisb_engine._data.places:locate",
     "make_component": "aisb_engine._faults:make",
-    "make_evaluators": "aisb_engine._scoring.scoring:evaluators",
+    "make_evaluators": "aisb_engine._scoring.evaluators:make_evaluators",
     "mask_secrets": "aisb_engine._masking:mask_secrets",
     "mask_url": "aisb_engine._masking:mask_url",
     "measure_performance": "aisb_engine._performance.performance:measure",

@@ -1,7 +1,7 @@
 """Performance results of another tool: the values that an importer returns, and their files in a run folder.
 
 If the tool kept the times of single requests, they become a log like any other, and everything is measured
-from it. If it kept only its own numbers, these are stored beside the place of the log (`imported.json`).
+from it. If it kept only its own numbers, these are stored next to the place of the log (`imported.json`).
 """
 
 from __future__ import annotations

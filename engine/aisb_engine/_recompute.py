@@ -19,11 +19,11 @@ from aisb_engine._faults import PluginFaults
 from aisb_engine._record.predictions import LoggedAnswers, read_logged_answers, to_line
 from aisb_engine._record.runfolder import json_line
 from aisb_engine._record.scores import read_scores, score_line
+from aisb_engine._scoring.evaluators import evaluator_uses
 from aisb_engine._scoring.graders import Graders, make_graders
 from aisb_engine._scoring.judges import is_judged
 from aisb_engine._scoring.judging import judging_of
 from aisb_engine._scoring.results import Graded, grade_subtask
-from aisb_engine._scoring.scoring import evaluator_uses
 from aisb_engine._scoring.steps import Steps
 
 if TYPE_CHECKING:

@@ -135,7 +135,7 @@ def test_a_record_without_answers_says_that_scores_alone_cannot_be_imported(tmp_
     path = write(tmp_path, [])
     path.with_name(f"{NAME}_samples.jsonl").unlink()
     said = aisb("import", path, "-w", tmp_path / "out", cwd=tmp_path, code=2).stderr
-    assert f"has no answers: there is no {NAME}_samples.jsonl beside it" in said
+    assert f"has no answers: there is no {NAME}_samples.jsonl next to it" in said
     assert "a record without answers has only scores, which cannot be computed again" in said
 
 

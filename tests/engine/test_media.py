@@ -38,7 +38,7 @@ def plugins():
 
 @pytest.fixture
 def ready(plugins, tmp_path):
-    """Make a task's renderer and samples ready; its rows lie in the folder rows, pictures beside them."""
+    """Make a task's renderer and samples ready; its rows lie in the folder rows, pictures next to them."""
 
     def run(rows, media, **prompt):
         folder = tmp_path / "rows"
@@ -132,7 +132,7 @@ def test_a_missing_file_is_told_with_every_place_where_it_was_looked_for(content
     assert first == "task.prompt.media.0: there is no file 'lost.png'; searched:"
     assert places == [f"  {tmp_path}/rows/lost.png", f"  {tmp_path}/lost.png"]
     assert advice == (
-        "  a path is searched beside the data file, then in --data-dir and AISB_DATA; "
+        "  a path is searched next to the data file, then in --data-dir and AISB_DATA; "
         "a URL begins with http:// or https://"
     )
     assert where == "  at sample 0"

@@ -15,7 +15,8 @@ from aisb._plugins import Plugins
 from aisb._refusal import is_refusal
 from aisb._types import Extract, Failure, Prediction, Sample, Score
 from aisb_engine._replies.thoughts import VisibleText, reasoning_spans
-from aisb_engine._scoring.scoring import evaluator_details, measure, outcome, score
+from aisb_engine._scoring.grading import outcome
+from aisb_engine._scoring.scoring import evaluator_details, measure, score
 from aisb_engine._scoring.steps import Steps
 from aisb_engine._spec import Task
 

@@ -15,8 +15,9 @@ from aisb_engine._replies.thoughts import VisibleText
 from aisb_engine._replies.turns import ReplyTurns
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._resolve.params import fit_params
-from aisb_engine._scoring.scoring import evaluators as make_evaluators
-from aisb_engine._scoring.scoring import outcome, score
+from aisb_engine._scoring.evaluators import make_evaluators
+from aisb_engine._scoring.grading import outcome
+from aisb_engine._scoring.scoring import score
 from aisb_engine._scoring.second_readings import disputed
 from aisb_engine._scoring.steps import Steps, reads_tool_calls, reply_turns_of
 from aisb_engine._spec import MarksTable, ThoughtMarks

@@ -22,7 +22,7 @@ SMALL_BYTES = 100_000_000
 MAX_RATIO = 100
 """The largest ratio of unpacked to packed size. Texts reach about 10, and an archive made to harm 1,000."""
 FILE_OVERHEAD_BYTES = 4096
-"""What a file takes on disk beside its content, about."""
+"""Approximate disk space of a file in addition to its content."""
 Fetch = Callable[["PullTable", str, Path], None]
 
 

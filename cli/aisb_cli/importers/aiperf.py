@@ -63,12 +63,12 @@ def _has_start(line: Mapping[str, Any]) -> bool:
 def _result(file: Path) -> ImportedPerformance:
     if file.suffix == ".json":
         return _numbers(file, parse_json(file))
-    beside = file.with_name(NUMBERS)
-    table = parse_json(beside) if beside.exists() else None
+    numbers_file = file.with_name(NUMBERS)
+    table = parse_json(numbers_file) if numbers_file.exists() else None
     notes: tuple[str, ...] = ("input and output tokens are those that aiperf counted",)
     if not isinstance(table, Mapping):
         table = {}
-        notes += (f"{NUMBERS} is not beside the file, so the model and the requested load are unknown",)
+        notes += (f"{NUMBERS} is not next to the file, so the model and the requested load are unknown",)
     lines = [(number, line) for number, line in parse_lines(file) if _is_measured(line)]
     complete = all(_has_all_chunks(line.get("metrics") or {}) for _, line in lines)
     if not complete:
@@ -78,7 +78,7 @@ def _result(file: Path) -> ImportedPerformance:
 
 
 def _numbers(file: Path, table: Mapping[str, Any]) -> ImportedPerformance:
-    notes = (f"{REQUESTS} is not beside the file, so there are no single requests",)
+    notes = (f"{REQUESTS} is not next to the file, so there are no single requests",)
     try:
         return _with_load(file, table, (), _stage(table), notes)
     except (LookupError, TypeError, ValueError, AttributeError) as error:

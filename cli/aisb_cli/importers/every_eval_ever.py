@@ -1,4 +1,4 @@
-"""Read records of Every Eval Ever: an evaluation in a JSON file, its answers in `…_samples.jsonl` beside it.
+"""Read records of Every Eval Ever: an evaluation in a JSON file, its answers in `…_samples.jsonl` next to it.
 
 https://github.com/evaleval/every_eval_ever
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob, Usage
-from aisb_cli.importers.files import check_json, parse_json, parse_lines
+from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob
+from aisb_cli.importers.files import check_json, parse_json, parse_lines, token_usage
 
 SAMPLES = "_samples.jsonl"
 
@@ -28,7 +28,7 @@ class EveryEvalEver(Importer):
         """Return what a record, or the records in a folder, hold; None if they are no records.
 
         Raises:
-            DataError: a record has no answers beside it, or one of them lacks something.
+            DataError: a record has no answers next to it, or one of them lacks something.
         """
         if path.is_dir():
             files = sorted(file.with_name(record_name(file)) for file in path.rglob(f"*{SAMPLES}"))
@@ -64,7 +64,7 @@ def _read_record(path: Path, record: Mapping[str, Any]) -> Iterator[ImportedTask
     samples = path.with_name(f"{path.stem}{SAMPLES}")
     if not samples.exists():
         raise DataError(
-            f"{path} has no answers: there is no {samples.name} beside it\n"
+            f"{path} has no answers: there is no {samples.name} next to it\n"
             "  a record without answers has only scores, which cannot be computed again"
         )
     ours = _library(record) == "aisb"
@@ -144,7 +144,7 @@ def _prompt(text: str) -> str | list[dict[str, Any]]:
 def _answers(line: Mapping[str, Any]) -> Sequence[ImportedAnswer]:
     """Return the answers of a line: one, or one for each text of the output."""
     metadata = line.get("metadata") or {}
-    common: dict[str, Any] = {"usage": _usage(line.get("token_usage"))}
+    common: dict[str, Any] = {"usage": token_usage(line.get("token_usage"))}
     common["finish_reason"] = metadata.get("finish_reason")
     if logprobs := metadata.get("logprobs"):
         return [ImportedAnswer(logprobs=tuple(Logprob(**one) for one in orjson.loads(logprobs)), **common)]
@@ -164,17 +164,6 @@ def _texts(line: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     replies = [message for message in line.get("messages") or () if message["role"] == "assistant"]
     last = replies[-1] if replies else {}
     return [last.get("content") or ""], [last.get("reasoning_trace") or ""]
-
-
-def _usage(given: Any) -> Usage | None:
-    if not isinstance(given, Mapping):
-        return None
-    return Usage(
-        given.get("input_tokens"),
-        given.get("output_tokens"),
-        given.get("input_tokens_cache_read"),
-        given.get("reasoning_tokens"),
-    )
 
 
 def _scores(record: Mapping[str, Any], task: str) -> Iterator[tuple[str, float]]:

@@ -1,13 +1,14 @@
-"""Read a file that may be JSON or JSON lines; any other file is left to other importers."""
+"""Read what several importers read: files that may be JSON or JSON lines, and tables of token counts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from aisb import DataError
+from aisb import DataError, Usage
 
 
 def parse_json(path: Path) -> Any:
@@ -64,3 +65,15 @@ def check_json(path: Path) -> None:
             orjson.loads(path.read_bytes())
         except ValueError as error:
             raise DataError(f"{path} is not JSON: {error}") from error
+
+
+def token_usage(table: Any) -> Usage | None:
+    """Return token counts in the form of Inspect and Every Eval Ever; None without a table."""
+    if not isinstance(table, Mapping):
+        return None
+    return Usage(
+        table.get("input_tokens"),
+        table.get("output_tokens"),
+        table.get("input_tokens_cache_read"),
+        table.get("reasoning_tokens"),
+    )

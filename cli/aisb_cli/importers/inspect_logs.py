@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob, Usage
-from aisb_cli.importers.files import check_json, parse_json
+from aisb import DataError, Failure, ImportedAnswer, ImportedRow, ImportedTask, Importer, Logprob
+from aisb_cli.importers.files import check_json, parse_json, token_usage
 
 STOPPED = {"max_tokens": "length", "model_length": "length"}
 
@@ -121,7 +121,7 @@ def _answer(sample: Mapping[str, Any]) -> ImportedAnswer:
     output = sample.get("output") or {}
     if logprobs := _own(sample).get("logprobs"):
         return ImportedAnswer(
-            logprobs=tuple(Logprob(**one) for one in logprobs), usage=_usage(output.get("usage"))
+            logprobs=tuple(Logprob(**one) for one in logprobs), usage=token_usage(output.get("usage"))
         )
     choices = output.get("choices") or []
     if not choices:
@@ -134,7 +134,7 @@ def _answer(sample: Mapping[str, Any]) -> ImportedAnswer:
         text,
         reasoning=reasoning,
         finish_reason=STOPPED.get(stopped, stopped),
-        usage=_usage(output.get("usage")),
+        usage=token_usage(output.get("usage")),
     )
 
 
@@ -151,17 +151,6 @@ def _text(content: Any) -> tuple[str, str]:
 
 def _turn(turn: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": turn["role"], "content": _text(turn.get("content"))[0]}
-
-
-def _usage(given: Any) -> Usage | None:
-    if not isinstance(given, Mapping):
-        return None
-    return Usage(
-        given.get("input_tokens"),
-        given.get("output_tokens"),
-        given.get("input_tokens_cache_read"),
-        given.get("reasoning_tokens"),
-    )
 
 
 def _scores(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -10,7 +10,7 @@ from aisb import DataFiles, PluginError, Row
 from aisb._readers import column_name, csv
 
 ROWS_AT_ONCE = 256
-"""A small number, since a batch of rows with images must fit into memory beside its file."""
+"""A small number, since a batch of rows with images must fit into memory together with its file."""
 
 
 def tsv(

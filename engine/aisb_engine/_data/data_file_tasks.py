@@ -48,7 +48,7 @@ def task_from_data_file(
     """Return the table of a task for the rows of a data file; `grading` is the catalog's.
 
     The file is JSON lines, JSON, CSV or Parquet. Without `columns`, its columns are found by their names.
-    Without `data_type` the columns of the rows determine it, and a meta file is searched beside the data.
+    Without `data_type` the columns of the rows determine it, and a meta file is searched next to the data.
     With `beside`, the folder of the task file, paths inside it are written relative to it.
 
     Raises:

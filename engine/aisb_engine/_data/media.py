@@ -142,7 +142,7 @@ class Media:
             looked = "".join(f"\n  {place}" for place in self._folders.places(text))
             raise DataError(
                 f"{self.where}: there is no file {text[:200]!r}; searched:{looked}\n"
-                "  a path is searched beside the data file, then in --data-dir and AISB_DATA; "
+                "  a path is searched next to the data file, then in --data-dir and AISB_DATA; "
                 "a URL begins with http:// or https://"
             )
         if not self._folders.holds(path):

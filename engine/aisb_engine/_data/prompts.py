@@ -34,7 +34,7 @@ FACTS = ("input_tokens_asked", "input_tokens", "input_exact")
 
 
 SPARE = 32
-"""Rows that are drawn beside the examples, since some may be the sample itself or ask the same."""
+"""Rows that are drawn in addition to the examples, since some may be the sample itself or ask the same."""
 
 
 class Example(NamedTuple):
@@ -61,7 +61,7 @@ class Renderer:
     `params` are the generation parameters (default: the task's). A row's own `max_tokens` and tools override
     them, and `forced` overrides both. `left_out` are parameters that the backend does not send. If it does
     not take token ids (`sends_tokens`), a task of token ids is sent as text, by the template `user`. `files`
-    are those of the task's rows: media are searched beside them first.
+    are those of the task's rows: media are searched next to them first.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Client health: each worker measures its event-loop lag, the lateness of its requests, and its CPU use.
 
-About once a second, a line of JSON goes to `vitals-N.jsonl` beside the worker's log. Without these figures,
+About once a second, a line of JSON goes to `vitals-N.jsonl` next to the worker's log. Without these figures,
 the backlog of a saturated client would be taken for the latency of the server.
 """
 

@@ -1,4 +1,4 @@
-"""The record of a load in `load.json`, beside the log: what was requested, and how it went.
+"""The record of a load in `load.json`, next to the log: what was requested, and how it went.
 
 It is written before the first request and again at the end, so that reports can show a killed run as well.
 """

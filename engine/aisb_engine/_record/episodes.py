@@ -1,4 +1,4 @@
-"""How episodes in an environment ended, kept beside the log: scoring needs the environment no more."""
+"""How episodes in an environment ended, kept next to the log: scoring needs the environment no more."""
 
 from __future__ import annotations
 

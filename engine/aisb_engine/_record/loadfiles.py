@@ -1,4 +1,4 @@
-"""Read the files that a load generator writes beside its log: the requested load, and the client's health.
+"""Read the files that a load generator writes next to its log: the requested load, and the client's health.
 
 `load.json` and `vitals-N.jsonl` do not exist in other kinds of runs, and may be incomplete after a kill; what
 they do not contain is unknown.
@@ -22,7 +22,7 @@ GAUGES = ("running", "waiting")
 NS_PER_SECOND = 1e9
 
 IMPORTED = "imported.json"
-"""The file beside a log's place that has the numbers of another tool, which kept no single requests."""
+"""The file next to a log's place that has the numbers of another tool, which kept no single requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class LoadFiles:
 
 
 def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
-    """Read the files beside a subtask's log."""
+    """Read the files next to a subtask's log."""
     log = folder.log(model, task)
     table: Any = {}
     with suppress(OSError, ValueError):

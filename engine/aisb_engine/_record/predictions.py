@@ -63,7 +63,7 @@ def write_samples(
     sample_table: Mapping[str, Any],
     groups: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Save the samples of a subtask beside its log, so that it can be scored without the data."""
+    """Save the samples of a subtask next to its log, so that it can be scored without the data."""
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
         head = {"made_by": sample_table, **({"groups": groups} if groups else {})}

@@ -1,4 +1,4 @@
-"""Store the grade of every answer beside the results, so that reporters need not grade again."""
+"""Store the grade of every answer next to the results, so that reporters need not grade again."""
 
 from __future__ import annotations
 

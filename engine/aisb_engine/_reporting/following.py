@@ -1,4 +1,4 @@
-"""Write the progress of a run beside its log every second, so that other commands can follow it.
+"""Write the progress of a run next to its log every second, so that other commands can follow it.
 
 `log/progress.json` is removed when the run ends. After a kill it remains, and shows how far the run came.
 """

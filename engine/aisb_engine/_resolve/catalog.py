@@ -108,7 +108,8 @@ class Catalog:
     def grading(self, kind: str) -> dict[str, Any]:
         """Return the grading of a kind of answer: the tables `postprocess` and `evaluate` of a task.
 
-        The kinds are `choice`, `number` and `text`; a plugin defines them in `grading.toml` beside its tasks.
+        The kinds are `choice`, `number` and `text`; `grading.toml` in the folder of a plugin's tasks defines
+        them.
 
         Raises:
             UnknownName: no plugin defines it.

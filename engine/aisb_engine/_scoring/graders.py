@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aisb_engine._faults import ComponentError, PluginFaults
+from aisb_engine._scoring.evaluators import evaluator_uses, make_evaluator
 from aisb_engine._scoring.judges import is_judged
 from aisb_engine._scoring.judging import Judging
-from aisb_engine._scoring.scoring import MAX_CONCURRENT_GRADES, evaluator_uses, make_evaluator
+from aisb_engine._scoring.scoring import MAX_CONCURRENT_GRADES
 from aisb_engine._scoring.steps import Steps
 from aisb_engine._spec import LOCAL
 

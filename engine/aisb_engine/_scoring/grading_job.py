@@ -24,7 +24,7 @@ from aisb._options import arguments
 from aisb._running import Channel
 from aisb._types import Sample, Score
 from aisb_engine._faults import RAISED, exception_from, exception_table, is_stop
-from aisb_engine._scoring.scoring import score_by
+from aisb_engine._scoring.grading import score_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class CompileHook(BuildHookInterface):
     """Builds the compiled reader."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and put the modules where this kind of wheel has them: beside the package, or inside."""
+        """Compile, and put the modules where this kind of wheel has them: next to the package, or inside."""
         folder = Path(self.root, IN_CHECKOUT)
         if not folder.is_dir():
             folder = Path(self.root, IN_SDIST)

@@ -30,7 +30,7 @@ def read_logprobs(event: Mapping[str, Any]) -> TokenScores:
 
 
 def _by_position(given: Sequence[Mapping[str, Any] | None]) -> TokenScores:
-    """Return the prompt's own token at each position, without the most likely token beside it.
+    """Return the prompt's own token at each position, without the most likely token next to it.
 
     vLLM gives `{token id: {"logprob", "rank", "decoded_token"}}`, the prompt's own token first.
     https://docs.vllm.ai/en/v0.10.0/api/vllm/sequence.html

@@ -10,7 +10,7 @@ from aisb_engine._http.likelihood import continuation
 from aisb_mock import MockOptions, start_mock
 
 # What vLLM answers to {"prompt": "The sky is blue", "prompt_logprobs": 1}: the prompt's own token first, and
-# the likeliest one beside it where it is another.
+# the likeliest one next to it where it is another.
 POSITIONS = {
     "choices": [
         {

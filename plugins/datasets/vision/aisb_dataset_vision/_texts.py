@@ -15,7 +15,7 @@ IMAGE_FOLDER = "train_images"
 def textvqa(*, files: DataFiles) -> Iterator[Row]:
     """Rows with `question`, `answers`, `image_path`, of TextVQA's own file or of questions and annotations.
 
-    The images lie in the folder train_images, beside the folder of the questions or in it.
+    The images lie in the folder train_images, next to the folder of the questions or in it.
     """
     if len(files.files) == 1:
         for row in read_json(files=files, key="data"):

@@ -3,7 +3,7 @@
 import pytest
 
 from aisb import Sample
-from aisb_engine._scoring.scoring import Steps
+from aisb_engine._scoring.steps import Steps
 from aisb_evaluator_code._blocks import code
 from aisb_evaluator_code._python_source import completed
 

@@ -65,7 +65,7 @@ def pronouns(text: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def punctuation(text: str, arguments: Mapping[str, Any]) -> bool:
-    """Every usual punctuation mark occurs, and an interrobang beside them."""
+    """Every usual punctuation mark occurs, and an interrobang as well."""
     rest = _INTERROBANG.sub("", text, count=1)
     return rest != text and all(mark in rest for mark in PUNCTUATION_MARKS)
 

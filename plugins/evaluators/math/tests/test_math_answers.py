@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from aisb import Prediction, Sample, UsageError
-from aisb_engine._scoring.scoring import Steps, outcome
+from aisb_engine._scoring.grading import outcome
+from aisb_engine._scoring.steps import Steps
 from aisb_evaluator_math._answers import math_answer
 from aisb_evaluator_math._matching import MathVerify
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from aisb import Evaluator, Postprocessor, Prediction, Sample
-from aisb_engine._scoring.scoring import Steps, outcome
+from aisb_engine._scoring.grading import outcome
+from aisb_engine._scoring.steps import Steps
 from aisb_evaluator_text._choices import choice
 from aisb_evaluator_text._matching import ChoiceMatch, NumericMatch
 from aisb_evaluator_text._number_steps import number

@@ -53,7 +53,7 @@ def normalize_vqa(text: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    """Remove punctuation: marks beside a space are deleted, marks between words become spaces.
+    """Remove punctuation: marks next to a space are deleted, marks between words become spaces.
 
     In a text with a comma between two digits, all marks are deleted, so that 1,000 is one number.
     """

@@ -1,4 +1,4 @@
-"""Every Eval Ever, schema 0.3.0: a JSON file for each model and task, and a line for each answer beside it.
+"""Every Eval Ever, schema 0.3.0: a JSON file for each model and task, and a line for each answer next to it.
 
 https://github.com/evaleval/every_eval_ever
 """

@@ -1,4 +1,4 @@
-"""Results of lm-evaluation-harness: `results_<time>.json`, and `samples_<task>_<time>.jsonl` beside it.
+"""Results of lm-evaluation-harness: `results_<time>.json`, and `samples_<task>_<time>.jsonl` next to it.
 
 https://github.com/EleutherAI/lm-evaluation-harness/blob/main/docs/interface.md
 """

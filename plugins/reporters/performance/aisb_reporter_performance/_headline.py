@@ -13,11 +13,11 @@ HEADLINE_WIDTH = 80
 """The headline is no wider than this, however wide the terminal is."""
 HEADLINE_TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
 HEADLINE_PERCENTILES = (95.0, 99.0)
-"""The default percentiles beside the median."""
+"""The default percentiles, in addition to the median."""
 DEFAULT_PERCENTILES = (75.0, 90.0, 99.0)
 """The default percentiles of the tables."""
 MOST_PERCENTILES = 3
-"""How many percentiles have room beside the median."""
+"""How many percentiles fit in addition to the median."""
 
 
 def headline(result: PerformanceResult) -> list[str]:
@@ -69,7 +69,7 @@ def _numbers(result: PerformanceResult) -> Iterator[str]:
 
 
 def _percentiles(result: PerformanceResult) -> tuple[float, ...]:
-    """Return the percentiles that stand beside the median: the highest of those that were asked for."""
+    """Return the percentiles that are shown with the median: the highest of those that were asked for."""
     if result.percentiles == DEFAULT_PERCENTILES:
         return HEADLINE_PERCENTILES
     return tuple(sorted({*result.percentiles} - {50})[-MOST_PERCENTILES:])

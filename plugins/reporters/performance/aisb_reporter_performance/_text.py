@@ -77,7 +77,7 @@ def _wide(result: PerformanceResult, name: str, stage: Stage) -> list[str]:
 
 
 def _narrow(result: PerformanceResult, name: str, stage: Stage) -> list[str]:
-    """Return a row whose unit stands beside its name, and whose P99 is marked when it means little."""
+    """Return a row whose unit is next to its name, and whose P99 is marked when it means little."""
     distribution = stage.parameters[name]
     cells = [short(value) for value in values(distribution, result.percentiles)]
     unit = UNITS[name].strip()
@@ -106,7 +106,7 @@ def _common(result: PerformanceResult) -> str:
 
 
 def _load(result: PerformanceResult) -> Iterator[str]:
-    """Yield the requested load beside the achieved one, then further facts."""
+    """Yield the requested load next to the achieved one, then further facts."""
     requested, achieved = result.requested, result.achieved
     yield f"rate: requested {requested_rate(result)}, achieved {short(achieved.rate)} requests/s"
     limit = f"at most {requested.concurrency}" if requested.concurrency else "no limit"

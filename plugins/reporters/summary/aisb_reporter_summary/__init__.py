@@ -27,7 +27,7 @@ class Text(Reporter):
 
     default_for = frozenset({"accuracy", "several"})
 
-    width: Annotated[int, "columns it may take; models that do not fit beside each other follow below"] = 80
+    width: Annotated[int, "columns it may take; models that do not fit next to each other follow below"] = 80
     show: Annotated[bool, "print it, too"] = True
 
     def report(self, run: FinishedRun) -> Iterable[Path]:

@@ -134,7 +134,7 @@ def as_csv(found: Points) -> str:
 
 
 def notes(point: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what must be known of a point beside its numbers: doubts about it, and failures."""
+    """Yield what must be known of a point next to its numbers: doubts about it, and failures."""
     place = f"{_axis(point)} {shown_setting(point['level'])}"
     if point["certificate"] != "VALID":
         reason = point["reasons"][0] if point["reasons"] else "no reason is known"

@@ -85,12 +85,10 @@ def format_number(value: float | None) -> str:
 
 
 def table_text(run: FinishedRun, width: int = 80) -> str:
-    """Return the table and its notes in `width` columns, as long as one model fits beside the labels."""
+    """Return the table and its notes in `width` columns, as long as one model fits next to the labels."""
     table = rows(run)
     blocks = (
-        [_grid(table, models, width) for models in _beside_each_other(table, run.models, width)]
-        if table
-        else []
+        [_grid(table, models, width) for models in _model_groups(table, run.models, width)] if table else []
     )
     notes = [_without_model(line, run.models, width) for line in _notes(table)]
     lines = [wrapped for line in [*notes, *warnings(run)] for wrapped in _folded(line, width)]
@@ -123,7 +121,7 @@ def as_markdown(run: FinishedRun) -> str:
 
 
 def as_csv(run: FinishedRun) -> str:
-    """Return the table as CSV, unknown cells empty; what stands beside a number follows after all models."""
+    """Return the table as CSV, unknown cells empty; what belongs to a number follows after all models."""
     table = rows(run)
     table = [*table, *_unscored(run)]
     numbers_there = [cell for row in table for cell in row.cells.values()]
@@ -136,10 +134,10 @@ def as_csv(run: FinishedRun) -> str:
         )
         if any(remark(*cell) for cell in numbers_there)
     }
-    beside = ("n", "low", "high", "bound_low", "bound_high", *OUTCOMES, *remarks)
+    detail_columns = ("n", "low", "high", "bound_low", "bound_high", *OUTCOMES, *remarks)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    heads = [*LABELS, *run.models, *(f"{model} {name}" for model in run.models for name in beside)]
+    heads = [*LABELS, *run.models, *(f"{model} {name}" for model in run.models for name in detail_columns)]
     writer.writerow(map(csv_cell, heads))
     for row in table:
         found = [row.cells.get(model) for model in run.models]
@@ -150,9 +148,9 @@ def as_csv(run: FinishedRun) -> str:
                 value
                 for cell in found
                 for value in (
-                    [*_beside(*cell), *(remark(*cell) for remark in remarks.values())]
+                    [*_details(*cell), *(remark(*cell) for remark in remarks.values())]
                     if cell
-                    else [""] * len(beside)
+                    else [""] * len(detail_columns)
                 )
             ),
         ]
@@ -172,7 +170,7 @@ def _exact(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _beside(result: Result, metric: Metric) -> list[str]:
+def _details(result: Result, metric: Metric) -> list[str]:
     known = [str(metric.count), _exact(metric.low), _exact(metric.high)]
     if metric is not result.headline:
         return known + [""] * (2 + len(OUTCOMES))
@@ -329,10 +327,8 @@ def _grid(table: Sequence[TableRow], models: Sequence[str], width: int) -> str:
     return block
 
 
-def _beside_each_other(
-    table: Sequence[TableRow], models: Sequence[str], width: int
-) -> Iterator[tuple[str, ...]]:
-    """Split the models into those that fit beside each other."""
+def _model_groups(table: Sequence[TableRow], models: Sequence[str], width: int) -> Iterator[tuple[str, ...]]:
+    """Split the models into those that fit next to each other."""
     block: tuple[str, ...] = ()
     for model in models:
         if block and _widest(_grid(table, (*block, model), width)) > width:

@@ -146,11 +146,11 @@ def add_file(converted: Converted, file: ConfigFile, mapper: TaskMapper) -> None
 
 
 def key_file(config: Path, model: str) -> Path:
-    """Return the path of the file for a model's API key, beside the config file."""
+    """Return the path of the file for a model's API key, next to the config file."""
     return config.with_name(f"{config.stem}.{model}.key")
 
 
-def keep_secrets(converted: Converted, beside: Path) -> list[Path]:
+def keep_secrets(converted: Converted, config_file: Path) -> list[Path]:
     """Write API keys to files that only their owner can read, and refer to them in the tables.
 
     Raises:
@@ -158,7 +158,7 @@ def keep_secrets(converted: Converted, beside: Path) -> list[Path]:
     """
     written = []
     for name, secret in converted.secrets.items():
-        path = key_file(beside, name)
+        path = key_file(config_file, name)
         _write_private(path, secret)
         table = converted.judge if name == "judge" else converted.models[name]
         table.setdefault("options", {})["api_key_file"] = str(path.resolve())

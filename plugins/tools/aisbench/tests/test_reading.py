@@ -60,7 +60,7 @@ IDIOMS = {
         "import os.path as osp\nimport os\nx = osp.join('a', 'b') + os.path.join('c', 'd')",
         "a/bc/d",
     ),
-    "paths beside the file": (
+    "paths next to the file": (
         "import os\nx = os.path.basename(os.path.dirname(os.path.abspath(__file__ + '/../a/b')))",
         "a",
     ),

@@ -44,7 +44,7 @@ def audit(context: click.Context, /, **flags: Any) -> int:
 
     RUN is a timestamp, a path, a tag, or `latest`. The task's own steps and other installed extractors read
     each output again. audit/<model>/<task>.jsonl in the run folder has every output with the answer, rule and
-    position of each extractor; the HTML page beside it shows the outputs in doubt. Outputs come first if
+    position of each extractor; the HTML page next to it shows the outputs in doubt. Outputs come first if
     another, equally marked answer would change their verdict. Nothing is sent, and no score changes.
 
     \b

@@ -8,7 +8,7 @@ from html import escape
 from aisb_analysis._audit import FLAGS, Audit, AuditEntry, Reading
 
 MAX_OUTPUTS = 500
-"""The number of outputs on a page; the JSONL file beside it has all of them."""
+"""The number of outputs on a page; the JSONL file next to it has all of them."""
 
 MAX_OUTPUT_LENGTH = 20_000
 """The length of an output on the page, in characters: its end, where answers usually are."""

@@ -92,7 +92,7 @@ def grade(
 
 @asynccontextmanager
 async def _judging(resolver: Resolver, output: str | None) -> AsyncIterator[Judging | None]:
-    """Open the judge, if one is named. Its replies are logged in a folder beside the graded lines."""
+    """Open the judge, if one is named. Its replies are logged in a folder next to the graded lines."""
     from tempfile import TemporaryDirectory
 
     from aisb_engine import Judging, answer_requests, judge_of

@@ -99,7 +99,7 @@ class Setup(NamedTuple):
         return table
 
     def path(self, name: str) -> Path:
-        """Return the path of a file beside the tables.
+        """Return the path of a file next to the tables.
 
         Raises:
             DataError: there is no such file.
@@ -275,7 +275,7 @@ def _dataset(component: Component, plugins: Plugins, setup: Setup) -> Iterator[C
     if reads_files(plugins, component.name) and not names:
         raise _Skipped(
             f'it reads files: write [dataset.{component.name}] files = ["NAME"] into {FOLDER}/{FILE}, '
-            "and put a small file beside it"
+            "and put a small file next to it"
         )
 
     paths = [setup.path(name) for name in names]

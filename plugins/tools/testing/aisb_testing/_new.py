@@ -80,7 +80,7 @@ EXAMPLE_FILES = {
         "other.csv": "name,price\ntea,3\n",
     }
 }
-"""Files beside `conformance.toml`."""
+"""Files next to `conformance.toml`."""
 
 
 @click.command()
