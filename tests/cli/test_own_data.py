@@ -299,7 +299,7 @@ def test_output_lengths_are_drawn_for_the_rows_that_say_none(work):
     ("options", "said"),
     [
         ({"request_count": 0}, "request_count = 0 must be at least 1"),
-        ({"output_range": [9, 3]}, "output_range = [9, 3] must be [least, most] with 1 <= least <= most"),
+        ({"output_range": [9, 3]}, "output_range = [9, 3] must be [min, max] with 1 <= min <= max"),
         ({"output_shares": [(9, 0.5)]}, "output_shares = [[9, 0.5]] must be pairs"),
         ({"output_range": [1, 2], "output_shares": [(1, 1.0)]}, "exclude each other"),
     ],

@@ -1,4 +1,4 @@
-"""Read user-provided data files: questions with or without options, and how many of which length to send."""
+"""Read user-provided data files: questions with or without options, and the lengths of their replies."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def custom(
     ] = "default",
     request_count: Annotated[int | None, "number of rows: the first ones, or all of them repeatedly"] = None,
     output_range: Annotated[
-        Sequence[int] | None, "[least, most]: a random max_tokens for each row without one"
+        Sequence[int] | None, "[min, max]: a random max_tokens for each row without one"
     ] = None,
     output_shares: Annotated[
         Sequence[tuple[int, float]] | None, "[[max_tokens, share], …] for rows without one; the sum is 1"
@@ -77,7 +77,7 @@ def custom(
     rows: Iterable[Row] = _rows(files, columns)
     if sampling == "default" and lengths is None:
         return _counted(rows, request_count)
-    return _drawn(list(rows), sampling, request_count, lengths, seed)
+    return _sampled(list(rows), sampling, request_count, lengths, seed)
 
 
 class _Columns(NamedTuple):
@@ -94,16 +94,16 @@ def _rows(files: DataFiles, columns: _Columns) -> Iterator[Row]:
         files.current = name
         for row in raw_rows(name, columns.question):
             refuse_surrogates(row, name.position)
-            asked = _question(row, columns.question, name)
-            said = {key: value for key, value in row.items() if value != ""}
+            question_fields = _question(row, columns.question, name)
+            filled = {key: value for key, value in row.items() if value != ""}
             options, labels = _options(row, columns.choices, name)
-            made: dict[str, Any] = {"max_tokens": None, **said, "options": options}
-            made |= {"answer": row.get(columns.answer), **asked}
-            made["answer"] = None if is_empty(made["answer"]) else _reference(made["answer"])
-            made["answer_kind"] = answer_kind(made["answer"], made["options"])
-            made["gold"] = _gold(made["answer"], made["options"], labels, columns.answer_is)
-            made["option_lines"] = _option_lines(made["options"])
-            yield made
+            fields: dict[str, Any] = {"max_tokens": None, **filled, "options": options}
+            fields |= {"answer": row.get(columns.answer), **question_fields}
+            fields["answer"] = None if is_empty(fields["answer"]) else _reference(fields["answer"])
+            fields["answer_kind"] = answer_kind(fields["answer"], fields["options"])
+            fields["gold"] = _gold(fields["answer"], fields["options"], labels, columns.answer_is)
+            fields["option_lines"] = _option_lines(fields["options"])
+            yield fields
 
 
 def _question(row: Row, columns: Sequence[str], file: DataFile) -> dict[str, Any]:
@@ -116,20 +116,20 @@ def _question(row: Row, columns: Sequence[str], file: DataFile) -> dict[str, Any
     if is_conversation(first):
         return conversation(first, file)
     if not isinstance(first, str):
-        there = ", ".join(row) or "nothing"
-        kind = f"one of type {type(first).__name__}" if columns[0] in row else there
+        found = ", ".join(row) or "nothing"
+        kind = f"one of type {type(first).__name__}" if columns[0] in row else found
         raise file.error(f"expected a row with a text `{columns[0]}`, found {kind}")
     more = [str(row[name]) for name in columns[1:] if not is_empty(row.get(name))]
     return {"question": "\n\n".join([first, *more])}
 
 
 def _reference(answer: Any) -> Any:
-    """Return a reference answer: of an object with the key `text`, what is under it."""
+    """Return a reference answer; if it is an object with the key `text`, the value of that key."""
     return answer["text"] if isinstance(answer, Mapping) and "text" in answer else answer
 
 
 def answer_kind(answer: Any, options: Sequence[Any] | None) -> AnswerKind | None:
-    """Return how an answer is graded: as a choice if there are options, as a number, or as text."""
+    """Return how an answer is graded: as a choice if there are options, else as a number or as text."""
     if answer is None:
         return None
     if options and len(options) > 1:
@@ -154,14 +154,14 @@ def _options(row: Row, columns: Sequence[str], file: DataFile) -> tuple[list[str
     value = row.get(column)
     if columns or isinstance(value, list | Mapping) or listed(value) is not None:
         return _listed_options(value, column, file)
-    given = [letter for letter in LETTERS if not is_empty(row.get(letter))]
-    wanted = list(LETTERS[: len(given)])
-    if given != wanted and len(given) > 1 and (given[0] == "A" or row.get("answer") in given):
-        missing = next(letter for letter in wanted if letter not in given)
+    letters = [letter for letter in LETTERS if not is_empty(row.get(letter))]
+    consecutive = list(LETTERS[: len(letters)])
+    if letters != consecutive and len(letters) > 1 and (letters[0] == "A" or row.get("answer") in letters):
+        missing = next(letter for letter in consecutive if letter not in letters)
         raise file.error(
-            f"the options are {', '.join(given)}, without {missing}: letters must be consecutive"
+            f"the options are {', '.join(letters)}, without {missing}: letters must be consecutive"
         )
-    found = [str(row[letter]) for letter in given] if given == wanted else []
+    found = [str(row[letter]) for letter in letters] if letters == consecutive else []
     return found or None, []
 
 
@@ -188,11 +188,11 @@ def _listed_options(value: Any, column: str, file: DataFile) -> tuple[list[str] 
 
 
 def _gold(answer: Any, options: Any, labels: Sequence[str], form: AnswerForm) -> Any:
-    """Return the reference answer: of a row with options the letter, if the answer names one of them."""
+    """Return the reference answer; in a row with options its letter, if the answer names one of them."""
     if not isinstance(options, list) or len(options) < 2 or answer is None or isinstance(answer, list):
         return answer
-    whole = isinstance(answer, float) and answer.is_integer()
-    text = str(int(answer) if whole else answer).strip()
+    is_integer = isinstance(answer, float) and answer.is_integer()
+    text = str(int(answer) if is_integer else answer).strip()
     if form == "index":
         return LETTERS[int(text)] if text.isdecimal() and int(text) < len(options) else answer
     if form == "label":
@@ -219,25 +219,25 @@ def _counted(rows: Iterable[Row], count: int | None) -> Iterator[Row]:
     if count is None:
         yield from rows
         return
-    kept: list[Row] = []
+    seen: list[Row] = []
     for row in islice(rows, count):
-        kept.append(row)
+        seen.append(row)
         yield row
-    if kept:
-        yield from islice(cycle(kept), count - len(kept))
+    if seen:
+        yield from islice(cycle(seen), count - len(seen))
 
 
-def _drawn(
+def _sampled(
     rows: list[Row], sampling: CustomSampling, count: int | None, lengths: Iterator[int] | None, seed: int
 ) -> Iterator[Row]:
     random = Random(seed)
-    wanted = len(rows) if count is None else count
+    size = len(rows) if count is None else count
     if sampling == "random" and rows:
-        chosen: Iterable[Row] = [random.choice(rows) for _ in range(wanted)]
+        chosen: Iterable[Row] = [random.choice(rows) for _ in range(size)]
     else:
         if sampling == "shuffle":
             random.shuffle(rows)
-        chosen = _counted(rows, wanted) if rows else ()
+        chosen = _counted(rows, size) if rows else ()
     for row in chosen:
         drawn = next(lengths) if lengths is not None else None
         yield {**row, "max_tokens": drawn if row.get("max_tokens") is None else row["max_tokens"]}
@@ -252,7 +252,7 @@ def _lengths(
     random = Random(f"{seed}:lengths")
     if between is not None:
         if len(between) != 2 or not 1 <= between[0] <= between[1]:
-            raise UsageError(f"output_range = {list(between)} must be [least, most] with 1 <= least <= most")
+            raise UsageError(f"output_range = {list(between)} must be [min, max] with 1 <= min <= max")
         return iter(lambda: random.randint(between[0], between[1]), 0)
     if shares is None:
         return None
@@ -278,7 +278,7 @@ def meta_options(meta: Any, where: str) -> dict[str, Any]:
         raise UsageError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
     options: dict[str, Any] = {}
     if "request_count" in meta:
-        options["request_count"] = _whole(meta["request_count"], f"{where}: request_count")
+        options["request_count"] = _positive_integer(meta["request_count"], f"{where}: request_count")
     if "sampling_mode" in meta:
         if meta["sampling_mode"] not in ("default", "shuffle", "random"):
             raise UsageError(
@@ -296,13 +296,15 @@ def _output_config(config: Any, where: str) -> dict[str, Any]:
     if not isinstance(params, dict) or method not in ("uniform", "percentage"):
         raise UsageError(f"{where}: expected a method, uniform or percentage, and params, found {config!r}")
     if method == "uniform":
-        least, most = (_whole(params.get(key), f"{where}.params.{key}") for key in ("min_value", "max_value"))
-        if least > most:
-            raise UsageError(f"{where}.params: min_value {least} is above max_value {most}")
-        return {"output_range": [least, most]}
+        low, high = (
+            _positive_integer(params.get(key), f"{where}.params.{key}") for key in ("min_value", "max_value")
+        )
+        if low > high:
+            raise UsageError(f"{where}.params: min_value {low} is above max_value {high}")
+        return {"output_range": [low, high]}
     shares = params.get("percentage_distribute")
     try:
-        pairs = [[_whole(number, where), float(share)] for number, share in shares or ()]
+        pairs = [[_positive_integer(number, where), float(share)] for number, share in shares or ()]
     except (TypeError, ValueError):
         pairs = []
     if not pairs or min(share for _, share in pairs) <= 0 or abs(sum(s for _, s in pairs) - 1) > 1e-9:
@@ -313,7 +315,7 @@ def _output_config(config: Any, where: str) -> dict[str, Any]:
     return {"output_shares": pairs}
 
 
-def _whole(value: Any, where: str) -> int:
+def _positive_integer(value: Any, where: str) -> int:
     """Return a whole number of at least 1; it may be given as a text."""
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:

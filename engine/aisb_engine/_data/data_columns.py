@@ -30,7 +30,7 @@ CONTEXTS = {"instruction": ("input", "context")}
 """Columns that are appended to a question, if they are not empty."""
 VERBATIM = frozenset({"prompt", "messages", "instruction"})
 """Columns that already hold a whole prompt, so that nothing is written around them."""
-SEEN_ROWS = 100
+INSPECTED_ROWS = 100
 """The number of rows in which columns are searched."""
 
 
@@ -56,21 +56,25 @@ def column_options(file: DataFile, named: DataColumns) -> dict[str, Any]:
     """
     known = {*QUESTIONS, *named.question}
     columns = header_of(file, known)
-    rows = list(islice(raw_rows(file, known), SEEN_ROWS))
+    rows = list(islice(raw_rows(file, known), INSPECTED_ROWS))
     file.line = file.row = None
     columns = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     if not rows:
         return {}
-    question = _named(file, columns, "question", named.question) or _question(file, columns, rows)
+    question = _columns_of_user(file, columns, "question", named.question) or _question(file, columns, rows)
     options: dict[str, Any] = {}
     if question != ["question"]:
         options["question"] = question if len(question) > 1 else question[0]
-    choices = _named(file, columns, "choices", named.choices) or _choices(columns, rows)
+    choices = _columns_of_user(file, columns, "choices", named.choices) or _choices(columns, rows)
     if choices and choices != ["options"]:
         options["choices"] = choices if len(choices) > 1 else choices[0]
     taken = [*question, *choices]
-    answer = _named(file, columns, "answer", [named.answer] if named.answer else [])
-    answer = answer or _found(_filled(columns, rows), ANSWERS, taken) or _found(columns, ANSWERS, taken)
+    answer = _columns_of_user(file, columns, "answer", [named.answer] if named.answer else [])
+    answer = (
+        answer
+        or _first_column(_filled(columns, rows), ANSWERS, taken)
+        or _first_column(columns, ANSWERS, taken)
+    )
     if answer and answer != ["answer"]:
         options["answer"] = answer[0]
     return options
@@ -120,7 +124,7 @@ def is_verbatim(options: Mapping[str, Any]) -> bool:
 
 
 def _question(file: DataFile, columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    found = _found(columns, QUESTIONS, ())
+    found = _first_column(columns, QUESTIONS, ())
     if not found:
         raise UsageError(
             f"{file.path}: no column has a usual name for the question ({', '.join(QUESTIONS)})\n"
@@ -128,7 +132,7 @@ def _question(file: DataFile, columns: Sequence[str], rows: Sequence[Row]) -> li
             + ("  the first line of a .csv file must name its columns\n" if kind_of(file) == "csv" else "")
             + "  name them with --question COLUMN, --answer COLUMN and, for multiple choice, --choices COLUMN"
         )
-    more = _found(columns, CONTEXTS.get(_plain(found[0]), ()), found)
+    more = _first_column(columns, CONTEXTS.get(_plain(found[0]), ()), found)
     if any(not is_empty(row.get(name)) for name in more for row in rows):
         return [*found, *more]
     return found
@@ -136,7 +140,7 @@ def _question(file: DataFile, columns: Sequence[str], rows: Sequence[Row]) -> li
 
 def _choices(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
     """Return the column with a list of options, or those that hold one option each; empty without any."""
-    if found := _found(_filled(columns, rows), CHOICES, ()):
+    if found := _first_column(_filled(columns, rows), CHOICES, ()):
         return found
     numbered = {match[1]: name for name in columns if (match := _NUMBERED.fullmatch(_plain(name)))}
     for labels in ("abcdefghijklmnopqrstuvwxyz", "123456789", "0123456789"):
@@ -151,13 +155,13 @@ def _filled(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
     return [name for name in columns if any(not is_empty(row.get(name)) for row in rows)]
 
 
-def _found(columns: Sequence[str], names: Iterable[str], taken: Sequence[str]) -> list[str]:
+def _first_column(columns: Sequence[str], names: Iterable[str], taken: Sequence[str]) -> list[str]:
     """Return the column with the first of these names that a file has."""
     by_name = {_plain(column): column for column in reversed(columns) if column not in taken}
     return next(([by_name[name]] for name in names if name in by_name), [])
 
 
-def _named(file: DataFile, columns: Sequence[str], role: str, names: Sequence[str]) -> list[str]:
+def _columns_of_user(file: DataFile, columns: Sequence[str], role: str, names: Sequence[str]) -> list[str]:
     """Return the columns that a user named, as the file spells them.
 
     Raises:

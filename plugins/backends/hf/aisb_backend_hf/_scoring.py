@@ -43,7 +43,7 @@ class _Line:
     def size(self) -> int:
         return len(self.trunk) + sum(map(len, self.tails))
 
-    def whole(self, tail: int) -> TokenScores:
+    def scores_of(self, tail: int) -> TokenScores:
         """Return the scores of the trunk with one of its tails."""
         begin = len(self.trunk) - 1 + sum(map(len, self.tails[:tail]))
         end = begin + len(self.tails[tail]) if self.tails else begin
@@ -85,20 +85,20 @@ class Scoring:
         lines: dict[int, list[_Line]] = {id(item): self._lines(item) for item in items}
         owner = {id(line): item for item in items for line in lines[id(item)]}
         left = {id(item): len(lines[id(item)]) for item in items}
-        every = [line for own in lines.values() for line in own]
+        all_lines = [line for own in lines.values() for line in own]
         if self._prefixes is not None:
-            commons = shared([line.trunk for line in every])
-            for line, common in zip(every, commons, strict=True):
+            commons = shared([line.trunk for line in all_lines])
+            for line, common in zip(all_lines, commons, strict=True):
                 line.shared = common
-        lost: set[int] = set()
-        for batch, failure in self._compute_all(every):
+        failed_items: set[int] = set()
+        for batch, failure in self._compute_all(all_lines):
             for line in batch:
                 item = owner[id(line)]
                 left[id(item)] -= 1
-                if failure is not None and id(item) not in lost:
-                    lost.add(id(item))
+                if failure is not None and id(item) not in failed_items:
+                    failed_items.add(id(item))
                     deliver([(item.stream, failure)])
-                elif not left[id(item)] and id(item) not in lost:
+                elif not left[id(item)] and id(item) not in failed_items:
                     deliver([(item.stream, _answer(item, lines[id(item)]))])
             self._meter.update()
 
@@ -122,9 +122,9 @@ class Scoring:
                 prefix, self._prefixes = None, None
             groups.setdefault(id(prefix), (prefix, []))[1].append(line)
         for prefix, group in groups.values():
-            begun = prefix.length if prefix else 0
+            cached = prefix.length if prefix else 0
             budget = self._budget if self._batched else 1
-            waiting = list(packs(group, partial(_left, begun), budget=budget, padding=self._padding))
+            waiting = list(packs(group, partial(_left, cached), budget=budget, padding=self._padding))
             while waiting:
                 batch = waiting.pop(0)
                 try:
@@ -154,69 +154,72 @@ class Scoring:
     def _prefix(self, line: _Line) -> Prefix | None:
         """Return the longest prefix of a row that is cached, or is worth computing because others share it.
 
-        A prefix of n tokens is computed up to its last but one, and includes the score of the last.
+        Of a prefix of n tokens, the cache holds the first n - 1; the score of the last one is included.
         """
         if self._prefixes is None:
             return None
         known = self._prefixes.longest(line.trunk)
-        wanted, begun = min(line.shared, len(line.trunk) - 1), known.length if known else 0
-        if wanted - begun <= MIN_SHARED_TOKENS:
+        length, cached = min(line.shared, len(line.trunk) - 1), known.length if known else 0
+        if length - cached <= MIN_SHARED_TOKENS:
             return known
-        part = _Line(line.trunk[:wanted], [])
+        part = _Line(line.trunk[:length], [])
         cache = self._compute([part], known)
-        filled = detached(cache, slice(0, 1), slice(0, wanted - 1))
+        filled = detached(cache, slice(0, 1), slice(0, length - 1))
         if any(value != value for value in part.logprobs):  # noqa: PLR0124 - NaN
             return None
-        made = Prefix(tuple(part.trunk), filled, tuple(part.logprobs), tuple(part.greedy))
-        return self._prefixes.keep(made)
+        prefix = Prefix(tuple(part.trunk), filled, tuple(part.logprobs), tuple(part.greedy))
+        return self._prefixes.keep(prefix)
 
     def _compute(self, lines: list[_Line], prefix: Prefix | None) -> Any:
         """Compute rows after a prefix, and store the score of each token; return the cache."""
-        model, begun = self._model, prefix.length if prefix else 0
+        model, cached = self._model, prefix.length if prefix else 0
         for line in lines:
-            line.logprobs = [*(prefix.logprobs[:begun] if prefix else ()), *([0.0] * (line.size - 1 - begun))]
-            line.greedy = [*(prefix.greedy[:begun] if prefix else ()), *([False] * (line.size - 1 - begun))]
-        laid = [_Laid(line, begun) for line in lines]
-        width = max(len(one.ids) for one in laid)
+            line.logprobs = [
+                *(prefix.logprobs[:cached] if prefix else ()),
+                *([0.0] * (line.size - 1 - cached)),
+            ]
+            line.greedy = [*(prefix.greedy[:cached] if prefix else ()), *([False] * (line.size - 1 - cached))]
+        layouts = [_RowLayout(line, cached) for line in lines]
+        width = max(len(one.ids) for one in layouts)
         device = model.device
-        ids = torch.tensor([one.ids + [0] * (width - len(one.ids)) for one in laid], device=device)
+        ids = torch.tensor([one.ids + [0] * (width - len(one.ids)) for one in layouts], device=device)
         positions = torch.tensor(
-            [one.positions + [0] * (width - len(one.ids)) for one in laid], device=device
+            [one.positions + [0] * (width - len(one.ids)) for one in layouts], device=device
         )
-        chunk = max(1, min(width, self._budget // len(laid)))
-        trees = any(len(one.line.tails) > 1 for one in laid)
+        chunk = max(1, min(width, self._budget // len(layouts)))
+        trees = any(len(one.line.tails) > 1 for one in layouts)
         # A single computation of rows without options needs no cache and no mask: padding is at the end.
         keeps = self._trees and (prefix is not None or chunk < width or len(lines) == 1)
-        cache = past(prefix.filled if prefix else None, len(laid)) if keeps else None
+        cache = past(prefix.filled if prefix else None, len(layouts)) if keeps else None
         for begin in range(0, width, chunk) if keeps else (0,):
             end = min(width, begin + chunk) if keeps else width
             more: dict[str, Any] = (
                 {"past_key_values": cache, "use_cache": True} if keeps else {"use_cache": False}
             )
             if trees:
-                more["attention_mask"] = _tree_mask(laid, begun, begin, end, model)
+                more["attention_mask"] = _tree_mask(layouts, cached, begin, end, model)
             if self._batched:
                 more["position_ids"] = positions[:, begin:end]
             logits = model(input_ids=ids[:, begin:end], **more).logits
-            self._read(laid, logits, begin, end)
-        computed = sum(len(one.ids) for one in laid)
+            self._read(layouts, logits, begin, end)
+        computed = sum(len(one.ids) for one in layouts)
         meter = self._meter
         meter.scored += computed
-        meter.computed += width * len(laid)
-        meter.padding += width * len(laid) - computed
-        meter.reused += begun * len(laid)
+        meter.computed += width * len(layouts)
+        meter.padding += width * len(layouts) - computed
+        meter.reused += cached * len(layouts)
         if any(value != value for line in lines for value in line.logprobs):  # noqa: PLR0124 - NaN
             raise failed(NOT_NUMBERS)
         return cache
 
-    def _read(self, laid: Sequence[_Laid], logits: Any, begin: int, end: int) -> None:
+    def _read(self, layouts: Sequence[_RowLayout], logits: Any, begin: int, end: int) -> None:
         """Read the scores of tokens from the logits at the positions that predict them."""
         rows: list[int] = []
         places: list[int] = []
         tokens: list[int] = []
         targets: list[tuple[_Line, int]] = []
-        for number, one in enumerate(laid):
-            for place, token, target in one.foretold:
+        for number, one in enumerate(layouts):
+            for place, token, target in one.predicted:
                 if begin <= place < end:
                     rows.append(number)
                     places.append(place - begin)
@@ -229,7 +232,7 @@ class Scoring:
         chosen: list[float] = []
         likeliest: list[bool] = []
         vocabulary = logits.shape[-1]
-        at_once = max(1, (1 << 26) // vocabulary)  # a quarter of a gigabyte of float32 beside the logits
+        at_once = max(1, (1 << 26) // vocabulary)  # at most 256 MB of float32 in addition to the logits
         for start in range(0, len(rows), at_once):
             cut = slice(start, start + at_once)
             picked = logits[row[cut], place[cut]].float()
@@ -241,45 +244,45 @@ class Scoring:
             line.greedy[target] = greedy
 
 
-def _left(begun: int, line: _Line) -> int:
-    return line.size - begun
+def _left(cached: int, line: _Line) -> int:
+    return line.size - cached
 
 
-class _Laid:
+class _RowLayout:
     """The layout of a row: its tokens, their positions, and the position that predicts each token."""
 
-    __slots__ = ("foretold", "ids", "line", "parts", "positions")
+    __slots__ = ("ids", "line", "parts", "positions", "predicted")
 
-    def __init__(self, line: _Line, begun: int) -> None:
+    def __init__(self, line: _Line, cached: int) -> None:
         self.line = line
         trunk = len(line.trunk)
-        self.ids = [*line.trunk[begun:], *(token for tail in line.tails for token in tail)]
-        self.positions = [*range(begun, trunk)]
-        self.foretold = [
-            (place, line.trunk[begun + place + 1], begun + place) for place in range(trunk - begun - 1)
+        self.ids = [*line.trunk[cached:], *(token for tail in line.tails for token in tail)]
+        self.positions = [*range(cached, trunk)]
+        self.predicted = [
+            (place, line.trunk[cached + place + 1], cached + place) for place in range(trunk - cached - 1)
         ]
         self.parts: list[tuple[int, int]] = []
-        at = trunk - begun
+        at = trunk - cached
         for tail in line.tails:
             self.parts.append((at, at + len(tail)))
             self.positions += range(trunk, trunk + len(tail))
             for number, token in enumerate(tail):
-                source = at + number - 1 if number else trunk - begun - 1
-                self.foretold.append((source, token, begun + at + number - 1))
+                source = at + number - 1 if number else trunk - cached - 1
+                self.predicted.append((source, token, cached + at + number - 1))
             at += len(tail)
 
 
-def _tree_mask(laid: Sequence[_Laid], begun: int, begin: int, end: int, model: Any) -> Any:
+def _tree_mask(layouts: Sequence[_RowLayout], cached: int, begin: int, end: int, model: Any) -> Any:
     """Return the attention mask ([rows, 1, end - begin, begun + end]), which hides other options."""
-    sees = torch.zeros((len(laid), end - begin, begun + end), dtype=torch.bool)
-    causal = torch.ones((end - begin, begun + end), dtype=torch.bool).tril(diagonal=begun + begin)
-    for number, one in enumerate(laid):
+    sees = torch.zeros((len(layouts), end - begin, cached + end), dtype=torch.bool)
+    causal = torch.ones((end - begin, cached + end), dtype=torch.bool).tril(diagonal=cached + begin)
+    for number, one in enumerate(layouts):
         sees[number] = causal
         first = one.parts[0][0] if one.parts else end
         for low, high in one.parts:
             if low < end and high > begin:
                 sees[
-                    number, max(low, begin) - begin : min(high, end) - begin, begun + first : begun + low
+                    number, max(low, begin) - begin : min(high, end) - begin, cached + first : cached + low
                 ] = False
     mask = torch.zeros(sees.shape, dtype=model.dtype)
     mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
@@ -294,11 +297,11 @@ def windows(tokens: Sequence[int], size: int) -> list[list[int]]:
     if len(tokens) <= size:
         return [list(tokens)]
     parts = []
-    told = 1
-    while told < len(tokens):
-        end = min(told - 1 + size, len(tokens))
+    covered = 1
+    while covered < len(tokens):
+        end = min(covered - 1 + size, len(tokens))
         parts.append(list(tokens[max(0, end - size) : end]))
-        told = end
+        covered = end
     return parts
 
 
@@ -306,8 +309,8 @@ def _answer(item: ScoredText, lines: Sequence[_Line]) -> Sequence[TokenScores]:
     if item.windows:
         return [_joined(item.trunk, lines)]
     if len(lines) == 1 and item.tails and lines[0].tails:
-        return [lines[0].whole(number) for number in range(len(item.tails))]
-    return [line.whole(0) for line in lines]
+        return [lines[0].scores_of(number) for number in range(len(item.tails))]
+    return [line.scores_of(0) for line in lines]
 
 
 def _joined(tokens: Sequence[int], lines: Sequence[_Line]) -> TokenScores:
