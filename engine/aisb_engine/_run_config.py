@@ -50,15 +50,15 @@ def save_config(folder: RunFolder, spec: RunSpec, *, again: bool) -> None:
 
     Without `again`, an existing file is left unchanged.
     """
-    mine = resolved(spec)
+    tables = resolved(spec)
     if folder.config.exists():
         if not again:
             return
-        mine = _united(read_user_file(folder.config), mine)
-    write_atomically(folder.config, (FILE_HEADER + tomli_w.dumps(mine, multiline_strings=True)).encode())
+        tables = _merged(read_user_file(folder.config), tables)
+    write_atomically(folder.config, (FILE_HEADER + tomli_w.dumps(tables, multiline_strings=True)).encode())
 
 
-def _united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two resolved runs: tables of the new one win, except the grading rules of existing tasks."""
     tasks = dict(old.get("tasks", {}))
     for name, table in new["tasks"].items():

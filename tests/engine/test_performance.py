@@ -228,13 +228,13 @@ LOAD = {"concurrency": 4}
             {"load": {"asked": {"concurrency": 5}}},
             "concurrency",
             "SUSPECT",
-            "5 requests could be in flight and 4",
+            "5 requests could be in flight, but the peak was 4",
         ),
         (
             {"load": {"asked": {"concurrency": 64}}},
             "concurrency",
             "INVALID",
-            "64 requests could be in flight and 4",
+            "64 requests could be in flight, but the peak was 4",
         ),
         ({"load": {"asked": {"request_rate": 20}}}, "rate", "INVALID", "20 requests/s requested, 14"),
         (
@@ -292,8 +292,8 @@ def test_the_average_in_flight_counts_and_not_only_the_peak(tmp_path):
     assert found.achieved.peak == 4
     verdict, reason = reasons(found)["concurrency"]
     assert verdict == "INVALID"
-    assert reason.startswith("4 requests could be in flight and 2.")
-    assert reason.endswith(" were on average")
+    assert reason.startswith("4 requests could be in flight, but the average was 2.")
+    assert ", but the average was " in reason
     assert "concurrency" not in reasons(run(tmp_path / "shared", closed(each=5), load=ASKED))
 
 
@@ -317,7 +317,7 @@ def test_no_more_can_be_in_flight_than_there_are_conversations(tmp_path):
     assert "concurrency" not in reasons(run(tmp_path / "all", conversations(10), load=load))
     one_by_one = [reply(n, 600 * n + 300 * turn, turn=turn) for n in range(10) for turn in range(2)]
     found = reasons(run(tmp_path / "one", one_by_one, load=load))
-    assert found["concurrency"] == ("INVALID", "10 conversations could be in flight and 1 were at most")
+    assert found["concurrency"] == ("INVALID", "10 conversations could be in flight, but the peak was 1")
 
 
 def test_the_rate_of_a_pressure_run_is_that_of_its_clients(tmp_path):
@@ -326,7 +326,7 @@ def test_the_rate_of_a_pressure_run_is_that_of_its_clients(tmp_path):
     assert "rate" not in reasons(found)
     assert found.requested.rate is None
     half = run(tmp_path / "half", closed(clients=2), load=load)
-    assert reasons(half)["concurrency"][1] == "4 requests could be in flight and 2 were at most"
+    assert reasons(half)["concurrency"][1] == "4 requests could be in flight, but the peak was 2"
 
 
 def test_a_ramp_has_the_stage_total_only_and_is_not_suspect_for_it(tmp_path):

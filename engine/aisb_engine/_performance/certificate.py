@@ -25,7 +25,7 @@ SignalName = Literal[
     "proxy", "subtasks", "rate", "concurrency", "trace times", "token counts", "input lengths",
     "output lengths", "held back", "cache hits", "not steady", "too few samples", "imported",
 ]  # fmt: skip
-_WORSE: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
+_BY_SEVERITY: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
 LAG_MS = (5.0, 50.0)
 """Event-loop lag that makes a result suspect, and invalid; in the stable stage, else in the whole run."""
@@ -35,25 +35,26 @@ CPU_SHARE = 0.9
 FAILED_SHARE = 0.1
 LOST_SHARE = 0.1
 """The share of the planned requests that lost workers may have left unasked before a result is invalid."""
-DIFFERS = 0.01
+MAX_DIFFERING_SHARE = 0.01
 """The share of requests whose counts may disagree without a signal."""
-MISSED = (0.05, 0.2)
+LOAD_TOLERANCE = (0.05, 0.2)
 """The relative difference allowed between achieved and requested rate or concurrency."""
 CACHE_POINTS = 0.05
-LONG_ENOUGH = 4
+MIN_STREAM_TOKENS = 4
 """Replies with fewer tokens can arrive in one piece on any network."""
-END_TOKEN = 1
+END_TOKENS = 1
 """Servers count the end token, which is in no chunk, so a difference of one token is no disagreement."""
 TEXT_KINDS: frozenset[ChunkKind] = frozenset(("content", "reasoning"))
-INPUT_APART = {True: 0.05, False: 0.6}
+INPUT_TOLERANCE = {True: 0.05, False: 0.6}
 """The relative difference allowed between the input tokens that the server counts and those requested: for
 prompts that a tokenizer made to an exact length, and for others."""
 INPUT_FEWER, INPUT_MORE = 2, 64
 """The absolute difference that is always allowed: fewer tokens, and more, since a chat template adds some."""
 TRACE_REQUESTS = 20
 TRACE_GAPS = (0.002, 600.0)
-"""Average seconds between the requests of a trace above which its times must be in another unit. Published
-traces have up to some tens of requests per second; read 1000 times too fast, most have more than 500."""
+"""If the average seconds between the requests of a trace are outside of these limits, its times must be in
+another unit. Published traces have up to some tens of requests per second; read 1000 times too fast, most
+have more than 500."""
 
 
 def certify(
@@ -72,7 +73,7 @@ def certify(
     """Return the certificate of a result, with all signals that make it doubtful."""
     signals = [
         *_answers(columns, requests, achieved, load),
-        *_kept_up(load, window),
+        *_loop_lag(load, window),
         *_client(requests, achieved, load),
         *_rate(achieved, load),
         *_concurrency(columns, flight, load, window),
@@ -84,7 +85,7 @@ def certify(
         *_cache(columns, requests, load, counters),
         *_size(stages, percentiles, unsteady),
     ]
-    signals.sort(key=lambda signal: -_WORSE.index(signal.verdict))
+    signals.sort(key=lambda signal: -_BY_SEVERITY.index(signal.verdict))
     return Certificate(signals[0].verdict if signals else "VALID", tuple(signals))
 
 
@@ -103,7 +104,7 @@ def _answers(
         )
         yield Signal("failures", verdict, f"{words}{_refused(columns)}; log: {load.log_file}")
     empty = int((requests.ok & (columns.count() == 0)).sum())
-    if empty > DIFFERS * requests.ok.sum():
+    if empty > MAX_DIFFERING_SHARE * requests.ok.sum():
         reason = f"{empty} of {requests.ok.sum()} replies that count as answered hold no token"
         yield Signal("no tokens", "SUSPECT", reason)
     yield from _lost_workers(load)
@@ -139,7 +140,7 @@ def client_health_in(load: LoadFiles, window: Window | None) -> ClientHealthSumm
     return load.client_health_in(window.start, window.end) if window else load.client_health
 
 
-def _kept_up(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
+def _loop_lag(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
     """Yield signals if the client could not keep up: in the stable stage, and before and after it."""
     inside = client_health_in(load, window)
     if inside is None:  # the stage is shorter than a second
@@ -202,10 +203,10 @@ def _rate(achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
     if not load.rate or load.ramps or load.asked.get("pressure_time"):
         return
     if achieved.rate is not None and achieved.sent > 20:
-        off = abs(achieved.rate - load.rate) / load.rate
-        if off > MISSED[0]:
+        deviation = abs(achieved.rate - load.rate) / load.rate
+        if deviation > LOAD_TOLERANCE[0]:
             reason = f"{load.rate:g} requests/s requested, {achieved.rate:.4g} achieved"
-            yield Signal("rate", _grade(off, MISSED), reason)
+            yield Signal("rate", _grade(deviation, LOAD_TOLERANCE), reason)
 
 
 def _concurrency(
@@ -226,16 +227,16 @@ def _concurrency(
     conversations = len(set(zip(columns.ids, columns["repeat"].tolist(), strict=True)))
     what = "requests" if conversations == len(columns) else "conversations"
     possible = min(load.concurrency, conversations)
-    off = 1 - flight.peak / possible
-    if off > MISSED[0]:
-        reason = f"{possible} {what} could be in flight and {flight.peak} were at most"
-        yield Signal("concurrency", _grade(off, MISSED), reason)
+    shortfall = 1 - flight.peak / possible
+    if shortfall > LOAD_TOLERANCE[0]:
+        reason = f"{possible} {what} could be in flight, but the peak was {flight.peak}"
+        yield Signal("concurrency", _grade(shortfall, LOAD_TOLERANCE), reason)
         return
     average = _average_in_flight(columns, flight, window)
-    off = 0.0 if average is None else 1 - average / possible
-    if off > MISSED[0]:
-        reason = f"{possible} {what} could be in flight and {average:.4g} were on average"
-        yield Signal("concurrency", _grade(off, MISSED), reason)
+    shortfall = 0.0 if average is None else 1 - average / possible
+    if shortfall > LOAD_TOLERANCE[0]:
+        reason = f"{possible} {what} could be in flight, but the average was {average:.4g}"
+        yield Signal("concurrency", _grade(shortfall, LOAD_TOLERANCE), reason)
 
 
 def _sessions_in_flight(columns: LogColumns, concurrency: int) -> Iterator[Signal]:
@@ -259,12 +260,12 @@ def _average_in_flight(columns: LogColumns, flight: InFlight, window: Window | N
     if window is not None:
         return flight.mean(window.start, window.end)
     sent = columns["sent"]
-    begun, until = float(np.nanmin(sent)), float(np.nanmax(sent[columns["turn"] == columns["turn"].min()]))
-    reached = float(flight.times[(flight.levels >= (1 - MISSED[0]) * flight.peak).argmax()])
-    start = reached if reached < (begun + until) / 2 else begun
-    ends = int(((columns.end > start) & (columns.end <= until)).sum())
+    first, last = float(np.nanmin(sent)), float(np.nanmax(sent[columns["turn"] == columns["turn"].min()]))
+    reached = float(flight.times[(flight.levels >= (1 - LOAD_TOLERANCE[0]) * flight.peak).argmax()])
+    start = reached if reached < (first + last) / 2 else first
+    ends = int(((columns.end > start) & (columns.end <= last)).sum())
     # Wait for at least one wave: the first requests to end are not typical.
-    return flight.mean(start, until) if ends >= flight.peak else None
+    return flight.mean(start, last) if ends >= flight.peak else None
 
 
 def _trace_times(columns: LogColumns, load: LoadFiles) -> Iterator[Signal]:
@@ -290,22 +291,22 @@ def _token_counts(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
 
     ok = requests.ok
     for name, column in (("the chunks", "counted_tokens"), ("the tokenizer", "retold_tokens")):
-        apart = np.abs(columns["usage_tokens"] - columns[column])[ok]
-        known = ~np.isnan(apart)
-        differ = int((apart[known] > END_TOKEN).sum())
-        if differ > DIFFERS * known.sum():
+        difference = np.abs(columns["usage_tokens"] - columns[column])[ok]
+        known = ~np.isnan(difference)
+        differ = int((difference[known] > END_TOKENS).sum())
+        if differ > MAX_DIFFERING_SHARE * known.sum():
             reason = (
                 f"the server's count and {name} disagree on the output tokens of {differ} of {known.sum()}"
             )
             yield Signal("token counts", "SUSPECT", f"{reason} replies")
-    told = columns["usage_tokens"]
+    usage = columns["usage_tokens"]
     # Tool calls may be sent in more chunks than they have tokens.
-    fewer = ok & (columns["streamed"] == 1) & (told < columns.count(TEXT_KINDS) - END_TOKEN)
-    if fewer.sum() > DIFFERS * (ok & ~np.isnan(told)).sum():
+    fewer = ok & (columns["streamed"] == 1) & (usage < columns.count(TEXT_KINDS) - END_TOKENS)
+    if fewer.sum() > MAX_DIFFERING_SHARE * (ok & ~np.isnan(usage)).sum():
         row = int(fewer.argmax())
         reason = (
             f"the server counts fewer output tokens than chunks with text in {fewer.sum()} of {ok.sum()} "
-            f"replies (the first: {told[row]:.0f} tokens in {columns.count(TEXT_KINDS)[row]:.0f} chunks)"
+            f"replies (the first: {usage[row]:.0f} tokens in {columns.count(TEXT_KINDS)[row]:.0f} chunks)"
         )
         yield Signal("token counts", "SUSPECT", reason)
     unknown = int((np.isnan(requests.output_tokens) & ok).sum())
@@ -321,18 +322,21 @@ def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> 
     """
     import numpy as np
 
-    asked, told = columns["asked_input"], requests.input_tokens
+    requested, counted = columns["asked_input"], requests.input_tokens
     # Later turns contain the conversation so far.
-    known = requests.ok & ~np.isnan(asked) & ~np.isnan(told) & (columns["turn"] == 0)
+    known = requests.ok & ~np.isnan(requested) & ~np.isnan(counted) & (columns["turn"] == 0)
     if load.input_exact is None or not known.any():
         return
-    apart = INPUT_APART[load.input_exact] * asked
-    wrong = known & ((told < asked - apart - INPUT_FEWER) | (told > asked + apart + INPUT_MORE))
-    if wrong.sum() > DIFFERS * known.sum():
+    tolerance = INPUT_TOLERANCE[load.input_exact] * requested
+    wrong = known & (
+        (counted < requested - tolerance - INPUT_FEWER) | (counted > requested + tolerance + INPUT_MORE)
+    )
+    if wrong.sum() > MAX_DIFFERING_SHARE * known.sum():
         row = int(wrong.argmax())
         reason = (
             f"the server counts another length than requested for {wrong.sum()} of {known.sum()} prompts "
-            f"(the first: {told[row]:.0f} of {asked[row]:.0f} tokens): is the tokenizer that of the model?"
+            f"(the first: {counted[row]:.0f} of {requested[row]:.0f} tokens): "
+            "is the tokenizer that of the model?"
         )
         yield Signal("input lengths", "SUSPECT", reason)
 
@@ -340,17 +344,17 @@ def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> 
 def _output_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
     import numpy as np
 
-    asked, told = columns["asked_tokens"], requests.output_tokens
-    known = requests.ok & ~np.isnan(asked) & ~np.isnan(told)
+    requested, counted = columns["asked_tokens"], requests.output_tokens
+    known = requests.ok & ~np.isnan(requested) & ~np.isnan(counted)
     # A reply may end before its limit, unless ignore_eos is set; it may never be longer.
     forced = bool(load.asked.get("ignore_eos"))
     cut = np.array([reason == "length" for reason in columns.finish], bool)
-    wrong = known & ((told > asked) | ((told < asked) & (cut | forced)))
-    if wrong.sum() > DIFFERS * known.sum():
-        short, most = told[wrong], asked[wrong]
+    wrong = known & ((counted > requested) | ((counted < requested) & (cut | forced)))
+    if wrong.sum() > MAX_DIFFERING_SHARE * known.sum():
+        counts, limits = counted[wrong], requested[wrong]
         reason = (
             f"{wrong.sum()} of {known.sum()} replies have another length than requested "
-            f"(the first: {short[0]:.0f} of {most[0]:.0f} tokens)"
+            f"(the first: {counts[0]:.0f} of {limits[0]:.0f} tokens)"
         )
         yield Signal("output lengths", "SUSPECT", reason)
 
@@ -359,9 +363,9 @@ def _held_back(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
     """Yield a signal for streams that arrived in one piece, collected by a proxy or a gateway."""
     import numpy as np
 
-    long = requests.ok & (np.fmax(requests.output_tokens, columns.count()) >= LONG_ENOUGH)
+    long = requests.ok & (np.fmax(requests.output_tokens, columns.count()) >= MIN_STREAM_TOKENS)
     at_once = int((long & requests.at_once).sum())
-    if at_once > DIFFERS * long.sum():
+    if at_once > MAX_DIFFERING_SHARE * long.sum():
         reason = (
             f"all chunks of {at_once} of {long.sum()} replies came at one moment, so TPOT, ITL and "
             "ICL leave these out: look for a proxy or gateway that buffers streams"
@@ -374,11 +378,11 @@ def _cache(
 ) -> Iterator[Signal]:
     import numpy as np
 
-    cached, taken = columns["cached_tokens"], requests.input_tokens
-    known = requests.ok & ~np.isnan(cached) & ~np.isnan(taken)
+    cached, inputs = columns["cached_tokens"], requests.input_tokens
+    known = requests.ok & ~np.isnan(cached) & ~np.isnan(inputs)
     hits: float | None = None
-    if known.any() and taken[known].sum() > 0:
-        hits = float(cached[known].sum() / taken[known].sum())
+    if known.any() and inputs[known].sum() > 0:
+        hits = float(cached[known].sum() / inputs[known].sum())
     elif counters is not None:
         hits = counters.prefix_hit_rate
     declared = load.number("cache_share") or 0.0

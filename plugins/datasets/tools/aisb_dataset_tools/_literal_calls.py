@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from aisb import DataError
 
-LONGEST = 20_000
+MAX_REPLY_LENGTH = 20_000
 """The maximum length of a reply with calls: parsing longer texts takes too long."""
 
 
@@ -31,7 +31,7 @@ def written_calls(text: str) -> list[LiteralCall]:
     The brackets are optional, and backticks around the text are ignored.
     """
     text = text.strip("`\n ")
-    if not text or len(text) > LONGEST:
+    if not text or len(text) > MAX_REPLY_LENGTH:
         return []
     text = text if text.startswith("[") else f"[{text}"
     text = text if text.endswith("]") else f"{text}]"
@@ -68,7 +68,7 @@ def tool_call(call: Mapping[str, Any]) -> LiteralCall | None:
 
 def _call(node: ast.expr) -> LiteralCall:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise ValueError("no call of a name")  # noqa: TRY004 - for the reader
+        raise ValueError("no call of a name")  # noqa: TRY004 - the caller handles ValueError only
     if any(one.arg is None for one in node.keywords):
         raise ValueError("**")
     named = {one.arg: ast.literal_eval(one.value) for one in node.keywords if one.arg is not None}

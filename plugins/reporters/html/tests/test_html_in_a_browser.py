@@ -522,7 +522,7 @@ def test_the_table_of_several_loads_has_the_numbers_of_the_charts(several):
         "(s => { s.value = 'p95'; s.dispatchEvent(new Event('change')); })(document.querySelector('#table select'))"
     )
     assert "TTFT p95 ms" in texts(shown, "#table thead th")
-    assert texts(shown, "#table details li") == ["16 requests could be in flight and 8 were at most"]
+    assert texts(shown, "#table details li") == ["16 requests could be in flight, but the peak was 8"]
 
 
 def test_percentiles_and_throughput_of_several_loads_stand_over_the_load(several):
