@@ -115,7 +115,7 @@ def plan(command: RunCommand, plugins: Plugins) -> tuple[RunSpec, RunFolder | No
 def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> None:
     """Refuse a command that names a judge for tasks that are graded without one.
 
-    A judge in `aisb.toml` stands there for whatever run needs it. One in the command is meant for this run.
+    A judge in `aisb.toml` is for any run that needs one; a judge in the command is meant for this run.
 
     Raises:
         UsageError: no answer of this run would be judged.

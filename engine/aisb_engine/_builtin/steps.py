@@ -1,7 +1,7 @@
 """Simple steps from text to text: cut, remove, replace, search. They clean targets, fields and answers.
 
 Each is a factory whose parameters are the options of the step. All take time proportional to the length of
-the text, except with patterns of users that do not.
+the text, except with user-defined patterns that take longer.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ def remove(
     """Remove characters, a text, or the matches of a pattern."""
     if not characters and not text and not pattern:
         raise UsageError("set what to remove: characters, text or pattern")
-    gone = str.maketrans("", "", characters)
+    removed = str.maketrans("", "", characters)
     compiled = _compiled(pattern) if pattern else None
 
-    def step(given: str, _sample: Sample) -> str:
-        given = given.translate(gone)
-        given = given.replace(text, "") if text else given
-        return compiled.sub("", given) if compiled else given
+    def step(value: str, _sample: Sample) -> str:
+        value = value.translate(removed)
+        value = value.replace(text, "") if text else value
+        return compiled.sub("", value) if compiled else value
 
     return step
 
@@ -121,8 +121,8 @@ def strip(
 
     def step(text: str, _sample: Sample) -> Extract:
         left = text.lstrip(characters)
-        start, kept = len(text) - len(left), left.rstrip(characters)
-        return Extract(kept, "strip", (start, start + len(kept)))
+        start, stripped = len(text) - len(left), left.rstrip(characters)
+        return Extract(stripped, "strip", (start, start + len(stripped)))
 
     return step
 

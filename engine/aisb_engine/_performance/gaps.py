@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from aisb_engine._performance.split import Split
 
 STABLE, ONE_EACH, SHARED = 1, 2, 4
-"""Bits of a key: in the stable stage; of a chunk with one token, which counts as both; a token's share."""
+"""Bits of a key: the gap is in the stable stage; its chunk has one token, so that it counts as an ICL and an
+ITL; it is the share of one token in the gap before a larger chunk."""
 _ICL = {0, STABLE, ONE_EACH, STABLE | ONE_EACH}
 _ITL = {ONE_EACH, STABLE | ONE_EACH, SHARED, STABLE | SHARED}
 POOLS = {

@@ -18,10 +18,10 @@ def for_rows(use: Use, step: Postprocessor) -> Postprocessor:
     if not isinstance(use, GradingUse) or not use.only:
         return step
 
-    def kept_to(text: str, sample: Sample) -> Extract | str | None:
+    def limited(text: str, sample: Sample) -> Extract | str | None:
         return step(text, sample) if use.fits(sample.fields) else text
 
-    return kept_to
+    return limited
 
 
 def parted(uses: Sequence[GradingUse]) -> list[GradingUse]:
@@ -69,4 +69,4 @@ class GraderOfRows(Evaluator):
                     return Score(0.0, "unparsed")
                 return evaluator.score(answer, sample)
         only = "; ".join(str(use.only) for use, _ in self.parts)
-        raise ValueError(f"no evaluator is for this row: they are only for {only}")
+        raise ValueError(f"no evaluator grades this row: they are limited to rows with {only}")

@@ -10,7 +10,7 @@ import orjson
 from aisb import Row
 from aisb_reporter_html._answers import Answered, Packer, TaskAnswers
 
-LONGEST = 200_000
+MAX_TEXT_LENGTH = 200_000
 """Texts longer than this many characters lose their middle."""
 
 
@@ -27,7 +27,7 @@ def pack_sample(
     choices: Sequence[str] = (),
     *,
     neighbour: Row | None = None,
-    most: int = LONGEST,
+    most: int = MAX_TEXT_LENGTH,
 ) -> dict[str, Any]:
     """Return the answers to one sample of a task as `openReader` reads them: `head` and `blocks`.
 
@@ -39,11 +39,12 @@ def pack_sample(
     sample = {"group": first["group"], "gold": first["gold"], "choices": tuple(choices)}
     task = TaskAnswers(first["task"], {first["id"]: sample}, [])
     for model in dict.fromkeys(answer.model for answer in answers):
-        mine = [answer for answer in answers if answer.model == model]
+        own_answers = [answer for answer in answers if answer.model == model]
         scores = {
-            (answer.lines[-1]["id"], answer.lines[-1]["repeat"]): list(answer.scores) for answer in mine
+            (answer.lines[-1]["id"], answer.lines[-1]["repeat"]): list(answer.scores)
+            for answer in own_answers
         }
-        lines = [list(answer.lines) for answer in mine]
+        lines = [list(answer.lines) for answer in own_answers]
         if neighbour is not None and neighbour["model"] == model:
             task.samples[neighbour["id"]] = {
                 "group": neighbour["group"],

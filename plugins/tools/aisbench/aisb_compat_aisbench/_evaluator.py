@@ -85,7 +85,7 @@ class Evaluator(Expressions):
         self.budget.enter()
         handler = self._statements.get(type(node).__name__)
         if handler is None:
-            raise UnreadableError(f"`{_first_word(node)}` is not read in a config file", node.lineno)
+            raise UnreadableError(f"`{_first_word(node)}` is not supported in a config file", node.lineno)
         try:
             handler(self, node)
         except UnreadableError as error:

@@ -71,7 +71,7 @@ class Expressions:
         return value
 
     def _unknown(self, node: ast.expr) -> Any:
-        raise UnreadableError(f"`{_short(node)}` is not read in a config file")
+        raise UnreadableError(f"`{_short(node)}` is not supported in a config file")
 
     def _truth(self, node: ast.expr) -> bool:
         value = self._value(node)
@@ -102,7 +102,7 @@ class Expressions:
         value = self._value(node.value)
         if isinstance(value, Symbol) and not node.attr.startswith("_"):
             return Symbol(f"{value.path}.{node.attr}")
-        raise UnreadableError(f"the attribute .{node.attr} is not read")
+        raise UnreadableError(f"the attribute .{node.attr} is not supported")
 
     def _call(self, node: ast.Call) -> Any:
         if any(keyword.arg is None for keyword in node.keywords):
@@ -182,7 +182,7 @@ class Expressions:
 
     def _binary(self, name: str, left: Any, right: Any) -> Any:
         if name not in BINARY:
-            raise UnreadableError("this operator is not read in a config file")
+            raise UnreadableError("this operator is not supported in a config file")
         return self.budget.checked(BINARY[name](left, right, self.budget))
 
     def _unary(self, node: ast.UnaryOp) -> Any:
@@ -190,7 +190,7 @@ class Expressions:
             return not self._truth(node.operand)
         value = self._value(node.operand)
         if not isinstance(value, (int, float)) or isinstance(node.op, ast.Invert):
-            raise UnreadableError("this operator is not read in a config file")
+            raise UnreadableError("this operator is not supported in a config file")
         return -value if isinstance(node.op, ast.USub) else +value
 
     def _logic(self, node: ast.BoolOp) -> Any:
@@ -236,14 +236,14 @@ class Expressions:
             return container[key]
         if isinstance(container, Symbol) and container.path in GENERIC:
             return container  # a type such as list[str]
-        raise UnreadableError("this subscript is not read in a config file")
+        raise UnreadableError("this subscript is not supported in a config file")
 
     def _f_string(self, node: ast.JoinedStr) -> str:
         parts = []
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
                 if part.conversion not in (-1, 115):
-                    raise UnreadableError("!r and !a are not read in a config file")
+                    raise UnreadableError("!r and !a are not supported in a config file")
                 spec = self._f_string(part.format_spec) if isinstance(part.format_spec, ast.JoinedStr) else ""
                 parts.append(format_value(self._value(part.value), spec))
             else:
@@ -278,7 +278,7 @@ class Expressions:
             return
         first, *others = generators
         if first.is_async:
-            raise UnreadableError("`async` is not read in a config file")
+            raise UnreadableError("`async` is not supported in a config file")
         for value in items(self.budget, self._value(first.iter)):
             self.budget.spend()
             self._store(first.target, value)
@@ -312,7 +312,7 @@ class Expressions:
 
 def _plain_name(name: str) -> str:
     if name.startswith("__"):
-        raise UnreadableError(f"the name {name} is not read in a config file")
+        raise UnreadableError(f"the name {name} is not supported in a config file")
     return name
 
 

@@ -29,7 +29,7 @@ def map_prompt(
     name = kind.name if isinstance(kind, Symbol) else str(kind or "ZeroRetriever").rpartition(".")[2]
     if name != "ZeroRetriever" or infer.get("ice_template"):
         raise ConfigError(
-            f"{where}.retriever", f"a changed prompt with examples ({name}) is not read: {WRITE_OWN}"
+            f"{where}.retriever", f"a changed prompt with examples ({name}) cannot be converted: {WRITE_OWN}"
         )
     template = infer.get("prompt_template") or {}
     text = template.get("template") if isinstance(template, Mapping) else template
@@ -42,7 +42,7 @@ def map_prompt(
         turns = _turns([*(text.get("begin") or []), *(text.get("round") or [])], where)
         prompt |= {role: _fields(words, fields) for role, words in turns.items()} | {"style": "chat"}
     else:
-        raise ConfigError(f"{where}.prompt_template", f"this template is not read: {WRITE_OWN}")
+        raise ConfigError(f"{where}.prompt_template", f"this template cannot be converted: {WRITE_OWN}")
     table["prompt"] = prompt
 
 
@@ -52,13 +52,14 @@ def _turns(turns: Sequence[Any], where: str) -> dict[str, str]:
         if turn == EXAMPLES_MARK:
             continue
         if not isinstance(turn, Mapping):
-            raise ConfigError(f"{where}.prompt_template", f"this turn is not read: {WRITE_OWN}")
+            raise ConfigError(f"{where}.prompt_template", f"this turn cannot be converted: {WRITE_OWN}")
         role, words = ROLES.get(str(turn.get("role"))), toml_value(turn.get("prompt", ""), where)
         if not words and role is None:
             continue  # an empty turn, which the model is to fill
         if role is None or role in found or not isinstance(words, str):
             raise ConfigError(
-                f"{where}.prompt_template", f"a changed prompt of several questions is not read: {WRITE_OWN}"
+                f"{where}.prompt_template",
+                f"a changed prompt with several questions cannot be converted: {WRITE_OWN}",
             )
         found[role] = words
     if "user" not in found:

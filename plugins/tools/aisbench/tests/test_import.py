@@ -303,7 +303,7 @@ DATA = {
         "eval_cfg=dict(pred_postprocessor=dict(type=find))", "the function find (line 1) is Python code, which is not run"),
     "examples of one's own": (
         "infer_cfg=dict(ice_template=dict(template='{question}'), retriever=dict(type=FixKRetriever))",
-        "a changed prompt with examples (FixKRetriever) is not read"),
+        "a changed prompt with examples (FixKRetriever) cannot be converted"),
     "turns of the model": (
         "infer_cfg=dict(prompt_template=dict(template=dict(round=[dict(role='HUMAN', prompt='a'), dict(role='BOT', prompt='b')])))",
         "a changed prompt of several questions"),

@@ -138,7 +138,7 @@ def test_all_that_is_not_read_is_named_by_its_line(tmp_path: Path) -> None:
     assert said.splitlines()[1:] == [
         "  line 2: os.getenv() is not called: a config file is read, not run",
         "  line 4: there is no name open",
-        "  line 5: `while` is not read in a config file",
+        "  line 5: `while` is not supported in a config file",
     ]
 
 
@@ -177,8 +177,8 @@ HOSTILE = {
     "joining": ("x = ('a' * 9999).join(['b'] * 9999)", "a text of more than"),
     "a model that doubles": ("x = [1]\nfor i in range(60):\n    x = [x, x]\nmodels = [dict(a=x)]", "too many steps"),
     "a model in itself": ("x = [1]\nx.append(x)\nmodels = [dict(a=x)]", "more than 80 levels deep"),
-    "subclasses": ("x = ().__class__.__bases__[0].__subclasses__()", "the attribute .__class__ is not read"),
-    "a class's globals": ("from a import B\nx = B.__init__.__globals__", "the attribute .__init__ is not read"),
+    "subclasses": ("x = ().__class__.__bases__[0].__subclasses__()", "the attribute .__class__ is not supported"),
+    "a class's globals": ("from a import B\nx = B.__init__.__globals__", "the attribute .__init__ is not supported"),
     "attributes in format()": ("x = '{0.__class__}'.format('a')", "the format"),
     "items in format()": ("x = '{0[0]}'.format('a')", "the format"),
     "builtins": ("x = __builtins__", "the name __builtins__ is not read"),

@@ -43,7 +43,7 @@ class Pilot:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The need of a difference. `fits` is false if the task is known to have fewer samples."""
+    """What it takes to detect a difference. `fits` is false if the task is known to have fewer samples."""
 
     difference: float
     repeats: int
@@ -92,7 +92,7 @@ def _value(grade: Grade) -> float:
 
 
 def needed(pilot: Pilot, difference: float, repeats: int = 1) -> Need:
-    """Return the need of a difference with a given number of repeats on both sides."""
+    """Return what it takes to detect a difference with this number of repeats on both sides."""
     samples = max(2, ceil(reach() ** 2 * _variance(pilot, repeats) / difference**2 - 1e-9))
     minutes = None if pilot.seconds is None else samples * repeats * pilot.seconds / 60
     fits = pilot.size is None or samples <= pilot.size
@@ -100,7 +100,7 @@ def needed(pilot: Pilot, difference: float, repeats: int = 1) -> Need:
 
 
 def least_need(pilot: Pilot, difference: float) -> Need:
-    """Return the need with the fewest requests; repeats help if the task has too few samples."""
+    """Return the plan with the fewest requests; repeats help if the task has too few samples."""
     repeats = REPEATS if pilot.within is not None else (1,)
     needs = [needed(pilot, difference, number) for number in repeats]
     return min(needs, key=lambda need: (not need.fits, need.requests))
