@@ -71,7 +71,7 @@ def _check(command: RunCommand, alone: int, in_flight: int) -> None:
         )
     if command.reuse:
         raise click.UsageError(
-            "--under-load is for a new run: one that was begun with it goes on by --reuse alone"
+            "--under-load is for a new run: a run that was started with it is resumed with --reuse alone"
         )
     if alone >= in_flight:
         raise click.UsageError(

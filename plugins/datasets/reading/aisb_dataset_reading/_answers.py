@@ -66,7 +66,7 @@ def next_word() -> Callable[[str, Sample], Extract | None]:
     in_line = answer_line()
 
     def step(text: str, sample: Sample) -> Extract | None:
-        start = _behind(text, str(sample.fields.get("prompt", "")))
+        start = _after_prompt(text, str(sample.fields.get("prompt", "")))
         explicit = start > 0
         if not explicit and (found := in_line(text, sample)) and found.span:
             start, explicit = found.span[0], True
@@ -84,7 +84,7 @@ def next_word() -> Callable[[str, Sample], Extract | None]:
     return step
 
 
-def _behind(text: str, prompt: str) -> int:
+def _after_prompt(text: str, prompt: str) -> int:
     """Return the position after the prompt's last words in a reply; 0 if it does not repeat them."""
     last = prompt.split()[-3:]
     if len(last) < 3:
