@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import run_forked
+from command_line import run_on_rows
 
 from aisb_testing import make_png
 from aisb_testing._fixtures import Answering
@@ -44,22 +42,12 @@ def asked(answering: Callable[..., Answering]) -> tuple[str, list[Any]]:
 
 def run(work: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder that has the task and its rows."""
-    (work / "aisb.toml").write_text(TASK)
     rows = [
         {"question": "Which colour is <image>?", "type": "image", "path": "dot.png", "answer": "red"},
         {"question": "Which colour is this?", "type": "image", "path": "https://x/y.png", "answer": "blue"},
         {"question": "Which colour is the sky?", "type": "image", "path": "", "answer": "red"},
     ]
-    (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return run_forked(
-        [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "pictures", *words],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={key: value for key, value in os.environ.items() if not key.startswith("AISB_")},
-    )
+    return run_on_rows(work, TASK, rows, "--datasets", "pictures", *words)
 
 
 def test_pictures_are_sent_kept_by_name_and_compared_when_a_run_goes_on(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import run_forked
+from command_line import run_on_rows
 
 from aisb_mock import MockOptions, start_mock
 
@@ -38,17 +36,7 @@ ROWS = [
 
 
 def run(work: Path, url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    (work / "aisb.toml").write_text(TASK)
-    (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    return run_forked(
-        [sys.executable, "-m", "aisb_cli.main", "run", "--url", url, "--datasets", "calls", *words],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={key: value for key, value in os.environ.items() if not key.startswith("AISB_")},
-    )
+    return run_on_rows(work, TASK, ROWS, "--url", url, "--datasets", "calls", *words)
 
 
 @pytest.mark.parametrize("stream", ["true", "false"])

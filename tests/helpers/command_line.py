@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from forked import run_forked
 
@@ -42,3 +45,16 @@ def aisb_without_settings(*words: object, cwd: Path, code: int = 0) -> subproces
     )  # fmt: skip
     assert ended.returncode == code, ended.stderr + ended.stdout
     return ended
+
+
+def run_on_rows(
+    work: Path, toml: str, rows: Iterable[Mapping[str, Any]], *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Write `aisb.toml` and the rows of its task, and run it without the environment variables of aisb."""
+    (work / "aisb.toml").write_text(toml)
+    (work / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run_forked(
+        [sys.executable, "-m", "aisb_cli.main", "run", *words],
+        cwd=work, capture_output=True, text=True, check=False, timeout=60,
+        env={name: value for name, value in os.environ.items() if not name.startswith("AISB_")},
+    )  # fmt: skip
