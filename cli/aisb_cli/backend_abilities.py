@@ -55,21 +55,21 @@ def backend_abilities(component: Component) -> BackendAbilities | None:
         backend = component.factory()
     except (AisbError, TypeError):
         backend = None
-    made: Any = type(backend) if backend is not None else component.factory
-    if not (isinstance(made, type) and issubclass(made, Backend)):
+    source: Any = type(backend) if backend is not None else component.factory
+    if not (isinstance(source, type) and issubclass(source, Backend)):
         return None
     over_http = backend if isinstance(backend, HttpBackend) else None
-    params = made.params
+    params = source.params
     return BackendAbilities(
         name=component.name,
-        prompts=made.prompt_form,
-        replies=_replies(over_http) if over_http else "local" if made.local else None,
-        log_probabilities=made.logprob is not Backend.logprob if over_http is None else _scores(over_http),
+        prompts=source.prompt_form,
+        replies=_replies(over_http) if over_http else "local" if source.local else None,
+        log_probabilities=source.logprob is not Backend.logprob if over_http is None else _scores(over_http),
         images=None if over_http is None else _sends(over_http, *_with_image()),
         tools=_sends(over_http, *_with_tools()) if over_http else params == "any" or "tools" in params,
         token_ids=None if over_http is None else _sends(over_http, *_of_tokens()),
         parameters="any" if params == "any" else sorted(params),
-        counters=made.counters is not Backend.counters,
+        counters=source.counters is not Backend.counters,
     )
 
 

@@ -11,7 +11,7 @@ import click
 
 from aisb import AisbError, PluginError, UnknownName
 from aisb_cli.faults import CommandFault
-from aisb_cli.grouped_help import WHOLE, Grouped
+from aisb_cli.grouped_help import UNLIMITED, Grouped
 from aisb_cli.invocation import Invocation
 from aisb_engine import DeclaredCommands, duplicate_command_error, error_words
 
@@ -108,7 +108,7 @@ class Commands(click.Group):
         names = self.list_commands(ctx)
         for name in names:
             if name not in lines and (command := self.get_command(ctx, name)) and not command.hidden:
-                lines[name] = command.get_short_help_str(WHOLE)
+                lines[name] = command.get_short_help_str(UNLIMITED)
         rows = [(name, lines[name]) for name in names if name in lines]
         if rows:
             with formatter.section("Commands"):

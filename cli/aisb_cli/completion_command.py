@@ -47,9 +47,9 @@ def _script(shell: str) -> str:
 
     from aisb_cli.main import cli
 
-    made = get_completion_class(shell)
-    assert made is not None  # noqa: S101 - click knows these three
-    source = made(cli, {}, "aisb", "_AISB_COMPLETE").source()
+    completion = get_completion_class(shell)
+    assert completion is not None  # noqa: S101 - click knows these three
+    source = completion(cli, {}, "aisb", "_AISB_COMPLETE").source()
     # Lists of names (gsm8k,mmlu) and descriptions contain commas: split at the first one only.
     source = source.replace('string split ","', 'string split --max 1 ","')
     return f"{source.strip()}\n{COLONS if shell == 'bash' else ''}"

@@ -59,22 +59,22 @@ def init_command(
     click.echo(f"wrote {output}")
 
 
-def _model_part(plugins: Plugins, name: str, *, given: bool) -> str:
+def _model_part(plugins: Plugins, name: str, *, is_selected: bool) -> str:
     """Return a model's table: its options with their help, each commented out with its current value."""
     from aisb_engine import Catalog, Resolver, RunInput, factory_options
 
     layers = Resolver(plugins, Catalog(plugins), RunInput()).model(name)
     table = layers.table
     factory = plugins.find("backend", str(table["backend"])).factory
-    title = name if given else "mine"
+    title = name if is_selected else "mine"
     lines = [f"[models.{_key(title)}]"]
-    if not given:
+    if not is_selected:
         lines.append(f"base = {_toml(name)}")
     lines += ["", f"[models.{_key(title)}.options]"]
     for option in factory_options(factory):
         value = table.get("options", {}).get(option.name, None if option.required else option.default)
-        shown = _toml(value) if value is not None else "…"
-        lines.append(f"# {option.name} = {shown}" + (f"    # {option.help}" if option.help else ""))
+        text = _toml(value) if value is not None else "…"
+        lines.append(f"# {option.name} = {text}" + (f"    # {option.help}" if option.help else ""))
     lines += ["", f"[models.{_key(title)}.params]    # sent unchanged"]
     lines += [f"# {key} = {_toml(value)}" for key, value in layers.file_params.items()]
     return "\n".join(lines) + "\n"

@@ -151,8 +151,8 @@ def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_
         into = pull(task, folder, hub)
         found = check_data(task, name, plugins, DataFolders([folder]), lock)
         if found.state == "missing":
-            came = f"the files downloaded to {into} match none of the layouts that the task reads"
-            raise DataMissing(f"{name}: {came}\n{by_hand(task, folder)}")
+            outcome = f"the files downloaded to {into} match none of the layouts that the task reads"
+            raise DataMissing(f"{name}: {outcome}\n{by_hand(task, folder)}")
         _print_checked(found)
 
 
@@ -202,8 +202,8 @@ def _with_other_data(name: str, table: dict[str, Any]) -> list[str]:
 def _print_line(one: DataStatus, lead: str) -> None:
     """Print the data of a task in one line: rows and path; if it is missing, the path where it belongs."""
     rows = one.rows if one.rows is not None else one.locked.rows
-    shown = "" if rows is None else f"{rows:,}"
-    line = f"{lead}{one.task:<20} {shown:>7}  {one.layout or ''}".rstrip()
+    count = "" if rows is None else f"{rows:,}"
+    line = f"{lead}{one.task:<20} {count:>7}  {one.layout or ''}".rstrip()
     click.echo(_folded(line, "", " " * (len(lead) + 30)))
 
 

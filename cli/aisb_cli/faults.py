@@ -18,11 +18,11 @@ class CommandFault(Exception):  # noqa: N818 - "error" is the word for mistakes 
     def __init__(self, error: Exception, command: DeclaredCommand | None) -> None:
         from aisb_cli.index import is_ours
 
-        ours = command is None or is_ours(command.distribution)
+        is_of_aisb = command is None or is_ours(command.distribution)
         who = f"the command {command.command.name} of plugin {command.plugin}" if command else "aisb"
-        what = "failed, which is a defect of aisb" if ours else "failed"
+        what = "failed, which is a defect of aisb" if is_of_aisb else "failed"
         super().__init__(f"{who} {what}: {one_line(error)}\n{traceback_note(error)}")
-        self.exit_code = DEFECT_EXIT_CODE if ours else 1
+        self.exit_code = DEFECT_EXIT_CODE if is_of_aisb else 1
 
 
 def is_interrupt(error: BaseException) -> bool:

@@ -87,11 +87,11 @@ class Gates:
 
     def _scores(self, run: FinishedRun) -> Iterator[Check]:
         for result in run.results:
-            if (least := self._least(result.task)) is not None:
-                yield _score_check(result, least)
+            if (required := self._least(result.task)) is not None:
+                yield _score_check(result, required)
         for model, task in run.unscored:
-            if (least := self._least(task)) is not None:
-                yield Check(model, task, f"score >= {least:g}", holds=False, text="there is no score")
+            if (required := self._least(task)) is not None:
+                yield Check(model, task, f"score >= {required:g}", holds=False, text="there is no score")
 
     def _least(self, task: str) -> float | None:
         """Return the minimum score of a task: by its own name, otherwise by the first matching pattern."""
@@ -108,7 +108,7 @@ class Gates:
         for model, task in dict.fromkeys([*pairs, *run.performance]):
             if (model, task) not in run.performance:
                 for objective in self.objectives:
-                    name = f"{objective} <= {_shown(objective, objective.limit)}"
+                    name = f"{objective} <= {_formatted(objective, objective.limit)}"
                     yield Check(model, task, name, holds=False, text=f"{objective}: nothing was measured")
                 continue
             for judged in judge_objectives(run.performance[model, task].requests(), self.objectives):
@@ -157,44 +157,44 @@ def _least_score(text: str) -> tuple[str, float]:
     return pattern.strip() or "*", score
 
 
-def _score_check(result: Result, least: float) -> Check:
+def _score_check(result: Result, required: float) -> Check:
     headline = result.headline
     metric = headline.name if headline else "score"
-    name = f"{metric} >= {least:g}"
+    name = f"{metric} >= {required:g}"
 
-    def made(text: str, *, holds: bool = False) -> Check:
+    def check(text: str, *, holds: bool = False) -> Check:
         return Check(result.model, result.task, name, holds, text)
 
     if headline is None or headline.value is None:
-        return made("there is no score")
+        return check("there is no score")
     if headline.better == "lower":
-        return made(f"{metric} is better the lower it is: --fail-under cannot judge it")
-    holds = headline.value >= least
-    text = f"{metric} {headline.value:.2f} {'>=' if holds else '<'} {least:g}"
+        return check(f"{metric} is better the lower it is: --fail-under cannot judge it")
+    holds = headline.value >= required
+    text = f"{metric} {headline.value:.2f} {'>=' if holds else '<'} {required:g}"
     if headline.low is not None and headline.high is not None:
         text += f", 95 % [{headline.low:.1f}, {headline.high:.1f}]"
-        if headline.low < least <= headline.high:
-            text += f", which contains {least:g}"
+        if headline.low < required <= headline.high:
+            text += f", which contains {required:g}"
     if result.not_sent:
         holds, text = False, f"{text}; {result.not_sent} samples were not sent yet"
-    return made(text, holds=holds)
+    return check(text, holds=holds)
 
 
 def _speed_check(model: str, task: str, judged: JudgedObjective) -> Check:
     objective = judged.objective
-    limit = _shown(objective, objective.limit)
+    limit = _formatted(objective, objective.limit)
     if judged.value is None:
         text = f"{objective} is not known of any of {judged.requests} requests"
     elif math.isinf(judged.value):
         text = f"{objective} > {limit}: too many of {judged.requests} requests failed, or lack the number"
     else:
         sign = "<=" if judged.holds else ">"
-        value = _shown(objective, judged.value)
+        value = _formatted(objective, judged.value)
         text = f"{objective} {value} {sign} {limit}, of {judged.requests} requests"
     return Check(model, task, f"{objective} <= {limit}", judged.holds, text)
 
 
-def _shown(objective: Objective, value: float) -> str:
+def _formatted(objective: Objective, value: float) -> str:
     return f"{100 * value:.3g} %" if objective.name == "failures" else f"{value:.4g} ms"
 
 

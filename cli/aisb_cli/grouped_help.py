@@ -28,11 +28,13 @@ class Grouped(click.Command):
         }
         more: list[tuple[str, str]] = []
         for heading, parameters in groups.items():
-            told = [one for one in parameters if everything or one.name in self.usual]
-            if told:
+            parameters_shown = [one for one in parameters if everything or one.name in self.usual]
+            if parameters_shown:
                 with formatter.section(heading):
-                    formatter.write_dl([record for one in told if (record := one.get_help_record(ctx))])
-            if named := [_flag(one) for one in parameters if one not in told]:
+                    formatter.write_dl(
+                        [record for one in parameters_shown if (record := one.get_help_record(ctx))]
+                    )
+            if named := [_flag(one) for one in parameters if one not in parameters_shown]:
                 more.append((heading, ", ".join(named)))
         if not everything:
             with formatter.section(f"More ({ctx.command_path} --help-all explains every option)"):
@@ -47,7 +49,7 @@ class Grouped(click.Command):
                 formatter.write_dl([(_flag(one), getattr(one, "help", None) or "") for one in hidden])
 
 
-WHOLE = 1000
+UNLIMITED = 1000
 """More characters than any sentence of help has, so that click cuts none off."""
 
 
@@ -57,7 +59,9 @@ class Listing(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command with its sentence, over several lines if it is long."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        shown = [(name, one.get_short_help_str(WHOLE)) for name, one in commands if one and not one.hidden]
+        shown = [
+            (name, one.get_short_help_str(UNLIMITED)) for name, one in commands if one and not one.hidden
+        ]
         if shown:
             with formatter.section("Commands"):
                 formatter.write_dl(shown)

@@ -94,7 +94,7 @@ def import_(
         graded_by=_graded_by(names),
         file=config_file,
     )
-    for line in _told(written):
+    for line in _summary_lines(written):
         click.echo(line, err=True)
     if any(one.performance for one in written):
         faults = _show_performance(folder, plugins)
@@ -115,8 +115,8 @@ def import_(
             ended = execute_run(command, plugins, choose_display(debug=False))
             code = show_ending(ended, command)
     except AisbError:
-        again = folder.command("aisb score")
-        click.echo(f"the answers are imported; score them with: {again}", err=True)
+        score_command = folder.command("aisb score")
+        click.echo(f"the answers are imported; score them with: {score_command}", err=True)
         raise
     return code or int(importers.faults > 0)
 
@@ -137,22 +137,22 @@ def _graded_by(names: Iterable[str]) -> dict[str, str]:
     """Return our tasks by names of the tool's tasks; a name alone is for all of them."""
     from aisb import UsageError
 
-    given: dict[str, str] = {}
+    choices: dict[str, str] = {}
     for text in names:
-        theirs, equals, ours = text.partition("=")
-        if equals and not ours:
-            raise UsageError(f"--as {text} names no task: write --as {theirs}=TASK, or --as TASK for all")
-        given[theirs if equals else "*"] = ours if equals else theirs
-    return given
+        tool_name, equals, task = text.partition("=")
+        if equals and not task:
+            raise UsageError(f"--as {text} names no task: write --as {tool_name}=TASK, or --as TASK for all")
+        choices[tool_name if equals else "*"] = task if equals else tool_name
+    return choices
 
 
-def _told(written: Iterable[ImportedPart]) -> Iterable[str]:
+def _summary_lines(written: Iterable[ImportedPart]) -> Iterable[str]:
     for one in written:
-        theirs = ", ".join(f"{name} {value:.2f}" for name, value in one.scores.items())
+        tool_scores = ", ".join(f"{name} {value:.2f}" for name, value in one.scores.items())
         what = "requests" if one.performance else "rows"
         yield (
             f"{one.task} · {one.model}: {one.rows} {what} of {one.tool} from {one.source}"
-            + (f"; it scored {theirs}" if theirs else "")
+            + (f"; it scored {tool_scores}" if tool_scores else "")
         )
         if one.why_ungraded:
             yield f"  they are kept, but not graded: {one.why_ungraded}"

@@ -104,12 +104,12 @@ def _owners(name: str, distributions: Mapping[str, Any]) -> tuple[str, list[str]
 
 def _folders(owner: str, distributions: Mapping[str, Any]) -> list[str]:
     """Return the folders of a distribution and of its requirements that are not installed."""
-    wanted, found = [owner], list[str]()
-    while wanted:
-        table = distributions[one := wanted.pop()]
+    pending, found = [owner], list[str]()
+    while pending:
+        table = distributions[one := pending.pop()]
         if table["folder"] not in found and not _is_installed(one):
             found.append(table["folder"])
-            wanted += table.get("needs", ())
+            pending += table.get("needs", ())
     return found
 
 

@@ -87,8 +87,8 @@ def load_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def load_table(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `[load]` table for these flags; flags that were not passed set nothing."""
-    given = {name: flags[name] for name in LOAD_FLAGS if name != "pressure"}
-    table = {name: value for name, value in given.items() if value is not None and value is not False}
+    values = {name: flags[name] for name in LOAD_FLAGS if name != "pressure"}
+    table = {name: value for name, value in values.items() if value is not None and value is not False}
     if flags["pressure"]:
         table.setdefault("pressure_time", PRESSURE_SECONDS)
     return table

@@ -83,9 +83,9 @@ def selected_tasks(flags: dict[str, Any], file: Path | None) -> tuple[list[str],
     names: list[str | Path] = [name for text in flags["datasets"] for name in _names(text)]
     names += [path] if path else []
     own = [name for name in names if isinstance(name, Path) or is_data_file(name)]
-    given = [name for name in OWN_DATA_FLAGS if flags[name] is not None and name != "custom_dataset_path"]
-    if given and not own:
-        flag = f"--{given[0].replace('_', '-')}"
+    set_flags = [name for name in OWN_DATA_FLAGS if flags[name] is not None and name != "custom_dataset_path"]
+    if set_flags and not own:
+        flag = f"--{set_flags[0].replace('_', '-')}"
         raise click.UsageError(f"{flag} needs a data file: --datasets FILE, or --custom-dataset-path FILE")
     meta = flags["custom_dataset_meta_path"]
     if meta and len(own) > 1:

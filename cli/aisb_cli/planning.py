@@ -62,7 +62,7 @@ def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
 
     spec, _ = plan_run(command, plugins)
     faults = PluginFaults()
-    rows = list(_asked(spec, plugins, command, faults))
+    rows = list(_request_count(spec, plugins, command, faults))
     for line in (*spec.doubts, *faults.lines()):
         click.echo(line, err=True)
     code = 1 if faults.faults else 0
@@ -82,7 +82,7 @@ def print_plan(command: RunCommand, plugins: Plugins, *, as_json: bool) -> int:
     return code
 
 
-def _asked(
+def _request_count(
     spec: RunSpec, plugins: Plugins, command: RunCommand, faults: PluginFaults
 ) -> Iterator[dict[str, Any]]:
     """Yield a summary of the requests of each subtask, except those of a task whose dataset raises.

@@ -156,7 +156,7 @@ def show_command(
             click.echo(request.text)
             continue
         for message in request.messages:
-            click.echo(f"[{message.role}]\n{_said(message)}")
+            click.echo(f"[{message.role}]\n{_message_text(message)}")
     return code
 
 
@@ -264,15 +264,15 @@ def _wrapped(text: str, lead: str) -> None:
     )
 
 
-def _said(message: Message) -> str:
+def _message_text(message: Message) -> str:
     """Return a turn as text: other parts by their kind and address."""
     if isinstance(message.content, str):
         return message.content
-    shown = [
+    parts = [
         part.value if part.kind == "text" else f"<{part.kind} {_start(part.value)}>"
         for part in message.content
     ]
-    return "\n".join(shown)
+    return "\n".join(parts)
 
 
 def _start(address: str) -> str:

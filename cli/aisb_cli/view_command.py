@@ -61,16 +61,16 @@ def _write_bundle(folder: Path, work_dir: Path, context: click.Context) -> int:
     from aisb_cli.viewing.bundle import write_bundle
 
     plugins = context.obj.load_plugins(quiet=True)
-    made = write_bundle(folder, work_dir, plugins, note=lambda line: click.echo(line, err=True))
-    for run, problem in made.problems.items():
+    bundle = write_bundle(folder, work_dir, plugins, note=lambda line: click.echo(line, err=True))
+    for run, problem in bundle.problems.items():
         click.echo(f"{run}: no report: {problem}", err=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    runs = f"{made.runs} run{'' if made.runs == 1 else 's'}"
+    runs = f"{bundle.runs} run{'' if bundle.runs == 1 else 's'}"
     click.echo(
-        f"{folder}: {runs}, {made.written} written, {made.removed} removed, {size / 1e6:.1f} MB\n"
+        f"{folder}: {runs}, {bundle.written} written, {bundle.removed} removed, {size / 1e6:.1f} MB\n"
         f"  serve it with any web server, for example: python -m http.server --bind 127.0.0.1 -d {folder}"
     )
-    return 1 if made.problems else 0
+    return 1 if bundle.problems else 0
 
 
 def _serve(work_dir: Path, port: int, context: click.Context, *, open_it: bool) -> None:

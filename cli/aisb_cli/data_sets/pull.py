@@ -61,15 +61,15 @@ def pull(task: Task, folder: Path, hub: Hub | None = None) -> Path:
 def by_hand(task: Task, folder: Path) -> str:
     """Return lines that tell which files to place where."""
     table = task.dataset
-    ways = [table.path] if table.path is not None else [way.path for way in table.layouts]
+    ways = [table.path] if table.path is not None else [layout.path for layout in table.layouts]
     lines = [f"  by hand: the data comes from {task.source or 'no source that the task names'}"]
     if task.pull:
         repos = [f"{getattr(task.pull, hub)} ({HUB_NAMES[hub]})" for hub in HUBS if getattr(task.pull, hub)]
         lines.append(f"  or the files {', '.join(task.pull.files)} of {' or '.join(repos)}")
         lines.append(f"    under {folder / task.pull.into}")
     lines.append(f"  place it below {folder} as" + (" one of these:" if len(ways) > 1 else ":"))
-    for way in ways:
-        paths = [way] if isinstance(way, str) else way
+    for layout in ways:
+        paths = [layout] if isinstance(layout, str) else layout
         lines.append(
             "    " + " and ".join(path.replace("{split}", table.split or "{split}") for path in paths)
         )
@@ -139,8 +139,8 @@ def _check_size(packed: Path, unpacked: int, files: int) -> None:
 
 def _words(error: BaseException) -> str:
     """Return the first line of a library's message, and of its cause."""
-    said = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = said[0] if said else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
     return text if len(text) <= 200 else f"{text[:197]}…"
 
 

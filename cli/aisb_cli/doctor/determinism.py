@@ -43,7 +43,7 @@ def _ask(
 ) -> Any:
     from aisb_analysis import repeat_name
 
-    given = {name: value for name, value in {"url": url, **options}.items() if value is not None}
+    set_options = {name: value for name, value in {"url": url, **options}.items() if value is not None}
     loads = {"alone": 1, "loaded": prompts}
     models = {
         repeat_name(side, number + 1): {"base": model, "load": {"concurrency": in_flight}}
@@ -54,7 +54,7 @@ def _ask(
         models=list(models),
         datasets=[TASK],
         tables={"models": models},
-        options=given,
+        options=set_options,
         params={"temperature": 0},
         load={"num_prompts": prompts},
         run={"reporters": []},

@@ -88,15 +88,15 @@ def _distributions(plugins: Plugins) -> Iterator[Finding]:
         yield Finding("distributions", version, "ok", ", ".join(names))
     for name, dist in sorted(found.items()):
         for line in dist.requires or ():
-            wanted, _, marker = line.partition(";")
-            match = _NAME.match(wanted.strip())
+            requirement, _, marker = line.partition(";")
+            match = _NAME.match(requirement.strip())
             if match and "extra" not in marker and not marker.strip() and not _version(match[0]):
                 yield Finding(
                     "distributions",
                     name,
                     "note" if name in launchers else "problem",
-                    f"it needs {wanted.strip()}, which is not installed",
-                    f"pip install '{wanted.strip()}'",
+                    f"it needs {requirement.strip()}, which is not installed",
+                    f"pip install '{requirement.strip()}'",
                 )
 
 
@@ -113,15 +113,16 @@ def shared_commands(scripts: Iterable[tuple[str, str]]) -> Iterator[Finding]:
     for command, distribution in scripts:
         owners.setdefault(command, set()).add(distribution.lower().replace("_", "-"))
     for command, names in sorted(owners.items()):
-        ours = sorted(name for name in names if name.startswith("aisb-") or name == "aisb")
-        others = sorted(names - set(ours))
-        if ours and others:
+        commands = sorted(name for name in names if name.startswith("aisb-") or name == "aisb")
+        others = sorted(names - set(commands))
+        if commands and others:
             yield Finding(
                 "distributions",
                 command,
                 "note",
-                f"{', '.join(ours)} and {', '.join(others)} both install it; the one installed last is there",
-                f"for that of aisb: pip install --force-reinstall --no-deps {ours[0]}; "
+                f"{', '.join(commands)} and {', '.join(others)} both install it; "
+                "the one installed last is used",
+                f"for that of aisb: pip install --force-reinstall --no-deps {commands[0]}; "
                 f"better keep {others[0]} in a separate environment",
             )
 
@@ -208,13 +209,13 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
     from aisb_engine import Catalog, Resolver, RunInput
 
     folders = DataFolders.default(data_dir)
-    given = os.environ.get("AISB_DATA")
-    if given and not Path(given).expanduser().is_dir():
+    folder = os.environ.get("AISB_DATA")
+    if folder and not Path(folder).expanduser().is_dir():
         yield Finding(
             "data",
             "AISB_DATA",
             "problem",
-            f"names {given}, which is no folder",
+            f"names {folder}, which is no folder",
             "set it to the folder of your data",
         )
     catalog = Catalog(plugins)
@@ -222,12 +223,12 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
     states: dict[str, list[str]] = {}
     for entry in catalog.entries("task"):
         try:
-            standing = locate(resolver.show(entry.name), entry.name, plugins, folders, {})
+            status = locate(resolver.show(entry.name), entry.name, plugins, folders, {})
         except AisbError as error:
             remedy = "correct its file, or its table in aisb.toml"
             yield Finding("data", entry.name, "problem", str(error).splitlines()[0], remedy)
             continue
-        states.setdefault(standing.state, []).append(entry.name)
+        states.setdefault(status.state, []).append(entry.name)
     missing = states.pop("missing", [])
     there = sorted(name for names in states.values() for name in names)
     yield Finding("data", "there", "ok", f"of {len(there)} tasks: {_some(there)}")
@@ -244,8 +245,8 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
 def _tokenizers() -> Iterator[Finding]:
     versions = _versions(("tokenizers", "transformers"))
     if versions:
-        told = ", ".join(f"{name} {version}" for name, version in versions.items())
-        yield Finding("tokenizers", "library", "ok", told)
+        libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+        yield Finding("tokenizers", "library", "ok", libraries)
     else:
         yield Finding(
             "tokenizers",

@@ -67,12 +67,12 @@ def _read_record(path: Path, record: Mapping[str, Any]) -> Iterator[ImportedTask
             f"{path} has no answers: there is no {samples.name} next to it\n"
             "  a record without answers has only scores, which cannot be computed again"
         )
-    ours = _library(record) == "aisb"
+    is_of_aisb = _library(record) == "aisb"
     tasks: dict[str, dict[str, _Question]] = {}
     seen: dict[tuple[str, str, str], int] = {}
     for number, line in parse_lines(samples):
         try:
-            name = str(line["evaluation_id"] if ours else line["evaluation_name"]).partition("/")[0]
+            name = str(line["evaluation_id"] if is_of_aisb else line["evaluation_name"]).partition("/")[0]
             questions = tasks.setdefault(name, {})
             key = str(line["sample_id"])
             question = questions.get(key) or _Question(_row(line, _position(key, len(questions))))
@@ -107,24 +107,24 @@ def _position(key: str, place: int) -> int:
 
 def _repeat(line: Mapping[str, Any], seen: dict[tuple[str, str, str], int]) -> int:
     """Return the repeat of an answer: as the record has it, else how often this result had the sample."""
-    given = (line.get("metadata") or {}).get("repeat")
+    repeat = (line.get("metadata") or {}).get("repeat")
     key = (str(line["evaluation_name"]), str(line.get("evaluation_result_id")), str(line["sample_id"]))
     count = seen[key] = seen.get(key, -1) + 1
-    return int(given) if given is not None else count
+    return int(repeat) if repeat is not None else count
 
 
 def _row(line: Mapping[str, Any], position: int) -> ImportedRow:
     """Return the question of a line, without answers."""
-    given, metadata = line["input"], line.get("metadata") or {}
-    references = [str(text) for text in given.get("reference") or ()]
+    question, metadata = line["input"], line.get("metadata") or {}
+    references = [str(text) for text in question.get("reference") or ()]
     gold: Any = references[0] if len(references) == 1 else references or None
-    choices = tuple(map(str, given.get("choices") or ()))
-    fields: dict[str, Any] = {"question": given["raw"], "answer": gold}
+    choices = tuple(map(str, question.get("choices") or ()))
+    fields: dict[str, Any] = {"question": question["raw"], "answer": gold}
     if choices:
         fields["choices"] = list(choices)
     if own := metadata.get("fields"):
         fields = dict(orjson.loads(own))
-    prompt = _prompt(given.get("formatted") or given["raw"])
+    prompt = _prompt(question.get("formatted") or question["raw"])
     return ImportedRow(position, prompt, gold, (), fields, choices)
 
 

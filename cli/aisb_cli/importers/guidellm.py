@@ -67,11 +67,14 @@ def _benchmarks(file: Path, table: Mapping[str, Any]) -> Iterator[ImportedPerfor
 
 
 def _benchmark(file: Path, table: Mapping[str, Any], benchmark: Mapping[str, Any]) -> ImportedPerformance:
-    made = benchmark["metrics"]["request_totals"]
+    counts = benchmark["metrics"]["request_totals"]
     requests = [
-        (state, one) for state in STATES if made.get(state) for one in benchmark["requests"].get(state) or ()
+        (state, one)
+        for state in STATES
+        if counts.get(state)
+        for one in benchmark["requests"].get(state) or ()
     ]
-    complete = len(requests) == sum(made.get(state) or 0 for state in STATES)
+    complete = len(requests) == sum(counts.get(state) or 0 for state in STATES)
     strategy = benchmark["config"]["strategy"]
     load = _load(benchmark, strategy)
     notes: tuple[str, ...] = ("input and output tokens are those that guidellm counted",)
@@ -79,7 +82,7 @@ def _benchmark(file: Path, table: Mapping[str, Any], benchmark: Mapping[str, Any
         notes += ("the file has only the times of first and last token, so ITL and ICL are unknown",)
     else:
         notes += (
-            f"the file has {len(requests)} of {made.get('total')} requests, so its own numbers are used",
+            f"the file has {len(requests)} of {counts.get('total')} requests, so its own numbers are used",
         )
     return ImportedPerformance(
         TOOL,
@@ -149,7 +152,7 @@ def _answer(state: str, one: Mapping[str, Any], begin: float, *, planned: bool) 
 
 def _stage(benchmark: Mapping[str, Any], load: Mapping[str, Any]) -> Stage:
     metrics = benchmark["metrics"]
-    made = metrics["request_totals"]
+    counts = metrics["request_totals"]
     found = {name: _spread(metrics.get(key), scale) for name, (key, scale) in QUANTITIES.items()}
     sums = {
         key: ((metrics.get(key) or {}).get("successful") or {}).get("total_sum")
@@ -158,8 +161,8 @@ def _stage(benchmark: Mapping[str, Any], load: Mapping[str, Any]) -> Stage:
     return stage(
         found,
         duration_s=benchmark.get("duration"),
-        succeeded=made.get("successful") or 0,
-        failed=(made.get("errored") or 0) + (made.get("incomplete") or 0),
+        succeeded=counts.get("successful") or 0,
+        failed=(counts.get("errored") or 0) + (counts.get("incomplete") or 0),
         limit=load.get("concurrency"),
         input_tokens=sums["prompt_token_count"],
         output_tokens=sums["output_token_count"],

@@ -104,8 +104,8 @@ def _row(position: int, epochs: Mapping[int, Mapping[str, Any]]) -> ImportedRow:
     prompt = question if isinstance(question, str) else [_turn(turn) for turn in question]
     target = first.get("target")
     choices = tuple(map(str, first.get("choices") or ()))
-    asked = question if isinstance(question, str) else _text(question[-1].get("content"))[0]
-    fields = {"question": asked, "answer": target, **(first.get("metadata") or {})}
+    text = question if isinstance(question, str) else _text(question[-1].get("content"))[0]
+    fields = {"question": text, "answer": target, **(first.get("metadata") or {})}
     fields.pop("aisb", None)
     if choices:
         fields |= {"choices": list(choices)}

@@ -81,7 +81,7 @@ def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
     """
     tool = "OpenCompass"
     found: defaultdict[int, list[ImportedAnswer]] = defaultdict(list)
-    asked: dict[int, tuple[Any, Any]] = {}
+    questions: dict[int, tuple[Any, Any]] = {}
     offset = 0
     for path in files:
         for position, entry in _entries(path):
@@ -92,7 +92,9 @@ def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
                 )
             tool = "AISBench" if "data_abbr" in entry else tool
             place = offset + position
-            asked.setdefault(place, (entry.get("origin_prompt", entry.get("input", "")), entry.get("gold")))
+            questions.setdefault(
+                place, (entry.get("origin_prompt", entry.get("input", "")), entry.get("gold"))
+            )
             found[place] += _answers(entry)
         if PART.fullmatch(path.stem) and path.suffix == ".json" and len(files) > 1:
             offset = max(found, default=-1) + 1
@@ -102,7 +104,7 @@ def _read_files(files: Sequence[Path], model: str, task: str) -> ImportedTask:
         model,
         task,
         tuple(
-            ImportedRow(place, _prompt(asked[place][0]), asked[place][1], tuple(found[place]))
+            ImportedRow(place, _prompt(questions[place][0]), questions[place][1], tuple(found[place]))
             for place in sorted(found)
         ),
         graded_by=task_of(task),
@@ -149,13 +151,16 @@ def _entries(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
 def _answers(entry: Mapping[str, Any]) -> list[ImportedAnswer]:
     if not entry.get("success", "error_info" not in entry):
         return [ImportedAnswer(failure=Failure("refused", str(entry.get("error_info") or "it failed")))]
-    given = entry["prediction"]
-    return [ImportedAnswer(str(text)) for text in (given if isinstance(given, list) else [given])]
+    predictions = entry["prediction"]
+    return [
+        ImportedAnswer(str(text))
+        for text in (predictions if isinstance(predictions, list) else [predictions])
+    ]
 
 
-def _prompt(given: Any) -> str | list[dict[str, Any]]:
-    if not isinstance(given, list):
-        return str(given)
+def _prompt(prompt: Any) -> str | list[dict[str, Any]]:
+    if not isinstance(prompt, list):
+        return str(prompt)
     return [
         {
             "role": OPENAI_ROLES.get(str(turn.get("role")), "user"),
@@ -163,5 +168,5 @@ def _prompt(given: Any) -> str | list[dict[str, Any]]:
         }
         if isinstance(turn, Mapping)
         else {"role": "user", "content": str(turn)}
-        for turn in given
+        for turn in prompt
     ]

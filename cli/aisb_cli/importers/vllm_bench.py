@@ -102,12 +102,12 @@ def _rows(file: Path, table: Mapping[str, Any]) -> Iterator[ImportedRow]:
         raise DataError(f"{file}: its lists of requests are not equally long: {lengths}")
     texts = table.get("generated_texts") or [""] * len(columns[0])
     begin = min(table["start_times"])
-    for position, (start, ttft, gaps, asked, answered, error) in enumerate(zip(*columns, strict=True)):
+    for position, (start, ttft, gaps, input_tokens, answered, error) in enumerate(zip(*columns, strict=True)):
         sent = (start - begin) * NS_PER_S
         chunks = stamps(sent + ttft * NS_PER_S, gaps, NS_PER_S) if ttft and not error else []
         answer = TimedAnswer(
             str(texts[position]),
-            usage=Usage(asked, None if error else answered),
+            usage=Usage(input_tokens, None if error else answered),
             failure=Failure("protocol", str(error).strip().splitlines()[-1]) if error else None,
             timing=timing(sent, chunks),
         )

@@ -23,7 +23,7 @@ FEW = 5
 """With fewer requests than this, a percentile is printed with their number."""
 LADDER_REPLIES = 8
 """The time for 1 and then 4 users who wait for each other, in replies with one user."""
-MOST_SECONDS = 600
+MAX_SECONDS = 600
 NOTHING_STREAMED = "it does not stream its replies: the times to the first token and per token are unknown"
 
 
@@ -98,14 +98,14 @@ def _one_user(rung: Rung) -> str:
 def _users(rungs: Sequence[Rung], objectives: Sequence[Objective]) -> str:
     if not rungs or rungs[0].e2el is None:
         return ""
-    asked = ", ".join(f"{objective} <= {_plain(objective)}" for objective in objectives)
-    held = max((rung.users for rung in rungs if rung.holds), default=0)
+    targets = ", ".join(f"{objective} <= {_plain(objective)}" for objective in objectives)
+    users = max((rung.users for rung in rungs if rung.holds), default=0)
     broke = min((rung for rung in rungs if not rung.holds), key=lambda rung: rung.users, default=None)
     if broke is None:
-        return f"at least {held} with {asked}"
-    missed = f"with {asked}; with {broke.users}, {_missed(broke)}"
-    if held:
-        return f"{held} {missed}"
+        return f"at least {users} with {targets}"
+    missed = f"with {targets}; with {broke.users}, {_missed(broke)}"
+    if users:
+        return f"{users} {missed}"
     if broke.users > 1:
         return f"not even one {missed}"
     return f"not even one {missed}; before a thorough run, choose objectives that one user meets (--slo)"
@@ -143,7 +143,7 @@ def _throughput(rungs: Sequence[Rung]) -> str:
 def _no_limit(rungs: Sequence[Rung]) -> str:
     if len(rungs) == 1:
         needed = 10 * math.ceil(LADDER_REPLIES * (rungs[0].e2el or 0.0) / 10_000)
-        more = f"--seconds {min(max(needed, 60), MOST_SECONDS)}"
+        more = f"--seconds {min(max(needed, 60), MAX_SECONDS)}"
         return f"not known: there was time for one user only; {more} gives more"
     return f"no limit found with up to {_users_of(rungs[-1])}"
 
@@ -212,10 +212,10 @@ def _answers(sense: Sense) -> str:
         return "not judged: no reply to a simple question ended in time"
     if sense.right == sense.asked:
         return f"sensible: {sense.right} of {sense.asked} simple questions are right"
-    said = f'asked "{sense.question}", it said {sense.reply!r}' if sense.reply else "its reply was empty"
+    reply = f'asked "{sense.question}", it said {sense.reply!r}' if sense.reply else "its reply was empty"
     if sense.right:
-        return f"{sense.right} of {sense.asked} simple questions are right; {said}"
-    return f"nonsense: {said}; check the model's chat template and weights before any number is believed"
+        return f"{sense.right} of {sense.asked} simple questions are right; {reply}"
+    return f"nonsense: {reply}; check the model's chat template and weights before any number is believed"
 
 
 def _measured(rungs: Sequence[Rung], seconds: float) -> str:

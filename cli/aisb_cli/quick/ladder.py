@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MODEL, TASK = "quick", "demo_gsm8k"
 REPLY_TOKENS = 128
-MOST_USERS = 256
+MAX_USERS = 256
 FACTOR = 4
 CLOSE = 1.5
 """The search ends when the next larger load that breaks has at most this many times as many users."""
@@ -118,13 +118,13 @@ class Ladder:
         return self.rungs
 
     def _next(self) -> int | None:
-        held = max((rung.users for rung in self.rungs if rung.holds), default=None)
+        sustained = max((rung.users for rung in self.rungs if rung.holds), default=None)
         broke = min((rung.users for rung in self.rungs if not rung.holds), default=None)
-        if held is None:  # a second rung shows why
+        if sustained is None:  # a second rung shows why
             return FACTOR if len(self.rungs) == 1 and self.rungs[0].failed < 1 else None
         if broke is None:
-            return min(held * FACTOR, MOST_USERS) if held < MOST_USERS else None
-        return round(math.sqrt(held * broke)) if broke > max(held + 1, CLOSE * held) else None
+            return min(sustained * FACTOR, MAX_USERS) if sustained < MAX_USERS else None
+        return round(math.sqrt(sustained * broke)) if broke > max(sustained + 1, CLOSE * sustained) else None
 
     def _seconds(self) -> float:
         """Return for how long requests of the next rung begin: if possible, for two replies in a row."""

@@ -55,9 +55,9 @@ async def find_services(
         else:
             found.append(service)
     if not found:
-        looked = ", ".join(map(str, ports))
+        tried = ", ".join(map(str, ports))
         raise ServiceError(
-            f"no model service answers at the loopback ports {looked}: name one with --url URL"
+            f"no model service answers at the loopback ports {tried}: name one with --url URL"
             + "".join(refused)
         )
     return found

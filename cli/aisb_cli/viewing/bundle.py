@@ -74,8 +74,8 @@ def write_bundle(
     for run in reversed(runs):
         place = folder / "runs" / run.timestamp
         state = hashlib.sha256(repr((VERSION, run_state(run))).encode()).hexdigest()
-        if known.get(run.timestamp) == state and (kept := _read(place / "run.json")):
-            records.append(kept)
+        if known.get(run.timestamp) == state and (earlier := _read(place / "run.json")):
+            records.append(earlier)
         else:
             note(f"{run.timestamp} …")
             record, problem = _write_run(run, place, plugins)

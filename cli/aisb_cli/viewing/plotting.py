@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NAME = "plots"
 FIRST = "plots_plot.html"
 """The page with requests, latencies, tokens and numbers in flight; it has a link to the one of rates."""
-KEPT = 4
+CACHED_PAGES = 4
 """How many subtasks' pages are kept in memory; one has some megabytes."""
 INSTALL = "pip install 'aisb[pages]'"
 
@@ -44,9 +44,9 @@ class PlotPages:
         key = (state, model, task)
         with self._lock:
             if key not in self._pages:
-                made = pages(run.performance[model, task], run.timestamp, NAME)
-                self._pages[key] = {f"{NAME}{ending}": page for ending, page in made}
-                while len(self._pages) > KEPT:
+                pages_made = pages(run.performance[model, task], run.timestamp, NAME)
+                self._pages[key] = {f"{NAME}{ending}": page for ending, page in pages_made}
+                while len(self._pages) > CACHED_PAGES:
                     self._pages.popitem(last=False)
             self._pages.move_to_end(key)
             return self._pages[key].get(file)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOG_LINES = 200
 LOG_BYTES = 64_000
-MOST_FLIPS = 200
+MAX_FLIPS = 200
 GROWING = 10.0
 """The answers of a running run are read again after so many times as long as reading took, and its plots
 are made again after so many seconds."""
@@ -44,12 +44,12 @@ class RunReader:
     def runs(self, limit: int) -> dict[str, Any]:
         """Return the latest runs, and how many there are."""
         folders = RunFolder.list(self.work_dir)
-        shown = folders[::-1][:limit] if limit else folders[::-1]
+        selected = folders[::-1][:limit] if limit else folders[::-1]
         return {
             "work_dir": str(self.work_dir.resolve()),
             "count": len(folders),
             "statuses": RUN_STATUSES,
-            "runs": [self._listed(folder) for folder in shown],
+            "runs": [self._listed(folder) for folder in selected],
         }
 
     def run(self, name: str) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def _grades(one: Any) -> dict[str, Any]:
         flips: Sequence[Mapping[str, Any]] = [flip._asdict() for flip in getattr(one, name)]
         table[name] = {
             "count": len(flips),
-            "first": [{key: _text(value) for key, value in flip.items()} for flip in flips[:MOST_FLIPS]],
+            "first": [{key: _text(value) for key, value in flip.items()} for flip in flips[:MAX_FLIPS]],
         }
     return table
 

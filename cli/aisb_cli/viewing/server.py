@@ -57,20 +57,20 @@ def make_app(reading: RunReader, token: str) -> Starlette:
 
     async def runs(request: Request) -> Response:
         limit = request.query_params.get("limit")
-        return await _told(partial(reading.runs, _whole(limit, 100)))
+        return await _json_response(partial(reading.runs, _integer(limit, 100)))
 
     async def run(request: Request) -> Response:
-        return await _told(partial(reading.run, request.path_params["run"]))
+        return await _json_response(partial(reading.run, request.path_params["run"]))
 
     async def compare(request: Request) -> Response:
-        given = request.query_params
-        return await _told(
+        query = request.query_params
+        return await _json_response(
             partial(
                 reading.compare,
-                given.get("a", ""),
-                given.get("b", ""),
-                model_a=given.get("model_a") or None,
-                model_b=given.get("model_b") or None,
+                query.get("a", ""),
+                query.get("b", ""),
+                model_a=query.get("model_a") or None,
+                model_b=query.get("model_b") or None,
             )
         )
 
@@ -82,27 +82,29 @@ def make_app(reading: RunReader, token: str) -> Starlette:
         return _guarded(FileResponse(found, media_type=kind), FOREIGN)
 
     async def samples(request: Request) -> Response:
-        given = request.query_params
-        return await _told(
+        query = request.query_params
+        return await _json_response(
             partial(
                 reading.samples,
                 request.path_params["run"],
-                read_selection(given),
-                _whole(given.get("offset"), 0),
-                _whole(given.get("limit"), 100),
+                read_selection(query),
+                _integer(query.get("offset"), 0),
+                _integer(query.get("limit"), 100),
             )
         )
 
     async def sample(request: Request) -> Response:
-        given = request.query_params
-        return await _told(
-            partial(reading.sample, request.path_params["run"], given.get("task", ""), given.get("id", ""))
+        query = request.query_params
+        return await _json_response(
+            partial(reading.sample, request.path_params["run"], query.get("task", ""), query.get("id", ""))
         )
 
     async def plots(request: Request) -> Response:
-        given = request.path_params
+        path_params = request.path_params
         try:
-            page = await run_in_threadpool(reading.plots, given["run"], given["number"], given["file"])
+            page = await run_in_threadpool(
+                reading.plots, path_params["run"], path_params["number"], path_params["file"]
+            )
         except AisbError as error:
             return _guarded(PlainTextResponse(f"{error}\n", 400), FOREIGN)
         if page is None:
@@ -177,12 +179,12 @@ def page_part(name: str) -> str:
     return aisb_reporter_html.web_file("page.css" if name == "report.css" else name)
 
 
-def _whole(text: str | None, default: int) -> int:
+def _integer(text: str | None, default: int) -> int:
     """Return a number of a query string; the default if it is none."""
     return int(text) if text is not None and text.isdecimal() and len(text) < 10 else default
 
 
-async def _told(call: Callable[[], Any]) -> Response:
+async def _json_response(call: Callable[[], Any]) -> Response:
     """Answer with the result of a call, or with the message of its error."""
     try:
         return _guarded(JSONResponse(await run_in_threadpool(call)), PAGE_FILES)

@@ -28,7 +28,7 @@ DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".j
 Grading = Callable[[str], Mapping[str, Any]]
 """Returns the tables `postprocess` and `evaluate` for a kind of answer: `choice`, `number` or `text`."""
 
-MADE_FIELDS = frozenset({"answer_kind", "gold", "option_lines"})
+DERIVED_FIELDS = frozenset({"answer_kind", "gold", "option_lines"})
 MAX_NAMED_ROWS = 8
 """The number of rows without an answer that a note names."""
 LONG_ANSWER = 100
@@ -184,7 +184,7 @@ def _data_type(rows: Sequence[Row], path: Path, data_type: str | None, method: s
     needs = {"mcq": "A and B, its options,", "media": "type and path"}.get(kind)
     if needs and kind != _type_of(rows[0]):
         there = ", ".join(
-            name for name, value in rows[0].items() if value is not None and name not in MADE_FIELDS
+            name for name, value in rows[0].items() if value is not None and name not in DERIVED_FIELDS
         )
         raise UsageError(f"{path}: rows of type {kind} have {needs} but these have {there}")
     if method == "ppl" and kind != "mcq":
@@ -268,10 +268,10 @@ def grading_line(
     fields = [row.fields for row in chosen if isinstance(row, Sample)]
     parts, doubt = [], ""
     for use in task.evaluate:
-        mine = [row for row in fields if use.fits(row)]
-        kind = use.only.get("answer_kind") or _kind_of_all(task, mine)
-        parts.append(f"{len(mine):,} {kind} answer{'s' if len(mine) != 1 else ''} by {use.use}")
-        if kind == "text" and not judged and (long := sum(map(_is_long, mine))):
+        matching = [row for row in fields if use.fits(row)]
+        kind = use.only.get("answer_kind") or _kind_of_all(task, matching)
+        parts.append(f"{len(matching):,} {kind} answer{'s' if len(matching) != 1 else ''} by {use.use}")
+        if kind == "text" and not judged and (long := sum(map(_is_long, matching))):
             doubt = (
                 f"; {long:,} reference {'answers are' if long > 1 else 'answer is'} long, and hardly any "
                 "reply has the same letters: --judge NAME grades by meaning"
@@ -317,10 +317,10 @@ def _options(path: Path, meta: Path | None) -> dict[str, Any]:
     """Return the options of the dataset `custom` that a meta file sets."""
     from aisb_engine._builtin.custom import meta_options
 
-    given = meta is not None
+    has_meta = meta is not None
     meta = meta or path.with_name(f"{path.name}.meta.json")
     if not meta.is_file():
-        if given:
+        if has_meta:
             raise UsageError(f"{meta}: there is no such file")
         return {}
     try:

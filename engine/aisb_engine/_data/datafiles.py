@@ -44,8 +44,8 @@ class DataFolders:
     def default(cls, data_dir: Path | str | None = None) -> DataFolders:
         """Return `--data-dir`, `$AISB_DATA`, `./datasets` and AISBench's folder, as far as they are set."""
         aisbench = "ais_bench/datasets" if Path("ais_bench").is_dir() else None
-        given = (data_dir, os.environ.get("AISB_DATA"), "datasets", aisbench)
-        return cls([Path(root).expanduser() for root in given if root])
+        folders = (data_dir, os.environ.get("AISB_DATA"), "datasets", aisbench)
+        return cls([Path(root).expanduser() for root in folders if root])
 
     def locate(
         self, table: DatasetTable, *, split: str | None = None, task: str = "", source: str | None = None
@@ -142,13 +142,13 @@ def _existing(root: Path, pattern: str, source: str | None) -> list[DataFile]:
     if len(texts) == 1:
         path = Path(os.path.normpath(root / pattern))
         return [DataFile(path, source=source)] if path.is_file() else []
-    wanted, seen = "", set()
+    wanted, checked = "", set()
     for position, text in enumerate(texts):
         if position % 2 == 0:
             wanted += re.escape(text)
         else:
-            wanted += f"(?P={text})" if text in seen else f"(?P<{text}>[^/]+)"
-            seen.add(text)
+            wanted += f"(?P={text})" if text in checked else f"(?P<{text}>[^/]+)"
+            checked.add(text)
     starred = "".join("*" if position % 2 else glob.escape(text) for position, text in enumerate(texts))
     files = []
     for name in sorted(glob.glob(starred, root_dir=root)):  # noqa: PTH207 - Path.glob knows no escaping

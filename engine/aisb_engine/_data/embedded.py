@@ -43,9 +43,9 @@ class Embedded(dict[str, Any]):
 
 def cache_folder() -> Path:
     """Return the folder for content from rows: `$AISB_CACHE`, else the user's cache folder."""
-    given = os.environ.get("AISB_CACHE")
-    if given:
-        return Path(given).expanduser() / "media"
+    folder = os.environ.get("AISB_CACHE")
+    if folder:
+        return Path(folder).expanduser() / "media"
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aisb" / "media"
 
 
@@ -70,9 +70,9 @@ class EmbeddedContent:
         changed: dict[str, Any] = {}
         for name, value in row.items():
             if name in self._attached:
-                made = self._taken(name, value)
-                if made is not value:
-                    changed[name] = made
+                replaced = self._taken(name, value)
+                if replaced is not value:
+                    changed[name] = replaced
             elif _has_bytes(value):
                 if self._generated:
                     raise DataError(
@@ -117,9 +117,10 @@ class EmbeddedContent:
         if found is None or suffix is None:
             if address:
                 return address
-            shown = f"of the type {found.type}" if found else "that begin with " + repr(content[:12])
+            description = f"of the type {found.type}" if found else "that begin with " + repr(content[:12])
             raise DataError(
-                f"the field {name!r} holds {len(content):,} bytes {shown}: no known image, audio or video"
+                f"the field {name!r} holds {len(content):,} bytes {description}: "
+                "no known image, audio or video"
             )
         digest = sha256(content).hexdigest()
         folder = _folder_of_this_process() if self._generated else cache_folder()

@@ -107,8 +107,8 @@ def _opened(
     """
     table, where = task.dataset, "task.dataset"
     if not reads_files(plugins, table.use) and not table.layouts:
-        given = {"path": table.path, "split": split or table.split}
-        own = {key: value for key, value in given.items() if value is not None}
+        locations = {"path": table.path, "split": split or table.split}
+        own = {key: value for key, value in locations.items() if value is not None}
         return None, make(plugins, "dataset", table.use, table.options | own, where=where), table.use
     files, use, options = locate(task, folders, split)
     if files is None:
@@ -140,8 +140,8 @@ def group_areas(task: Task, samples: Iterable[Sample]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for sample in samples if task.sample.group else ():
         if sample.group is not None and sample.group not in found:
-            said = (template.render(sample.fields) for template in templates)
-            found[sample.group] = [area for area in said if area]
+            areas = (template.render(sample.fields) for template in templates)
+            found[sample.group] = [area for area in areas if area]
     return found
 
 
@@ -189,12 +189,12 @@ def _select(
     """Keep the rows whose field has one of the values, and broken rows without the field."""
     where = f"task.dataset.select.{name}"
     there: dict[str, None] = {}
-    wanted, kept = set(values), list[Sample | BrokenRow]()
+    allowed, selected = set(values), list[Sample | BrokenRow]()
     for row in rows:
         sample = row.sample if isinstance(row, BrokenRow) else row
         if name not in sample.fields:
             if row is not sample:
-                kept.append(row)
+                selected.append(row)
                 continue
             known = sorted(sample.fields)
             raise ConfigError(
@@ -202,12 +202,12 @@ def _select(
             )
         value = as_text(sample.fields[name])
         there[value] = None
-        if value in wanted:
-            kept.append(row)
+        if value in allowed:
+            selected.append(row)
     for value in values:
         if value not in there:
             some = ", ".join(list(there)[:80]) + (" …" if len(there) > 80 else "")
             raise ConfigError(
                 where, f"no row has {name} = {value!r}{did_you_mean(value, there)}; there are: {some}"
             )
-    return tuple(kept)
+    return tuple(selected)

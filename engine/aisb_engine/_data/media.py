@@ -90,13 +90,13 @@ class Media:
         Raises:
             DataError: a file is missing, empty, too large, outside the data folders, or of another kind.
         """
-        given = self.given(fields)
-        if not given:
+        sources = self.sources(fields)
+        if not sources:
             return []
         kind = self._kind_of(fields)
-        return [Attached(self._table.at, Part(kind, self._address(one, kind))) for one in given]
+        return [Attached(self._table.at, Part(kind, self._address(one, kind))) for one in sources]
 
-    def given(self, fields: Mapping[str, Any]) -> list[str | Embedded]:
+    def sources(self, fields: Mapping[str, Any]) -> list[str | Embedded]:
         """Return the paths and URLs in a row unchanged, and content that was stored in the row."""
         found = self._file.value(fields)
         values = found if isinstance(found, list | tuple) else [found]
@@ -119,17 +119,17 @@ class Media:
             raise DataError(f"{self._kind.where}: {kind!r} is not one of {', '.join(MEDIA_TYPES)}")
         return kind
 
-    def _address(self, given: str | Embedded, kind: PartKind) -> str:
-        if isinstance(given, Embedded):
-            content = Content(given["type"], given.get("width"), given.get("height"))
-            self._check("the content of the row", kind, content, given["size"])
-            return Path(given["file"]).as_uri()
-        if given.startswith(("http://", "https://")):
-            return given
-        if given.startswith("data:"):
-            self._check_data_url(given, kind)
-            return given
-        return self._file_address(given, kind)
+    def _address(self, source: str | Embedded, kind: PartKind) -> str:
+        if isinstance(source, Embedded):
+            content = Content(source["type"], source.get("width"), source.get("height"))
+            self._check("the content of the row", kind, content, source["size"])
+            return Path(source["file"]).as_uri()
+        if source.startswith(("http://", "https://")):
+            return source
+        if source.startswith("data:"):
+            self._check_data_url(source, kind)
+            return source
+        return self._file_address(source, kind)
 
     def _file_address(self, text: str, kind: PartKind) -> str:
         path = self._found(text)
@@ -139,9 +139,9 @@ class Media:
                 "and not base64 of an image, audio or video"
             )
         if path is None:
-            looked = "".join(f"\n  {place}" for place in self._folders.places(text))
+            searched = "".join(f"\n  {place}" for place in self._folders.places(text))
             raise DataError(
-                f"{self.where}: there is no file {text[:200]!r}; searched:{looked}\n"
+                f"{self.where}: there is no file {text[:200]!r}; searched:{searched}\n"
                 "  a path is searched next to the data file, then in --data-dir and AISB_DATA; "
                 "a URL begins with http:// or https://"
             )
@@ -171,14 +171,14 @@ class Media:
         """Check the content of a base64 data URL if its type is known."""
         self._check_size("the data URL", len(url))
         head, _, data = url.partition(",")
-        said = head.removeprefix("data:").partition(";")[0].lower()
+        declared = head.removeprefix("data:").partition(";")[0].lower()
         if not head.endswith(";base64"):
             return
         try:
             content = base64.b64decode("".join(data.split()), validate=True)
         except (binascii.Error, ValueError) as error:
             raise DataError(f"{self.where}: the data URL is not valid base64: {error}") from error
-        if said in MEDIA_TYPES[kind].values() or said.partition("/")[0] != kind:
+        if declared in MEDIA_TYPES[kind].values() or declared.partition("/")[0] != kind:
             found = self._inspected("the data URL", BytesIO(content), len(content))
             self._check("the data URL", kind, found, len(content))
 
@@ -197,18 +197,18 @@ class Media:
             return
         if not fits(kind, content.type):
             raise DataError(f"{self.where}: {what} is {content.type}, not {kind}")
-        pixels, most = (content.width or 0) * (content.height or 0), self._table.max_pixels
-        if pixels > most:
+        pixels, limit = (content.width or 0) * (content.height or 0), self._table.max_pixels
+        if pixels > limit:
             raise DataError(
                 f"{self.where}: {what} has {content.width:,} × {content.height:,} = {pixels:,} pixels, but "
-                f"max_pixels is {most:,}; decoding it needs {pixels * 3 / 1e6:,.0f} MB"
+                f"max_pixels is {limit:,}; decoding it needs {pixels * 3 / 1e6:,.0f} MB"
             )
 
     def _check_size(self, what: str, size: int) -> None:
-        most = self._table.max_mb
-        if size > most * 1e6:
+        limit = self._table.max_mb
+        if size > limit * 1e6:
             raise DataError(
-                f"{self.where}: {what} has {size / 1e6:.1f} MB, but max_mb is {most:g}; "
+                f"{self.where}: {what} has {size / 1e6:.1f} MB, but max_mb is {limit:g}; "
                 f"make it smaller, or raise max_mb if the service accepts it"
             )
 
@@ -256,9 +256,9 @@ def media_hash(media: Sequence[Media], samples: Iterable[Sample]) -> str:
     for sample in samples:
         for entry in media:
             try:
-                given = entry.given(sample.fields)
+                sources = entry.sources(sample.fields)
             except Exception:  # noqa: BLE001, S112 - rendering the prompt says what is wrong with the row
                 continue
-            for one in given:
+            for one in sources:
                 digest.update(f"{entry.key(one)}\0".encode("utf-8", "replace"))
     return digest.hexdigest()

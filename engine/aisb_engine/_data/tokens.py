@@ -49,24 +49,26 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 class JsonTokenizer:
     """A tokenizer of the library `tokenizers`."""
 
-    def __init__(self, path: Path, made: Any) -> None:
-        made.no_truncation()  # a file may enable truncation or padding, which would give wrong counts
-        made.no_padding()
+    def __init__(self, path: Path, tokenizer: Any) -> None:
+        tokenizer.no_truncation()  # a file may enable truncation or padding, which would give wrong counts
+        tokenizer.no_padding()
         self.path = path
-        self._made = made
-        self._batch = getattr(made, "encode_batch_fast", made.encode_batch)  # faster, without offsets
+        self._tokenizer = tokenizer
+        self._batch = getattr(
+            tokenizer, "encode_batch_fast", tokenizer.encode_batch
+        )  # faster, without offsets
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
-        return list(self._made.encode(text, add_special_tokens=False).ids)
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, including special tokens."""
-        return str(self._made.decode(list(ids), skip_special_tokens=False))
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def count(self, text: str) -> int:
         """Return the number of tokens in a text."""
-        return len(self._made.encode(text, add_special_tokens=False))
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens in each text."""
@@ -74,8 +76,8 @@ class JsonTokenizer:
 
     def vocabulary(self) -> dict[int, str]:
         """Return the tokens by id, without special tokens."""
-        special = set(self._made.get_added_tokens_decoder())
-        found = self._made.get_vocab(with_added_tokens=False)
+        special = set(self._tokenizer.get_added_tokens_decoder())
+        found = self._tokenizer.get_vocab(with_added_tokens=False)
         return {
             number: token for token, number in sorted(found.items(), key=_number) if number not in special
         }
@@ -84,18 +86,18 @@ class JsonTokenizer:
 class TransformersTokenizer:
     """A tokenizer that `transformers` loads."""
 
-    def __init__(self, path: Path, made: Any) -> None:
+    def __init__(self, path: Path, tokenizer: Any) -> None:
         self.path = path
-        self._made = made
+        self._tokenizer = tokenizer
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
-        return list(self._made.encode(text, add_special_tokens=False))
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, including special tokens."""
         return str(
-            self._made.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         )
 
     def count(self, text: str) -> int:
@@ -104,19 +106,19 @@ class TransformersTokenizer:
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens in each text."""
-        made = self._made(
+        encoded = self._tokenizer(
             list(texts),
             add_special_tokens=False,
             return_attention_mask=False,
             truncation=False,
             padding=False,
         )
-        return [len(ids) for ids in made["input_ids"]]
+        return [len(ids) for ids in encoded["input_ids"]]
 
     def vocabulary(self) -> dict[int, str]:
         """Return the tokens by id, without special tokens."""
-        special = {*self._made.all_special_ids, *self._made.added_tokens_decoder}
-        found = self._made.get_vocab()
+        special = {*self._tokenizer.all_special_ids, *self._tokenizer.added_tokens_decoder}
+        found = self._tokenizer.get_vocab()
         tokens = sorted(found.items(), key=_number)
         return {number: _plain(token) for token, number in tokens if number not in special}
 
@@ -127,10 +129,10 @@ def _read_json(file: Path) -> Tokenizer:
     except ImportError as error:
         raise PluginError(_install(file, "tokenizers")) from error
     try:
-        made = tokenizers.Tokenizer.from_file(str(file))
+        tokenizer = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises plain Exception
         raise UsageError(f"tokenizer: {file} cannot be read as a tokenizer: {error}") from error
-    return JsonTokenizer(file, made)
+    return JsonTokenizer(file, tokenizer)
 
 
 def _read_others(folder: Path, there: Iterable[str]) -> Tokenizer:
@@ -143,7 +145,7 @@ def _read_others(folder: Path, there: Iterable[str]) -> Tokenizer:
             f"  or convert it on a machine with transformers to a tokenizer.json: {_SAVE.format(more='')}"
         ) from error
     try:
-        made = transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
@@ -153,7 +155,7 @@ def _read_others(folder: Path, there: Iterable[str]) -> Tokenizer:
         raise UsageError(
             f"tokenizer: {folder} has {', '.join(there)}, which transformers cannot read: {reason}"
         ) from error
-    return TransformersTokenizer(folder, made)
+    return TransformersTokenizer(folder, tokenizer)
 
 
 _SAVE = "AutoTokenizer.from_pretrained(FOLDER{more}).save_pretrained(NEW_FOLDER)"
@@ -177,8 +179,8 @@ def _own_code(folder: Path) -> UsageError:
 
 
 def _install(path: Path, library: str) -> str:
-    wanted = "'aisb-engine[tokenizers]'" if library == "tokenizers" else library
-    return f"reading the tokenizer {path} needs {library}: pip install {wanted}"
+    package = "'aisb-engine[tokenizers]'" if library == "tokenizers" else library
+    return f"reading the tokenizer {path} needs {library}: pip install {package}"
 
 
 def _number(entry: tuple[Any, int]) -> int:

@@ -101,8 +101,8 @@ class LogColumns:
         """The end of each request: of its reply, its failure, or the last stamp of it."""
         import numpy as np
 
-        heard = np.fmax(np.fmax(self.last(ALL), self["headers"]), self["sent"])
-        ends: Floats = np.fmax(np.fmax(self["done"], self["failed"]), heard)
+        last_event = np.fmax(np.fmax(self.last(ALL), self["headers"]), self["sent"])
+        ends: Floats = np.fmax(np.fmax(self["done"], self["failed"]), last_event)
         return ends
 
     def gaps(self, rows: Iterable[int], kinds: Kinds = TOKEN_KINDS) -> Iterator[tuple[int, Any]]:

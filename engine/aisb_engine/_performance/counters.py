@@ -97,8 +97,8 @@ def _of_old_names(counters: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def _share(part: float | None, whole: float | None) -> float | None:
-    return part / whole if part is not None and whole else None
+def _share(part: float | None, total: float | None) -> float | None:
+    return part / total if part is not None and total else None
 
 
 def _by_position(delta: Mapping[str, float], drafts: float | None) -> tuple[float, ...]:
@@ -109,9 +109,9 @@ def _by_position(delta: Mapping[str, float], drafts: float | None) -> tuple[floa
 
 
 def _gauge(during: Any, name: str) -> Gauge | None:
-    looks = during if isinstance(during, Mapping) else {}
-    for key, seen in looks.items():
-        numbers = _numbers(seen)
+    gauges = during if isinstance(during, Mapping) else {}
+    for key, recorded in gauges.items():
+        numbers = _numbers(recorded)
         if name in (key, _old_name(key)) and numbers.get("looks") and {"sum", "most"} <= numbers.keys():
             return Gauge(int(numbers["looks"]), numbers["sum"] / numbers["looks"], numbers["most"])
     return None

@@ -57,18 +57,18 @@ def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HAL
     if len(work.time) < 2 or work.time.sum() <= 0 or not work.done.sum() > 0:
         return None
     time, done = _summed(work.time), _summed(work.done)
-    apart = _apart(time, done)
-    size, half = _range(apart), len(time) // 2
+    distances = _distances(time, done)
+    size, half = _range(distances), len(time) // 2
     # Two halves whose speeds differ by a share d move the curves apart by d/4 in the middle.
-    changes, drifts = size > misplaced, abs(apart[half]) > halves / 4
+    changes, drifts = size > misplaced, abs(distances[half]) > halves / 4
     if not (changes or drifts):
         return None
     draw = np.random.default_rng(0)  # a fixed seed: the same log always has the same verdict
     orders = draw.permuted(np.tile(np.arange(len(time)), (SHUFFLES, 1)), axis=1)
-    shuffled = _apart(time[orders], done[orders])
+    shuffled = _distances(time[orders], done[orders])
     if changes and _beyond(size, _range(shuffled)):
-        first, last = sorted((int(apart.argmax()), int(apart.argmin())))
-    elif drifts and _beyond(abs(apart[half]), np.abs(shuffled[:, half])):
+        first, last = sorted((int(distances.argmax()), int(distances.argmin())))
+    elif drifts and _beyond(abs(distances[half]), np.abs(shuffled[:, half])):
         first, last = 0, half
     else:
         return None
@@ -77,18 +77,18 @@ def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HAL
     return DriftChange(work.what, *((inside, rest) if first == 0 else (rest, inside)))
 
 
-def _apart(time: Floats, done: Floats) -> Floats:
+def _distances(time: Floats, done: Floats) -> Floats:
     """Return the height of the curve of work above that of time, before and after each request."""
     import numpy as np
 
     curve = np.cumsum(done, axis=-1) / done.sum(axis=-1, keepdims=True)
     curve -= np.cumsum(time, axis=-1) / time.sum(axis=-1, keepdims=True)
-    apart: Floats = np.concatenate([np.zeros((*curve.shape[:-1], 1)), curve], axis=-1)
-    return apart
+    distances: Floats = np.concatenate([np.zeros((*curve.shape[:-1], 1)), curve], axis=-1)
+    return distances
 
 
-def _range(apart: Floats) -> Floats:
-    sizes: Floats = apart.max(axis=-1) - apart.min(axis=-1)
+def _range(distances: Floats) -> Floats:
+    sizes: Floats = distances.max(axis=-1) - distances.min(axis=-1)
     return sizes
 
 

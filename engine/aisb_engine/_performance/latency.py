@@ -73,8 +73,8 @@ def each_request(columns: LogColumns) -> Requests:
     chunks = columns.count()
     at_once = streamed & (chunks > 1) & (first == last)
     streamed_tokens = output - _hidden_tokens(columns, output)
-    apart = streamed_tokens - chunks
-    guessed = np.where((apart >= 0) & (apart <= 1), 1.0, nan)
+    difference = streamed_tokens - chunks
+    guessed = np.where((difference >= 0) & (difference <= 1), 1.0, nan)
     return Requests(
         ttfb=only_streamed(columns.first(ALL), sent),
         ttft=only_streamed(first, sent),
@@ -149,9 +149,9 @@ def output_tokens(columns: LogColumns, order: Sequence[str] = SOURCES) -> tuple[
     return tokens, source
 
 
-def _ratio(value: Floats, whole: Floats) -> Floats:
+def _ratio(value: Floats, total: Floats) -> Floats:
     import numpy as np
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Floats = np.where(whole > 0, value / whole, np.nan)
+        ratio: Floats = np.where(total > 0, value / total, np.nan)
     return ratio

@@ -188,11 +188,11 @@ def measure(
 
 def _client_health(load: LoadFiles, window: Window | None) -> dict[str, float | None] | None:
     """Return the health of the client over the load, and its event-loop lag in the stable stage."""
-    whole = load.client_health
-    if whole is None:
+    health = load.client_health
+    if health is None:
         return None
-    inside = client_health_in(load, window) or whole
-    return {**asdict(whole), "lag_stable": inside.lag}
+    inside = client_health_in(load, window) or health
+    return {**asdict(health), "lag_stable": inside.lag}
 
 
 def checked(
@@ -304,12 +304,12 @@ def _enough(distribution: Distribution | None, percentiles: Sequence[float]) -> 
     """Return a distribution without unrequested percentiles that need more values."""
     if distribution is None:
         return None
-    kept = {
+    enough = {
         percent: value
         for percent, value in distribution.percentiles.items()
         if percent in percentiles or distribution.n >= FURTHER_PERCENTILES[percent]
     }
-    return replace(distribution, percentiles=kept)
+    return replace(distribution, percentiles=enough)
 
 
 def _achieved(columns: LogColumns, flight: InFlight, load: LoadFiles) -> AchievedLoad:
@@ -371,13 +371,15 @@ def _notes(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator
             chunks = int(columns.count()[ok & (requests.source < 0)].sum())
             counts.append(f"unknown {unknown} ({chunks} chunks)")
         yield f"output-token source: {', '.join(counts)}"
-        if whole := int((columns["streamed"][ok] == 0).sum()):
-            yield f"replies that were not streamed: {whole}; without TTFT, TPOT, ICL and ITL"
+        if unstreamed := int((columns["streamed"][ok] == 0).sum()):
+            yield f"replies that were not streamed: {unstreamed}; without TTFT, TPOT, ICL and ITL"
         silent = np.isnan(requests.one_each) & ~requests.at_once & (columns.count() > 1)
         if unknown := int((silent & ok).sum()):
             yield f"replies that do not say how many tokens a chunk holds: {unknown}; not in ITL"
-    if again := int((columns["attempts"] > 1).sum()):
-        yield f"requests that were sent more than once: {again} (their attempts are in the table of requests)"
+    if retried := int((columns["attempts"] > 1).sum()):
+        yield (
+            f"requests that were sent more than once: {retried} (their attempts are in the table of requests)"
+        )
     if load.input_exact is False:
         yield "the prompts' lengths in tokens are not exactly those requested"
     if columns.earlier:

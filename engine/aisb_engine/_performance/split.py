@@ -53,8 +53,8 @@ class Split:
         Raises:
             RunError: a process has ended, for example because there is too little memory.
         """
-        for process, given in zip(self._processes, arguments, strict=True):
-            _put(cast("BinaryIO", process.stdin), _packed((function, given)))
+        for process, argument in zip(self._processes, arguments, strict=True):
+            _put(cast("BinaryIO", process.stdin), _packed((function, argument)))
         answers = [self._answer(process) for process in self._processes]
         for _, error in answers:
             if error is not None:
@@ -112,11 +112,11 @@ def main() -> None:
     state: dict[str, Any] = {}
     while True:
         try:
-            function, given = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this
+            function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this
         except EOFError:
             return
         try:
-            answer = _packed((function(state, *given), None))
+            answer = _packed((function(state, *arguments), None))
         except Exception as error:  # noqa: BLE001 - it is raised where the part was asked for
             answer = _packed((None, error))
         _put(sys.stdout.buffer, answer)

@@ -75,23 +75,23 @@ class InFlight:
 
         if end <= start or not len(self.times):
             return None
-        gone = self._gone(np.array([start, end]))
-        return float((gone[1] - gone[0]) / (end - start))
+        completed = self._completed(np.array([start, end]))
+        return float((completed[1] - completed[0]) / (end - start))
 
     def over(self, edges: Floats) -> Floats:
         """Return the average number between each two consecutive edges."""
         import numpy as np
 
-        means: Floats = np.diff(self._gone(edges)) / np.diff(edges)
+        means: Floats = np.diff(self._completed(edges)) / np.diff(edges)
         return means
 
-    def _gone(self, at: Floats) -> Floats:
+    def _completed(self, at: Floats) -> Floats:
         """Return the request-nanoseconds that have passed at each time."""
         import numpy as np
 
         passed = np.concatenate([[0.0], np.cumsum(np.diff(self.times) * self.levels[:-1])])
-        gone: Floats = np.interp(at, self.times, passed)
-        return gone
+        completed: Floats = np.interp(at, self.times, passed)
+        return completed
 
 
 def in_flight(sent: Floats, end: Floats) -> InFlight:
@@ -170,8 +170,8 @@ def _plateau(run: _Run) -> Window | None:
     first, last = _longest(np.abs(means - level) <= band)
     if first > last:
         return None
-    least = level if run.closed else level - band
-    window = _trimmed(flight, edges[first], edges[last + 1], least, level)
+    lowest = level if run.closed else level - band
+    window = _trimmed(flight, edges[first], edges[last + 1], lowest, level)
     if run.closed:
         return Window(max(window.start, first_wave_end(run.sent, run.end)), window.end, level)
     # Before as many requests end as begin, and after the last one began, the load does not set the number.
@@ -244,11 +244,11 @@ def _longest(holds: Any) -> tuple[int, int]:
     return best
 
 
-def _trimmed(flight: InFlight, start: float, end: float, least: float, level: float) -> Window:
+def _trimmed(flight: InFlight, start: float, end: float, lowest: float, level: float) -> Window:
     """Move the ends of a window to the moments at which its level was reached and left."""
     import numpy as np
 
-    times, holds = flight.times, flight.levels >= least
+    times, holds = flight.times, flight.levels >= lowest
     first, last = (int(np.searchsorted(times, at, side="right")) - 1 for at in (start, end))
     within = first + holds[first : last + 1].nonzero()[0]
     if len(within):
@@ -262,13 +262,13 @@ def _too_short(window: Window, sent: Floats, end: Floats) -> Iterator[str]:
     """Yield a reason if a window has too few ends, with the number of prompts that would suffice."""
     inside = int(((end > window.start) & (end <= window.end)).sum()) if window.end > window.start else 0
     waves = inside / window.level if window.level else 0.0
-    wanted = max(ceil(WAVES * window.level), MIN_REQUESTS)
-    if inside >= wanted:
+    required = max(ceil(WAVES * window.level), MIN_REQUESTS)
+    if inside >= required:
         return
     total = _known(sent)
     # The last wave ends after the window. If the window is short, the first one is missing, too.
     reached = min(inside, total - round(window.level) + 1 - int((end <= window.start).sum()))
-    prompts = _rounded(total + wanted - reached, window.level)
+    prompts = _rounded(total + required - reached, window.level)
     if waves >= WAVES:
         yield f"only {inside} requests lie in the window; ask for at least {prompts} prompts"
     else:
@@ -292,8 +292,8 @@ def _slower(window: Window, sent: Floats, e2el: Floats) -> Iterator[str]:
     import numpy as np
 
     began = (sent >= window.start) & (sent < window.end) & ~np.isnan(e2el)
-    taken = e2el[began][np.argsort(sent[began], kind="stable")]
-    before, after = taken[: len(taken) // 2], taken[len(taken) // 2 :]
+    latencies = e2el[began][np.argsort(sent[began], kind="stable")]
+    before, after = latencies[: len(latencies) // 2], latencies[len(latencies) // 2 :]
     if not len(before):
         return
     medians = float(np.median(before)), float(np.median(after))
@@ -339,12 +339,12 @@ def _changes(window: Window, run: _Run) -> DriftChange | None:
     touched = (end > window.start) & (sent < window.end) & ~np.isnan(run.e2el) & (end > sent)
     rows = touched.nonzero()[0]
     rows = rows[np.argsort(sent[rows], kind="stable")]
-    whole, began = end[rows] - sent[rows], sent[rows] >= window.start
-    seen = np.minimum(end[rows], window.end) - np.maximum(sent[rows], window.start)
-    parts = Work("replies", seen, seen / whole)
-    works = [Work("replies", whole[began], np.ones(int(began.sum())))]
-    if run.tokens is not None and _tells_time(run.tokens[rows], whole):
-        parts = Work("tokens", seen, run.tokens[rows] * seen / whole)
+    durations, began = end[rows] - sent[rows], sent[rows] >= window.start
+    overlaps = np.minimum(end[rows], window.end) - np.maximum(sent[rows], window.start)
+    parts = Work("replies", overlaps, overlaps / durations)
+    works = [Work("replies", durations[began], np.ones(int(began.sum())))]
+    if run.tokens is not None and _tells_time(run.tokens[rows], durations):
+        parts = Work("tokens", overlaps, run.tokens[rows] * overlaps / durations)
         works.insert(0, Work("tokens", parts.time[began], parts.done[began]))
     misplaced = MISPLACED if run.closed else OPEN_MISPLACED
     for work in works:

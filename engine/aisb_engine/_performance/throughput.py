@@ -99,7 +99,7 @@ def _totals(
 
     both = chosen & ~np.isnan(requests.input_tokens) & ~np.isnan(requests.ttft)
     read = _total(requests.input_tokens[both])
-    taken, made = tokens
+    input_tokens, output_tokens = tokens
     return StageTotals(
         duration_ms=None if seconds is None else seconds * 1000,
         requests=int(chosen.sum()) + failed,
@@ -108,12 +108,14 @@ def _totals(
         concurrency=concurrency,
         max_concurrency=limit,
         request_rate=per(finished, seconds),
-        input_tokens=taken,
+        input_tokens=input_tokens,
         prefill_rate=per(read, float(requests.ttft[both].sum()) / 1000),
-        output_tokens=made,
-        input_rate=per(taken, seconds),
-        output_rate=per(made, seconds),
-        total_rate=per(None if taken is None or made is None else taken + made, seconds),
+        output_tokens=output_tokens,
+        input_rate=per(input_tokens, seconds),
+        output_rate=per(output_tokens, seconds),
+        total_rate=per(
+            None if input_tokens is None or output_tokens is None else input_tokens + output_tokens, seconds
+        ),
     )
 
 
@@ -160,6 +162,6 @@ def _total(values: Floats) -> float | None:
     return float(known.sum()) if len(known) else None
 
 
-def per(value: float | None, whole: float | None) -> float | None:
+def per(value: float | None, total: float | None) -> float | None:
     """Divide; None if either value is unknown, or the second is 0."""
-    return None if value is None or not whole else value / whole
+    return None if value is None or not total else value / total

@@ -58,7 +58,7 @@ def write_samples(
     folder: RunFolder,
     model: str,
     task: str,
-    asked: Iterable[RenderedSample],
+    rendered: Iterable[RenderedSample],
     *,
     sample_table: Mapping[str, Any],
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -68,7 +68,7 @@ def write_samples(
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=3, mtime=0) as file:
         head = {"made_by": sample_table, **({"groups": groups} if groups else {})}
         file.write(orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE))
-        for sample, prompt, broken in asked:
+        for sample, prompt, broken in rendered:
             line = {
                 "id": sample.id,
                 "group": sample.group,
@@ -169,10 +169,10 @@ def write_predictions(
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
 
 
-def in_order(asked: Sequence[RenderedSample], log: Log, repeats: int) -> Iterator[StoredRecord]:
+def in_order(rendered: Sequence[RenderedSample], log: Log, repeats: int) -> Iterator[StoredRecord]:
     """Yield the predictions by sample, repeat and turn; a failure for a sample that could not be sent."""
     turns = max((key[2] for key in log.latest), default=0) + 1
-    for one in asked:
+    for one in rendered:
         for repeat in range(repeats):
             if one.broken:
                 yield Prediction(one.sample.id, repeat, attempts=0, failure=Failure("row", one.broken))
@@ -183,7 +183,7 @@ def in_order(asked: Sequence[RenderedSample], log: Log, repeats: int) -> Iterato
                     yield found
 
 
-def to_line(asked: RenderedSample, prediction: Prediction) -> dict[str, Any]:
+def to_line(rendered: RenderedSample, prediction: Prediction) -> dict[str, Any]:
     """Return a prediction as a line of the predictions file."""
     timing = prediction.timing
     times = latency(timing)
@@ -191,12 +191,12 @@ def to_line(asked: RenderedSample, prediction: Prediction) -> dict[str, Any]:
         "id": prediction.sample_id,
         "repeat": prediction.repeat,
         "turn": prediction.turn,
-        "group": asked.sample.group,
-        "origin_prompt": asked.prompt,
+        "group": rendered.sample.group,
+        "origin_prompt": rendered.prompt,
         "prediction": prediction.text,
         "reasoning": prediction.reasoning or None,
         "tool_calls": prediction.tool_calls or None,
-        "gold": asked.sample.target,
+        "gold": rendered.sample.target,
         "finish_reason": prediction.finish_reason,
         "usage": prediction.usage,
         "failure": prediction.failure,
@@ -237,8 +237,8 @@ def _as_list(entries: Iterable[bytes]) -> Iterator[bytes]:
     yield b"]"
 
 
-def _entry(asked: RenderedSample, prediction: Prediction) -> dict[str, Any]:
-    entry = {"origin_prompt": asked.prompt, "prediction": prediction.text, "gold": asked.sample.target}
+def _entry(rendered: RenderedSample, prediction: Prediction) -> dict[str, Any]:
+    entry = {"origin_prompt": rendered.prompt, "prediction": prediction.text, "gold": rendered.sample.target}
     return entry | ({"tool_calls": prediction.tool_calls} if prediction.tool_calls else {})
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias, overload
 from aisb._types import Prediction, Timing
 from aisb_engine._record.records import decode
 
-KEPT = 65_536
+CACHED_RECORDS = 65_536
 """The maximum size in bytes of a record that is kept in memory."""
 
 Key: TypeAlias = tuple[str, int, int]
@@ -40,7 +40,7 @@ StoredRecord: TypeAlias = Prediction | Stored
 
 def entry_of(path: Path, start: int, end: int, prediction: Prediction) -> StoredRecord:
     """Return the representation of a record in memory: the prediction, or its place."""
-    if end - start <= KEPT:
+    if end - start <= CACHED_RECORDS:
         return prediction
     summary = replace(prediction, text="", reasoning="", tool_calls=(), logprobs=(), timing=Timing())
     return Stored(path, start, end, summary)

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 OPTIONS = "options"
 """The word of a cut where only the options show that another question begins."""
 
-MOST_CUTS = 24
+MAX_CUTS = 24
 """The maximum number of places to try: a looping model repeats the same question hundreds of times."""
 
 
 class TurnCut(NamedTuple):
     """A place where another turn may begin.
 
-    `word` is the word that begins it. If the place is `sure`, any answer before it counts, also a guess; if
-    not, only an explicit answer. `restates` tells that the sample's own question is repeated there.
+    `word` is the word that begins it. If the place `is_certain`, any answer before it counts, also a guess;
+    otherwise only an explicit answer. `restates` tells that the sample's own question is repeated there.
     """
 
     at: int
     word: str
-    sure: bool
+    is_certain: bool
     restates: bool
 
 
@@ -54,9 +54,9 @@ class ReplyTurns:
 
     def visible(self, raw: str) -> VisibleText:
         """Return the visible text of a reply, without reasoning, up to a token that ends its turn."""
-        seen = VisibleText.of(raw, self.marks)
-        end = _end_of_turn(seen.text, self.marks)
-        return seen if end is None else seen._replace(text=seen.text[:end])
+        text = VisibleText.of(raw, self.marks)
+        end = _end_of_turn(text.text, self.marks)
+        return text if end is None else text._replace(text=text.text[:end])
 
     def cuts(self, text: str, sample: Sample) -> list[TurnCut]:
         """Return the places in a visible text where another turn may begin, in order."""
@@ -64,22 +64,22 @@ class ReplyTurns:
         found = [*self._turns(text, own), *self._examples(text, own)]
         if self.lists_choices:
             found += _listed_options(text, sample)
-        return sorted(found)[:MOST_CUTS]
+        return sorted(found)[:MAX_CUTS]
 
     def _turns(self, text: str, own: _OwnQuestion) -> Iterator[TurnCut]:
         for match in self.marks.turn.finditer(text):
             number = match["number"] or match["count"] or ""
             word = (match["word"] or match["heading"]).casefold()
             # "Question 1:" begins a part of an answer as often as an example.
-            sure = number != "1" and word not in self.marks.replies
-            yield TurnCut(match.start(), word, sure, own.follows(text, match.end()))
+            is_certain = number != "1" and word not in self.marks.replies
+            yield TurnCut(match.start(), word, is_certain, own.follows(text, match.end()))
 
     def _examples(self, text: str, own: _OwnQuestion) -> Iterator[TurnCut]:
         for head in self.heads:
             at = text.find(head)
             while at >= 0:
                 if not text[text.rfind("\n", 0, at) + 1 : at].strip():
-                    yield TurnCut(at, head, sure=True, restates=own.follows(text, at + len(head)))
+                    yield TurnCut(at, head, is_certain=True, restates=own.follows(text, at + len(head)))
                 at = text.find(head, at + len(head))
 
 
@@ -94,7 +94,7 @@ def example_heads(prompt: PromptTable) -> tuple[str, ...]:
         head, *fields = _FIELD.split(line, maxsplit=1)
         head = head.strip()
         letters = _letters(head)
-        is_long = len(letters) >= _LEAST_HEAD // (1 if letters.isascii() else 2)
+        is_long = len(letters) >= _MIN_HEAD_LENGTH // (1 if letters.isascii() else 2)
         is_label = bool(letters and fields) and head.endswith((":", "："))
         if is_label or (number == 0 and is_long):
             heads.append(head)
@@ -102,10 +102,10 @@ def example_heads(prompt: PromptTable) -> tuple[str, ...]:
 
 
 _FIELD = re.compile(r"\{[^\W\d][\w.*]*\}")
-_LEAST_HEAD = 12
+_MIN_HEAD_LENGTH = 12
 _QUESTION = 40
 """The number of letters that identify a question."""
-_LEAST_QUESTION = 12
+_MIN_QUESTION_LENGTH = 12
 _LISTED = re.compile(
     r"(?:\A|\n)[ \t]{0,4}\(?A[.):：、][ \t]?(?P<first>[^\n]{1,400})\n[ \t]{0,4}\(?B[.):：、]"
 )
@@ -137,7 +137,7 @@ def _listed_options(text: str, sample: Sample) -> Iterator[TurnCut]:
         at = text.rfind("\n\n", 0, match.start() + 1)
         at = at if at >= 0 else text.rfind("\n", 0, match.start())
         if at >= 0:
-            yield TurnCut(at, OPTIONS, sure=False, restates=False)
+            yield TurnCut(at, OPTIONS, is_certain=False, restates=False)
 
 
 class _OwnQuestion:
@@ -155,12 +155,12 @@ class _OwnQuestion:
             values = (value for value in fields if isinstance(value, str) and text not in value)
             texts = (_letters(value[:20_000]) for value in values)
             self._fields = [
-                one for one in texts if len(one) >= _LEAST_QUESTION // (1 if one.isascii() else 2)
+                one for one in texts if len(one) >= _MIN_QUESTION_LENGTH // (1 if one.isascii() else 2)
             ]
         window = text[at : at + 600]
         following = _letters(window)
         line = _letters(window.lstrip().split("\n", 1)[0])
-        long = len(line) >= _LEAST_QUESTION // (1 if line.isascii() else 2)
+        long = len(line) >= _MIN_QUESTION_LENGTH // (1 if line.isascii() else 2)
         return any(one[:_QUESTION] in following or (long and line in one) for one in self._fields)
 
 

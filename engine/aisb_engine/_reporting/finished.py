@@ -150,11 +150,11 @@ class RunFiles:
         log = self._folder.log(model, task)
         if not log.is_dir():
             return
-        asked: dict[str, RenderedSample] = {}
+        rendered: dict[str, RenderedSample] = {}
         with suppress(RunError):
-            asked = {one.sample.id: one for one in read_samples(self._folder, model, task).samples}
+            rendered = {one.sample.id: one for one in read_samples(self._folder, model, task).samples}
         for prediction in read_folder(log).latest.values():
-            one = asked.get(prediction.sample_id) or RenderedSample(Sample(prediction.sample_id, {}), "")
+            one = rendered.get(prediction.sample_id) or RenderedSample(Sample(prediction.sample_id, {}), "")
             yield {
                 **_plain_line(one, prediction),
                 "file": str(log.relative_to(self._folder.path)),
@@ -251,9 +251,9 @@ def _with_log(folder: RunFolder, requested: Iterable[ModelAndTask]) -> list[Mode
     return [pair for pair in dict.fromkeys([*requested, *sorted(logs)]) if pair in logs]
 
 
-def _plain_line(asked: RenderedSample, prediction: Prediction) -> Row:
+def _plain_line(rendered: RenderedSample, prediction: Prediction) -> Row:
     """Return a prediction with the types that its line in a file has."""
-    line: Row = orjson.loads(orjson.dumps(to_line(asked, prediction), default=str))
+    line: Row = orjson.loads(orjson.dumps(to_line(rendered, prediction), default=str))
     return line
 
 

@@ -32,7 +32,7 @@ def read_headline(folder: RunFolder, model: str, task: str) -> dict[str, Any] | 
 
 
 def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
-    stages, asked, achieved = details["stages"], details["asked"], details["achieved"]
+    stages, requested, achieved = details["stages"], details["asked"], details["achieved"]
     stage = "stable" if "stable" in stages else "total"
     total, rates, times = stages["total"]["common"], stages[stage]["common"], stages[stage]["parameters"]
     duration = total["duration_ms"]
@@ -50,13 +50,13 @@ def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
         "total_tokens_per_second": rates["total_rate"],
         "goodput": details.get("goodput"),
         "requested": {
-            "requests_per_second": asked.get("request_rate"),
-            "in_flight": asked.get("concurrency"),
-            "arrival": asked.get("arrival"),
-            "ramp_up": asked.get("ramp_up"),
-            "use_timestamp": bool(asked.get("use_timestamp")),
-            "pressure_seconds": asked.get("pressure_time"),
-            "duration_seconds": asked.get("duration"),
+            "requests_per_second": requested.get("request_rate"),
+            "in_flight": requested.get("concurrency"),
+            "arrival": requested.get("arrival"),
+            "ramp_up": requested.get("ramp_up"),
+            "use_timestamp": bool(requested.get("use_timestamp")),
+            "pressure_seconds": requested.get("pressure_time"),
+            "duration_seconds": requested.get("duration"),
         },
         "achieved": {
             "requests_per_second": achieved["rate"],

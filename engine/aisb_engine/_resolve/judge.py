@@ -47,13 +47,13 @@ def judge_of(resolver: Resolver, models: Sequence[Layers] = ()) -> Judge | None:
         name = str(base)
         same = next((one for one in models if name in {one.table["name"], one.table["abbr"]}), None)
         below = deepcopy(same) if same else resolver.model(name, selected=False)
-    mine = model_table(table, "judge")
-    own = Layers({}, load=mine.pop("load", {}))
-    params = mine.pop("params", {})
+    judge_table = model_table(table, "judge")
+    own = Layers({}, load=judge_table.pop("load", {}))
+    params = judge_table.pop("params", {})
     for setting in settings:
         if setting.path[1] != "base":
             resolver.set_model(own, setting.path[1:], setting)
-    below.table = overlay(below.table, mine, own.table)
+    below.table = overlay(below.table, judge_table, own.table)
     # The saved configuration separates what the model's file sets from what the user set for the judge.
     of_file, of_judge = (params, forced) if resolver.run.resolved else ({}, params)
     parts = {

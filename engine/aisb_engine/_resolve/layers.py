@@ -120,18 +120,18 @@ class Resolver:
         layers = Layers(model_table(file, str(source or name), batch_option=batch_option))
         layers.file_params = layers.table.pop("params", {})
         layers.load = layers.table.pop("load", {})
-        mine = model_table(user, f"models.{text}", batch_option=batch_option)
-        layers.user_params = mine.pop("params", {})
+        model = model_table(user, f"models.{text}", batch_option=batch_option)
+        layers.user_params = model.pop("params", {})
         layers.user_params_place = f"[models.{text}.params] in {self.where}"
         load = self.user.get("load", {}) if selected else {}
-        layers.load = overlay(layers.load, load, mine.pop("load", {}))
+        layers.load = overlay(layers.load, load, model.pop("load", {}))
         given = dict(self.run_input.options) if selected else {}
         if given.get("url") and self._has_own_service(backend):
             layers.ignored_url = given.pop("url")
         flags = {"options": given} if given else {}
         if name != text:
             layers.table.pop("abbr", None)
-        layers.table = overlay(layers.table, mine, flags)
+        layers.table = overlay(layers.table, model, flags)
         layers.table.setdefault("abbr", safe_name(text.replace("_", "-")))
         layers.table["name"] = user.get("name", text) if self.run.resolved else text
         layers.table["file"] = source
@@ -282,10 +282,10 @@ def model_table(table: Mapping[str, Any], where: str, *, batch_option: str | Non
             result = overlay(result, {key: value})
         else:
             result = overlay(result, {"options": {key: value}})
-    given = result.get("options")
-    if isinstance(given, Mapping) and TOKENIZER_ALIAS in given:
-        rest = {key: value for key, value in given.items() if key != TOKENIZER_ALIAS}
-        result["options"] = {TOKENIZER: given[TOKENIZER_ALIAS], **rest}
+    options = result.get("options")
+    if isinstance(options, Mapping) and TOKENIZER_ALIAS in options:
+        rest = {key: value for key, value in options.items() if key != TOKENIZER_ALIAS}
+        result["options"] = {TOKENIZER: options[TOKENIZER_ALIAS], **rest}
     if not isinstance(result.get("options", {}), Mapping):
         raise ConfigError(f"{where}.options", "must be a table")
     return result

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 
-def split_names(given: Iterable[str]) -> list[str]:
+def split_names(texts: Iterable[str]) -> list[str]:
     """Split names at commas and spaces; the path of a file stays whole."""
-    return [name for text in given for name in ([text] if _is_file(text) else text.replace(",", " ").split())]
+    return [name for text in texts for name in ([text] if _is_file(text) else text.replace(",", " ").split())]
 
 
 def _is_file(text: str) -> bool:
@@ -28,8 +28,8 @@ def unique(names: Iterable[str]) -> list[str]:
 
 def safe_name(name: str) -> str:
     """Return a name that stays inside its folder: no separators, no leading dots, no control characters."""
-    kept = "".join(c if c.isalnum() or c in "-_.+=@" else "-" for c in name)
-    return kept.strip("-.") or "unnamed"
+    safe = "".join(c if c.isalnum() or c in "-_.+=@" else "-" for c in name)
+    return safe.strip("-.") or "unnamed"
 
 
 def name_apart(tables: Sequence[dict[str, Any]], key: str) -> None:
@@ -42,9 +42,9 @@ def name_apart(tables: Sequence[dict[str, Any]], key: str) -> None:
             select = table.get("dataset", {}).get("select", {})
             parts = [table.get("variant"), *("+".join(values) for values in select.values())]
             table[key] = safe_name("-".join([table[key], *(str(p) for p in parts if p)]))
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for table in tables:
         name = table[key]
-        seen[name] += 1
-        if seen[name] > 1:
-            table[key] = f"{name}-{seen[name]}"
+        counts[name] += 1
+        if counts[name] > 1:
+            table[key] = f"{name}-{counts[name]}"

@@ -129,9 +129,9 @@ def _problem(model: type[BaseModel], problem: Any, where: str) -> tuple[str, str
     if problem["type"] == "missing":
         return path, "this key is required"
     message = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    shown = "" if isinstance(given, Mapping) else f" (it is {given!r})"
-    return path, f"{message[0].lower()}{message[1:]}{shown}"
+    value = problem["input"]
+    detail = "" if isinstance(value, Mapping) else f" (it is {value!r})"
+    return path, f"{message[0].lower()}{message[1:]}{detail}"
 
 
 def _fields(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:

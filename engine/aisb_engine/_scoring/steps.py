@@ -179,7 +179,7 @@ def _is_end(cut: TurnCut, answer: Extract, before: str, *, is_own_form: bool) ->
     """
     if answer.explicit:
         return not (cut.restates and _is_whole(answer, before))
-    return cut.sure and not cut.restates and not is_own_form
+    return cut.is_certain and not cut.restates and not is_own_form
 
 
 def _without_false_marks(answer: Extract, text: str, *, cut_off: bool) -> Extract:

@@ -94,10 +94,10 @@ def _kept(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
 
 def _tree(model: Any, rows: list[list[int]], alone: list[Any]) -> float:
     """Score two continuations of one shared prefix."""
-    from aisb_backend_hf._scoring import _Laid, _Line, _tree_mask
+    from aisb_backend_hf._scoring import _Line, _RowLayout, _tree_mask
 
     row = rows[2]
-    laid = [_Laid(_Line(row[:12], [rows[0], row[12:]]), 0)]
+    laid = [_RowLayout(_Line(row[:12], [rows[0], row[12:]]), 0)]
     mask = _tree_mask(laid, 0, 0, len(laid[0].ids), model)
     out = model(
         input_ids=torch.tensor([laid[0].ids], device=model.device),

@@ -10,7 +10,7 @@ from task_family import TaskFamily
 
 from aisb import DataError, Prediction
 from aisb.helpers import wilson
-from aisb_dataset_audiovisual._videomme import _spoken
+from aisb_dataset_audiovisual._videomme import _subtitle_text
 from aisb_dataset_audiovisual._vocalsound import SOUNDS
 from aisb_engine._resolve.catalog import Catalog, Selection
 from aisb_engine._resolve.config import RunInput, resolve
@@ -150,8 +150,8 @@ def test_a_question_on_a_video_is_asked_with_it_and_with_its_subtitles_where_ask
 
 
 def test_subtitles_are_what_is_said():
-    assert _spoken("") == ""
-    assert _spoken(
+    assert _subtitle_text("") == ""
+    assert _subtitle_text(
         "1\r\n00:00:01,0 --> 00:00:02,0\r\nOne\r\n\r\n2\r\n00:00:03.5 --> 00:00:04.0 align:start\r\n2 < 3\r\n"
     ) == ("One\n2 < 3")
 
