@@ -53,7 +53,7 @@ def init_command(
     shared.refuse_existing(output, force=force)
     plugins = shared.load_plugins(context)
     names = split_names(models) or ["vllm_api_stream_chat"]
-    parts = [FILE_HEADER, *(_model_part(plugins, name, given=bool(models)) for name in names)]
+    parts = [FILE_HEADER, *(_model_part(plugins, name, is_selected=bool(models)) for name in names)]
     parts += [_task_part(plugins, name) for name in split_names(datasets)]
     output.write_text("\n".join(parts), encoding="utf-8")
     click.echo(f"wrote {output}")

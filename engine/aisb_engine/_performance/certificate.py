@@ -243,10 +243,10 @@ def _sessions_in_flight(columns: LogColumns, concurrency: int) -> Iterator[Signa
     """Compare the peak number of sessions with the possible one; a session whose tools work is in flight."""
     sessions = SessionTable.of(columns)
     possible = min(concurrency, len(sessions.starts))
-    off = 1 - sessions.flight.peak / possible if possible else 0.0
-    if off > MISSED[0]:
-        reason = f"{possible} sessions could be in flight and {sessions.flight.peak} were at most"
-        yield Signal("concurrency", _grade(off, MISSED), reason)
+    shortfall = 1 - sessions.flight.peak / possible if possible else 0.0
+    if shortfall > LOAD_TOLERANCE[0]:
+        reason = f"{possible} sessions could be in flight, but the peak was {sessions.flight.peak}"
+        yield Signal("concurrency", _grade(shortfall, LOAD_TOLERANCE), reason)
 
 
 def _average_in_flight(columns: LogColumns, flight: InFlight, window: Window | None) -> float | None:
