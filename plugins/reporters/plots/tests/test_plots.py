@@ -131,19 +131,17 @@ def test_of_more_requests_than_a_page_holds_it_has_every_second(make):
 
 
 def test_many_reasons_are_listed_up_to_a_number_and_the_rest_are_counted(make):
-    texts = [
-        f"message {min(n, data.MOST_REASONS + 5) // 2}" + "x" * 400 for n in range(2 * data.MOST_REASONS)
-    ]
-    texts += [f"seen once: {n}" for n in range(data.MOST_REASONS)]
+    texts = [f"message {min(n, data.MAX_REASONS + 5) // 2}" + "x" * 400 for n in range(2 * data.MAX_REASONS)]
+    texts += [f"seen once: {n}" for n in range(data.MAX_REASONS)]
     head, columns = read(
         data.pack_requests(measured(make([failed(n, 10 + n, text) for n, text in enumerate(texts)])))
     )
-    assert len(head["reasons"]) == data.MOST_REASONS + 1
+    assert len(head["reasons"]) == data.MAX_REASONS + 1
     assert head["reasons"][-1] == [
         "other reasons",
         len(texts) - sum(count for _, count in head["reasons"][:-1]),
     ]
-    assert max(len(text) for text, _ in head["reasons"]) == data.LONGEST_REASON
+    assert max(len(text) for text, _ in head["reasons"]) == data.MAX_REASON_LENGTH
     assert np.bincount(columns["reason"]).tolist() == [0, *(count for _, count in head["reasons"])]
 
 
