@@ -3,6 +3,9 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +136,16 @@ def test_a_task_of_sessions_is_shown_with_its_first_prompts(tmp_path):
     assert (found["sessions"], found["turns"], found["cache_unit"]) == (2, 10, "tokens")
     without = aisb_without_settings("tasks", "show", "weka_sessions", cwd=tmp_path).stdout
     assert "sessions with" not in without
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the server of the benchmark needs gcc")
+def test_the_benchmark_of_sessions_runs_at_a_small_size(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "sessions.py", "2"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    assert "2 sessions of 50 turns up to 100,000 tokens" in done.stdout
+    assert re.search(r"memory of sessions +0\.\d\d GB +within the limit of 1 GB", done.stdout), done.stdout
+    assert "CPU per chunk of sessions, times single turns" in done.stdout
