@@ -70,6 +70,7 @@ def texts(lines: list[dict[str, Any]]) -> list[object]:
     return [line["prediction"] for line in lines]
 
 
+@pytest.mark.slow
 def test_every_name_gets_the_same_right_answers(tmp_path: Path) -> None:
     with start_mock(MockOptions(accuracy=1)) as mock:
         found = run(tmp_path, mock.url)

@@ -225,6 +225,7 @@ async def test_repeats_give_pass_at_k(plugins, make):
     assert found["avg@2"] == 50
 
 
+@pytest.mark.slow
 @boxed
 async def test_each_language_has_a_result_where_its_tools_are(plugins, make):
     task, samples, _ = make("humanevalx")

@@ -43,17 +43,30 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return write_rows(tmp_path_factory.mktemp("data"))
 
 
+_MADE = pytest.StashKey[dict[tuple[str, Path], "MadeTask"]]()
+"""What the tests of a module have made: many of them use the same task."""
+
+
 @pytest.fixture
-def make_task(plugins: Plugins, data: Path) -> Callable[..., MadeTask]:
+def make_task(request: pytest.FixtureRequest, plugins: Plugins, data: Path) -> Callable[..., MadeTask]:
     """Return a function from a task's name to the task, its samples and its renderer.
 
-    The rows are read from the folder of the module's fixture `data`, or from `root`.
+    The rows are read from the folder of the module's fixture `data`, or from `root`. Without a `root`, a task
+    is made once for the tests of a module, which must not change it.
     """
     from aisb_engine import DataFolders, Renderer, RunInput, load_samples, resolve_run
 
-    def make(name: str, root: Path = data) -> MadeTask:
-        (task,) = resolve_run(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
-        folders = DataFolders([root])
-        return task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+    module = request.node.getparent(pytest.Module)
+    made: dict[tuple[str, Path], MadeTask] = (module or request.node).stash.setdefault(_MADE, {})
+
+    def make(name: str, root: Path | None = None) -> MadeTask:
+        if root is not None or (name, data) not in made:
+            (task,) = resolve_run(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
+            folders = DataFolders([root or data])
+            new = task, load_samples(task, plugins, folders), Renderer(task, plugins, folders)
+            if root is not None:
+                return new
+            made[name, data] = new
+        return made[name, data]
 
     return make
