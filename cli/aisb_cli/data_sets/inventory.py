@@ -36,14 +36,16 @@ class Locked:
         """Return a task's entry; an empty one if there is none.
 
         Raises:
-            ConfigError: the entry has other keys than `rows`, `asked` and `sha256`.
+            ConfigError: the entry has other keys than `rows`, `asked`, `tested_on` and `sha256`.
         """
         entry = dict(lock.get(task, {}))
         rows, sha256 = entry.pop("rows", None), entry.pop("sha256", {})
-        entry.pop("asked", None)  # how many of the rows the task uses, for the table of all tasks
+        for key in ("asked", "tested_on"):  # for the table of all tasks
+            entry.pop(key, None)
         if entry or not isinstance(sha256, Mapping) or not isinstance(rows, int | None):
             raise ConfigError(
-                f"datasets.lock: {task}", "an entry has rows = N, asked = N and sha256 = { layout = hash }"
+                f"datasets.lock: {task}",
+                'an entry has rows = N, asked = N, tested_on = "…" and sha256 = { layout = hash }',
             )
         return cls(rows, sha256)
 
