@@ -72,10 +72,11 @@ ELSEWHERE = {
     "instructions": "published answers are graded in plugins/datasets/instruct/tests",
     "agent-trial": "a harness graded it: plugins/datasets/tools/tests/test_agent_results.py",
     "bfcl-turns": "calls change services: plugins/datasets/tools/tests/test_bfcl_multi_turn.py",
+    "swe-bench-harness": "programs grade it: plugins/datasets/tools/tests/test_swe_bench.py",
     "tau2-reward": "a user is played: plugins/datasets/agents/tests/test_tau2.py",
 }
 """Evaluators for whose real rows no gold answer can be written here, and where they are tested."""
-WITHOUT_ROWS = ("perplexity", "agent-trial", "bfcl-turns", "tau2-reward")
+WITHOUT_ROWS = ("perplexity", "agent-trial", "bfcl-turns", "swe-bench-harness", "tau2-reward")
 """Those for which no rows are written here either."""
 
 UPSTREAM = {

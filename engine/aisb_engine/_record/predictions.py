@@ -143,9 +143,10 @@ def read_logged_answers(folder: RunFolder, model: str, task: str, repeats: int) 
     """
     logged = read_samples(folder, model, task)
     log = read_folder(folder.log(model, task))
-    predictions = Predictions([*in_order(logged.samples, log, repeats)])
+    episodes = read_episodes(folder.log(model, task))
+    predictions = Predictions([*in_order(logged.samples, log, repeats, episodes)])
     asked = [*map(summary_of, read_folder(folder.questions(model, task)).latest.entries.values())]
-    return LoggedAnswers(logged, predictions, read_episodes(folder.log(model, task)), asked)
+    return LoggedAnswers(logged, predictions, episodes, asked)
 
 
 def write_predictions(
@@ -169,13 +170,27 @@ def write_predictions(
         write_atomically(folder.predictions_json(model, task), _by_id(by_id, predictions, repeats))
 
 
-def in_order(rendered: Sequence[RenderedSample], log: Log, repeats: int) -> Iterator[StoredRecord]:
-    """Yield the predictions by sample, repeat and turn; a failure for a sample that could not be sent."""
+def in_order(
+    rendered: Sequence[RenderedSample],
+    log: Log,
+    repeats: int,
+    episodes: Mapping[EpisodeKey, EndedEpisode] = MappingProxyType({}),
+) -> Iterator[StoredRecord]:
+    """Yield the predictions by sample, repeat and turn; a failure for a sample that could not be sent.
+
+    An episode whose environment failed before the first request could not be sent either.
+    """
     turns = max((key[2] for key in log.latest), default=0) + 1
     for one in rendered:
         for repeat in range(repeats):
             if one.broken:
                 yield Prediction(one.sample.id, repeat, attempts=0, failure=Failure("row", one.broken))
+                continue
+            episode = episodes.get((one.sample.id, repeat))
+            first = log.latest.entries.get((one.sample.id, repeat, 0))
+            if first is None and episode is not None and episode.failure is not None:
+                failure = Failure("row", f"environment: {episode.failure}")
+                yield Prediction(one.sample.id, repeat, attempts=0, failure=failure)
                 continue
             for turn in range(turns):
                 found = log.latest.entries.get((one.sample.id, repeat, turn))

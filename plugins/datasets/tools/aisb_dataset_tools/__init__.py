@@ -20,8 +20,11 @@ def aisb_datasets() -> Mapping[str, str]:
 
 @hookimpl
 def aisb_environments() -> Mapping[str, str]:
-    """Declare the simulated services of its conversations."""
-    return {"bfcl-services": "aisb_dataset_tools._conversations:bfcl_services"}
+    """Declare the simulated services of its conversations, and the shell for SWE-bench."""
+    return {
+        "bfcl-services": "aisb_dataset_tools._conversations:bfcl_services",
+        "swe-bench-shell": "aisb_dataset_tools._swe_shell:swe_bench_shell",
+    }
 
 
 @hookimpl
@@ -30,6 +33,7 @@ def aisb_evaluators() -> Mapping[str, str]:
     return {
         "agent-trial": "aisb_dataset_tools._trials:AgentTrial",
         "bfcl-turns": "aisb_dataset_tools._grading:BfclTurns",
+        "swe-bench-harness": "aisb_dataset_tools._swe_harness:SweBenchHarness",
     }
 
 

@@ -120,6 +120,10 @@ def _swe_bench_task(path: Path, table: Mapping[str, Any]) -> ImportedTask:
     ):
         failed = ImportedAnswer(failure=Failure("protocol", message))
         answers |= dict.fromkeys(table.get(key, ()), failed)
+    reasons = table.get("failure_reasons") or {}
+    for name in table.get("infra_failure_ids", ()):  # the harness counts them as unresolved or as errors, too
+        why = f"the harness failed, and not the patch: {reasons.get(name, 'no reason is given')}"
+        answers[name] = ImportedAnswer(failure=Failure("protocol", why))
     known = {*answers}
     lost = ImportedAnswer(failure=Failure("protocol", "the report does not mention it"))
     answers |= {name: lost for name in table["submitted_ids"] if name not in known}
