@@ -35,21 +35,21 @@ TRUTH: dict[tuple[str, str], float] = {
 WIDTHS = {
     ("slots", "ttft_p95=500ms"): 0.10,
     ("slots", "ttft_p99=500ms"): 0.25,
-    ("slots, 5 s", "ttft_p95=500ms"): 0.12,
+    ("slots, 5 s", "ttft_p95=500ms"): 0.10,
     ("batching", "ttft_p95=500ms"): 0.18,
-    ("batching", "ttft_p99=500ms"): 0.40,
+    ("batching", "ttft_p99=500ms"): 0.25,
     ("batching", "tpot_p95=35ms"): 0.18,
     ("limiter", "failures=1%"): 0.12,
     ("warming", "ttft_p95=500ms"): 0.10,
-    ("degrading", "ttft_p95=500ms"): 0.12,
+    ("degrading", "ttft_p95=500ms"): 0.10,
     ("heavy tails", "ttft_p95=500ms"): 0.18,
 }
 """Services and objectives, with the most that the median width may be at 30 minutes, as a share."""
 HEAD = (
     "service       objective     minutes    truth covers (least)  bias  width (most)  open above  no answer"
 )
-LEAST = {("degrading", 30): 0.85, ("heavy tails", 10): 0.8}
-"""The least coverage where it is another: after a change, and of tails of which 10 minutes see little."""
+LEAST = {("degrading", 30): 0.85}
+"""The least coverage where it is another: after a change."""
 LEAST_COVERAGE = 0.90
 TRUTH_SECONDS = 100_000.0
 
@@ -68,11 +68,11 @@ def true_capacity(service: str, limit: Limit, seconds: float = TRUTH_SECONDS) ->
 
 
 def searches(
-    service: str, limit: Limit, minutes: float, runs: int
+    service: str, limit: Limit, minutes: float, seeds: range
 ) -> Iterator[tuple[float | None, float | None, float | None]]:
     """Yield (lower bound, estimate, upper bound) of many searches."""
-    for run in range(runs):
-        found = Search(SERVICES[service](5000 + run), [limit], 60 * minutes).run()
+    for seed in seeds:
+        found = Search(SERVICES[service](seed), [limit], 60 * minutes).run()
         yield found.low if found.conclusive else None, found.rate, found.high
 
 
@@ -80,12 +80,13 @@ def main() -> int:
     """Print coverage and width for each service; return 1 where a limit is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=90_000, help="the first seed")
     parser.add_argument("--budget", default="10,30", help="minutes, with commas between")
     parser.add_argument("--service", choices=sorted({name for name, _ in WIDTHS}))
     parser.add_argument("--objective", help="as in ttft_p95=500ms")
     parser.add_argument("--truth", action="store_true", help="compute the true capacities, and nothing else")
     options = parser.parse_args()
-    broken = 0
+    broken, seeds = 0, range(options.seed, options.seed + options.runs)
     print(HEAD)
     for (service, text), widest in WIDTHS.items():
         if options.service not in (None, service) or options.objective not in (None, text):
@@ -96,7 +97,7 @@ def main() -> int:
             continue
         truth = TRUTH[service, text]
         for minutes in map(float, options.budget.split(",")):
-            found = list(searches(service, limit, minutes, options.runs))
+            found = list(searches(service, limit, minutes, seeds))
             answers = [(low, rate, high) for low, rate, high in found if low is not None and rate is not None]
             covering = sum(low <= truth <= (high or 1e9) for low, rate, high in answers)
             widths = [(high - low) / rate if high else float("inf") for low, rate, high in answers]

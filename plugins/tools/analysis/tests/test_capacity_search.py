@@ -9,6 +9,7 @@ import pytest
 
 from aisb import UsageError
 from aisb_analysis._capacity.answer import Capacity
+from aisb_analysis._capacity.fitting import Segment, fit
 from aisb_analysis._capacity.loads import Limit, LoadPoint, MeasuredLoad, limits_of
 from aisb_analysis._capacity.search import Search
 from aisb_analysis._capacity.simulated import SERVICES, Batching, Limited, SimulatedRun, Slots
@@ -30,6 +31,32 @@ def test_the_interval_covers_the_capacity_of_a_service_with_slots() -> None:
     line = next(iter(found[0].lines()))
     assert line.startswith("capacity: 13")
     assert line.endswith("ttft_p95 breaks first")
+
+
+def test_an_overload_bounds_the_capacity_from_above() -> None:
+    """Blocks that hold, and an overload above them: the capacity is between, not at the overload."""
+    holding = [Segment(rate, 0, 230, 230.0, block) for block, rate in enumerate((7.2, 7.6)) for _ in range(2)]
+    overloaded = [Segment(9.8, over, 300, 300.0, 2) for over in (165, 300)]
+    found = fit([*holding, *overloaded], 0.01, 8.4)
+    assert 7.2 < found.rate < 9.3
+
+
+def test_more_arrivals_than_the_rate_gives_do_not_lower_the_capacity() -> None:
+    """At the capacity, 4 % more arrivals than planned break the objective more often, as is to be expected."""
+    planned, more = 600.0, 1.04
+    share = 1 / (1 + np.exp(-np.log(0.05 / 0.95) - 15 * 0.8 * np.log(more)))
+    total = round(planned * more)
+    at_capacity = [Segment(10.0, round(share * total), total, planned, block) for block in range(10)]
+    apart = [Segment(rate, round(over * 600), 600, 600.0, 10) for rate, over in ((9.5, 0.024), (10.5, 0.099))]
+    assert fit([*at_capacity, *apart], 0.05, 10.0).rate == pytest.approx(10, rel=0.01)
+    unaware = [one._replace(expected=one.total) for one in at_capacity]
+    assert fit([*unaware, *apart], 0.05, 10.0).rate < 9.85
+
+
+def test_a_search_does_not_stay_in_an_overload() -> None:
+    """The first blocks of some of these searches are far above the capacity; the later ones must be near it."""
+    found = [search(Batching(seed), "ttft_p99=500ms") for seed in range(4)]
+    assert all(one.rate == pytest.approx(7.62, rel=0.12) for one in found)
 
 
 def test_of_several_objectives_the_one_that_breaks_first_decides() -> None:

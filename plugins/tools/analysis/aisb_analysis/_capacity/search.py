@@ -266,18 +266,17 @@ class Search:
         return min(fits, key=lambda one: one[0].place)
 
     def _fit_of(self, limit: Limit) -> Fit:
-        segments = self._segments(limit)
-        first = fit(segments, limit.share, self._centre)
-        return fit(segments_near(segments, first.rate), limit.share, self._centre)
+        return fit(self._segments(limit), limit.share, self._centre)
 
     def _segments(self, limit: Limit) -> list[Segment]:
         found = []
         for block, point in enumerate(self._blocks):
             middle = point.load.warm + point.load.seconds / 2
+            expected = (point.load.rate or 0.0) * point.load.seconds / 2
             for start, end in ((point.load.warm, middle), (middle, np.inf)):
                 over, total = point.count(limit, point.between(start, end))
                 if total:
-                    found.append(Segment(point.load.rate or 0.0, over, total, block))
+                    found.append(Segment(point.load.rate or 0.0, over, total, expected, block))
         return found
 
     # -- 5. users
