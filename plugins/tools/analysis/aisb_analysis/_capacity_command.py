@@ -194,7 +194,7 @@ def _service(
     names = kept_names(folder) or (safe_name(named[0]), safe_name(task["base"]))
     return MeasuredService(
         folder,
-        {names[0]: named[1]},
+        {names[0]: {**named[1], "abbr": names[0]}},
         {names[1]: task},
         limits=limits,
         synthetic=not flags["task"],

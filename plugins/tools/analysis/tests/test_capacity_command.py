@@ -17,7 +17,7 @@ from forked import run_forked
 from aisb import UsageError
 from aisb_analysis._capacity.loads import Limit, MeasuredLoad, most_lag
 from aisb_analysis._capacity.measured import MeasuredService, kept_names
-from aisb_analysis._capacity_command import read_budget
+from aisb_analysis._capacity_command import _service, read_budget
 from aisb_analysis._together import show_together
 from aisb_engine import Plugins, open_finished_run
 from aisb_mock import MockOptions, start_mock
@@ -128,6 +128,18 @@ def test_a_point_is_discarded_for_a_lag_that_its_objectives_do_not_allow(tmp_pat
         again = resumed.measure(load)  # a discarded point at the end is measured again
     assert again.folder != folder.name
     assert len(points.read_text().splitlines()) == 1
+
+
+def test_a_resumed_search_keeps_the_names_of_its_runs(tmp_path: Path) -> None:
+    lengths = {"input_len": 16, "output_len": 4}
+    flags = {**lengths, "task": None, "launcher": None, "data_dir": None}
+    with start_mock(MockOptions(ttft_ms=20, tpot_ms=5)) as mock:
+        service(tmp_path, mock.url).measure(MeasuredLoad(0.5, users=1))
+        table = {"base": "vllm-chat", "abbr": "mock", "url": mock.url}
+        resumed = _service(tmp_path, flags, LIMITS, ("mock", table))
+        resumed.measure(MeasuredLoad(0.5, users=2))
+    (run,) = resumed.runs
+    assert list(open_finished_run(run).performance) == [("served", "asked")]
 
 
 def test_refusals_of_a_limiter_are_told_apart_from_other_failures(tmp_path: Path) -> None:
