@@ -9,7 +9,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-from aisb import DialectResult, Distribution, PerformanceResult, Stage
+from aisb import Counters, DialectResult, Distribution, PerformanceResult, Stage
 from aisb.helpers import csv_cell, write_file
 from aisb_reporter_performance._headline import headline
 from aisb_reporter_performance._tables import COMMON, PARAMETERS, UNITS, exact, headers, values
@@ -122,7 +122,7 @@ def details(result: PerformanceResult, dialects: Sequence[DialectResult] = ()) -
             "signals": [asdict(signal) for signal in result.certificate.signals],
         },
         "vitals": None if result.client_health is None else dict(result.client_health),
-        "counters": None if result.counters is None else asdict(result.counters),
+        "counters": None if result.counters is None else _counters(result.counters),
         "notes": list(result.notes),
         "dialects": {dialect.name: _parameters(dialect.parameters) for dialect in dialects},
     }
@@ -145,6 +145,16 @@ def columns_file(result: PerformanceResult) -> bytes:
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _counters(counters: Counters) -> dict[str, Any]:
+    """Return the table of the server's counters, whose keys are those of version 0.1 of the file."""
+    table = {"gained": counters.increases, **asdict(counters)}
+    del table["increases"]
+    for name, gauge in (("running", counters.running), ("waiting", counters.waiting)):
+        if gauge is not None:
+            table[name] = {"looks": gauge.samples, "average": gauge.average, "most": gauge.maximum}
+    return table
 
 
 def _parameters(parameters: Mapping[str, Distribution | None]) -> dict[str, dict[str, Any] | None]:

@@ -146,7 +146,9 @@ def _counters(result: PerformanceResult) -> Iterator[str]:
         yield f"prefix cache: {100 * counters.prefix_hit_rate:.1f} % of the requested tokens were cached"
     gauges = [(name, g) for name in ("running", "waiting") if (g := getattr(counters, name)) is not None]
     if gauges:
-        said = ", ".join(f"{short(g.average)} {name} on average and {g.most:g} at most" for name, g in gauges)
+        said = ", ".join(
+            f"{short(g.average)} {name} on average and {g.maximum:g} at most" for name, g in gauges
+        )
         yield f"requests at the server: {said} ({gauges[0][1].samples} samples)"
 
 
