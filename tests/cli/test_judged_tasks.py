@@ -275,6 +275,14 @@ def test_judging_pauses_while_the_judge_restarts(tmp_path, data, model):
     assert results(tmp_path)["judge"]["failed"] == 0
 
 
+def test_a_judge_whose_key_is_not_set_is_a_mistake_that_scoring_again_repairs(tmp_path, data, model, judge):
+    words = the_run(model, data, "--judge", "vllm-chat", "--judge-url", judge)
+    code, _, err = aisb(*words, "--set", "judge.api_key_env=NOT_THERE", cwd=tmp_path)
+    assert code == 2
+    assert "error: the judge vllm-chat: the environment variable NOT_THERE" in err
+    assert "when it is ready, continue with: aisb score 2" in err
+
+
 def test_a_judge_that_stays_away_ends_the_scoring_and_what_it_said_is_kept(tmp_path, data, model, judge):
     gone = tuple(f"status-503@{number}" for number in range(9, 2000))
     with start_mock(MockOptions(answers=str(data / "judge.jsonl"), faults=gone)) as leaving:

@@ -40,9 +40,12 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
                     info = _checked(await backend.probe())
             if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in subtasks):
                 await try_scores(backend)
-        except (ServiceError, UsageError) as error:
-            kind = ServiceError if isinstance(error, ServiceError) else UsageError
-            raise kind(mask_secrets(f"{name}: {error}")) from error
+        except ServiceError as error:
+            raise ServiceError(mask_secrets(f"{name}: {error}")) from error
+        except UsageError as error:
+            if backend.local or type(error) is not UsageError:  # these name the model or the key themselves
+                raise
+            raise UsageError(mask_secrets(f"{name}: {error}")) from error
         stage.manifest.note("models", name, {**_model_facts(backend, info), **await _identity(backend)})
         for line in info.notes:
             stage.display.say(mask_secrets(f"{name}: {line}"))

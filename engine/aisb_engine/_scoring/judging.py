@@ -297,6 +297,9 @@ class Judging:
                     note(str(error))
                     self._unready = self._not_ready(error)
                     raise ServiceError(self._unready) from error
+                except UsageError as error:  # a key whose variable is not set; a RunError ends the scoring
+                    note(str(error))
+                    raise RunError(self._not_ready(error)) from error
                 for line in info.notes:
                     note(line)
 
@@ -311,7 +314,7 @@ class Judging:
                 self._answer = await self._stack.enter_async_context(answering)
             return self._answer
 
-    def _not_ready(self, error: ServiceError) -> str:
+    def _not_ready(self, error: ServiceError | UsageError) -> str:
         return (
             f"the judge {self.name}: {error}\n"
             f"  when it is ready, continue with: {self.again}\n  the verdicts so far are kept"
