@@ -74,6 +74,9 @@ def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(
     ]
     assert "<title>Capacity of served · 2 runs</title>" in (tmp_path / "points.html").read_text()
     assert capsys.readouterr() == ("", "")
+    points = tmp_path / "points.jsonl"  # a busy machine sends late, and such points would be measured again
+    kept = [{**json.loads(line), "spoiled": ""} for line in points.read_text().splitlines()]
+    points.write_text("".join(json.dumps(one) + "\n" for one in kept))
     again = service(tmp_path, url)  # nothing listens there any more
     assert again.measure(closed).numbers["ttft"] == pytest.approx(first.numbers["ttft"], nan_ok=True)
     assert again.measure(opened).took == second.took
@@ -107,7 +110,8 @@ def test_a_point_is_discarded_for_a_lag_that_its_objectives_do_not_allow(tmp_pat
     vitals.write_text("".join(json.dumps({**line, "lag_ms_p99": 30.0}) + "\n" for line in lines))
     points = tmp_path / "points.jsonl"
     line = json.loads(points.read_text())
-    assert line.pop("spoiled") == ""
+    assert "spoiled" in line
+    del line["spoiled"]
     points.write_text(json.dumps(line) + "\n")  # as an older version stored it
 
     def read_again(ttft: float) -> MeasuredService:
