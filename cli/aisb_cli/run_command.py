@@ -142,7 +142,7 @@ def _refuse_python(path: Path) -> None:
     multiple=True,
     metavar="NAME…",
     shell_complete=complete_models,
-    help="Models: model files, backends, NAME=URL of a service, or a FOLDER.",
+    help="Model files, backends, NAME=URL of a service, or FOLDER.",
 )
 @click.option(
     "--datasets",

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, PackageMetadata, entry_points
 from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import pluggy
 
@@ -103,6 +103,11 @@ class _HookManager(pluggy.PluginManager):
         if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
             return None
         return super().parse_hookimpl_opts(plugin, name)
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
+        """Return the options of a function that specifies a hook; None for anything else."""
+        is_function = isinstance(vars(module_or_class).get(name), FunctionType)
+        return super().parse_hookspec_opts(module_or_class, name) if is_function else None
 
 
 class Broken(Exception):  # noqa: N818 - it becomes the reason of a failed plugin, and is never printed itself

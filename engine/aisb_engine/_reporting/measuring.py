@@ -119,6 +119,8 @@ def check_tiers(tiers: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         ConfigError: a limit is invalid.
     """
+    if not tiers:  # most runs have none, and accuracy runs need no module of performance
+        return
     from aisb_engine._performance.sessions import checked_tier
 
     for name, limits in tiers.items():

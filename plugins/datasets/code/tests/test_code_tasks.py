@@ -267,7 +267,8 @@ def test_hidden_tests_that_would_run_something_are_refused(make, data):
     packed = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
     write(data / "code_generation_lite/test6.jsonl", [{**LIVE[0], "private_test_cases": packed}])
     with pytest.raises(
-        DataError, match=r"test6.jsonl, line 1: its test cases cannot be read: builtins.print"
+        DataError,
+        match=r"test6.jsonl, line 1: its test cases cannot be read: the pickle contains builtins.print",
     ):
         make("livecodebench:v6")
 

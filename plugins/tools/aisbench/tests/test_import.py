@@ -306,7 +306,7 @@ DATA = {
         "a changed prompt with examples (FixKRetriever) cannot be converted"),
     "turns of the model": (
         "infer_cfg=dict(prompt_template=dict(template=dict(round=[dict(role='HUMAN', prompt='a'), dict(role='BOT', prompt='b')])))",
-        "a changed prompt of several questions"),
+        "a changed prompt with several questions"),
     "a range that is none": (
         "infer_cfg=dict(prompt_template=dict(template='{question}')), reader_cfg=dict(test_range='first')",
         "'first' is not a range such as '[0:100]'"),
