@@ -15,6 +15,7 @@ import argparse
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -108,21 +109,26 @@ def run_all(steps: list[str], work: Path, variables: Mapping[str, str], model: s
 def succeeds(shown: str, command: str, folder: Path, variables: Mapping[str, str]) -> bool:
     """Run one command, print its seconds, and what it said if it failed."""
     began = time.monotonic()
-    ended = subprocess.run(
+    with subprocess.Popen(
         command,
         shell=True,
         cwd=folder,
         env=variables,
-        check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=MOST_SECONDS,
-    )
+        start_new_session=True,  # so that the limit ends the command itself, not only its shell
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            print(f"{shortened(shown)} took more than {MOST_SECONDS} s, so it was ended")
+            return False
     print(f"{time.monotonic() - began:6.1f} s  {shortened(shown)}", flush=True)
-    if ended.returncode:
-        print(f"it ended with exit code {ended.returncode}:\n{ended.stdout}")
-    return ended.returncode == 0
+    if process.returncode:
+        print(f"it ended with exit code {process.returncode}:\n{output}")
+    return process.returncode == 0
 
 
 def shortened(command: str) -> str:
