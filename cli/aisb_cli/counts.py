@@ -35,7 +35,7 @@ def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
 def totals(subtasks: Sequence[Progress], now: float, *, has_scores: bool = False) -> str:
     """Return one line with the counts of all subtasks, those that wait included.
 
-    With `has_scores`, scores so far are shown beside it.
+    With `has_scores`, the line does not say "not graded yet": the display shows scores so far.
     """
     total = sum(s.total for s in subtasks if s.lasts is None)
     finished = sum(s.finished for s in subtasks)

@@ -91,7 +91,7 @@ class SharedRequests:
         """Take back a lost worker's requests that are not in `done`; return how many are sent again, and not.
 
         A conversation is not sent again if some of its turns were answered, nor is anything in a load that
-        is measured. An episode is: the `replies` that it got are given to the worker that goes on with it.
+        is measured. An episode is sent again: the worker that continues it gets the `replies` it already has.
         """
         resent = missing = 0
         for place, request in self._requests_of(worker):

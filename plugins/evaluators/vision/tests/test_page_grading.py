@@ -1,4 +1,4 @@
-"""OmniDocBench: a page is split, matched and graded by its published rule; the values are worked out by hand."""
+"""Grade pages by the published rules of OmniDocBench; the expected values were worked out by hand."""
 
 import subprocess
 import sys
