@@ -82,11 +82,13 @@ def fenced(text: str, kind: str = "python") -> list[Block]:
     for line in text.splitlines(keepends=True):
         fence = _FENCE.match(line.rstrip("\n"))
         after = at + len(line)
-        if fence and opened is None:
+        if fence and not found and not opened and not fence["info"] and _is_program(text[:at], kind):
+            found.append(Block(0, at, True, "block"))  # the prompt opened this block
+        elif fence and opened is None:
             words = fence["info"].strip("{}. ").lower().split()
             word = words[0].strip("{}.:,") if words else ""
             opened = (after, fence["marks"], word, fence["indent"])
-        elif fence and opened and not fence["info"] and fence["marks"].startswith(opened[1]):
+        elif fence and opened and _closes(fence, opened[1], opened[3]):
             if languages is None or opened[2] in languages:
                 found.append(Block(opened[0], at, True, "block", opened[3]))
             opened = None
@@ -94,6 +96,19 @@ def fenced(text: str, kind: str = "python") -> list[Block]:
     if opened and (languages is None or opened[2] in languages) and text[opened[0] :].strip():
         found.append(Block(opened[0], len(text), False, "unclosed block", opened[3]))
     return found
+
+
+def _is_program(text: str, kind: str) -> bool:
+    return kind == "python" and (is_body(text) or any(has_definition(tree) for _, tree in outdented(text)))
+
+
+def _closes(fence: re.Match[str], marks: str, indent: str) -> bool:
+    """Return whether a fence ends the block that `marks` opened at `indent`.
+
+    As in Markdown, a fence that is four columns further right is text: a docstring may show an example.
+    """
+    deeper = len(fence["indent"].expandtabs(4)) - len(indent.expandtabs(4))
+    return not fence["info"] and fence["marks"].startswith(marks) and deeper < 4
 
 
 def between_markers(text: str) -> tuple[int, int] | None:
@@ -206,15 +221,15 @@ def _bare(text: str, name: str | None) -> Extract | None:
     """Return the program of a text without fences."""
     if not text.strip():
         return None
-    plain = text.replace("\r\n", "\n")
+    plain = text.replace("\r\n", "\n").lstrip("\ufeff\u200b")
     span = (0, len(text))
     readings = outdented(plain)
     for source, tree in readings:
         if source == plain or (name and defines(tree, name)):
             return Extract(source, "whole text", span)
-    if (readings and name and is_body(plain)) or (name and text[:1] in " \t"):
-        return Extract(plain, "whole text", span)
     lines = plain.split("\n")
+    if (readings and name and is_body(plain)) or (name and plain[:1] in " \t"):
+        return Extract("\n".join(lines[: _end_of_body(lines)]), "whole text", span)
     starts = [n for n, line in enumerate(lines) if _BEGIN.match(line)]
     for first in starts[:20]:
         last = _longest(lines, first)
@@ -222,6 +237,15 @@ def _bare(text: str, name: str | None) -> Extract | None:
         if last > first and (not name or defines(parsed(piece), name)):
             return Extract(piece + "\n", "code lines", None)
     return Extract(plain, "whole text", span)
+
+
+def _end_of_body(lines: list[str]) -> int:
+    """Return the end line (exclusive) of a function's body before prose, or else of the text."""
+    if parsed("\n".join(["def _():", *lines])) is None:
+        end = _longest(["def _():", *lines], 0) - 1
+        if end > 0 and lines[end][:1].strip() and any(line.strip() for line in lines[:end]):
+            return end
+    return len(lines)
 
 
 def _longest(lines: list[str], first: int) -> int:

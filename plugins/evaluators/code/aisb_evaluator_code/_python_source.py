@@ -67,7 +67,7 @@ def completed(prompt: str, answer: str, entry: str | None) -> str:
     """
     if not entry or defines(parsed(answer), entry):
         # The prompt's imports and helpers are kept in either case.
-        return f"{prompt}\n{answer}" if prompt and parsed(prompt) is not None else answer
+        return _joined(prompt, answer) if prompt and parsed(prompt) is not None else answer
     if not prompt:
         return answer
     literal = prompt + answer
@@ -79,6 +79,16 @@ def completed(prompt: str, answer: str, entry: str | None) -> str:
         if _goes_on(start + candidate, prompt, entry):
             return start + candidate
     return literal
+
+
+def _joined(prompt: str, answer: str) -> str:
+    """Return an answer after its prompt, below its imports from `__future__`, which must be first."""
+    future = re.findall(r"^from __future__ import \w+(?:, *\w+)*(?=[ \t]*(?:#.*)?$)", answer, re.MULTILINE)
+    if not future:
+        return f"{prompt}\n{answer}"
+    for line in future:  # a comment takes its place, so that line numbers in the answer stay the same
+        answer = answer.replace(line, f"# {line}", 1)
+    return "\n".join([*dict.fromkeys(future), prompt, answer])
 
 
 def missing_names(tree: ast.Module) -> set[str]:

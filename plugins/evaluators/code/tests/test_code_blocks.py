@@ -40,6 +40,9 @@ def found(text, **fields):
         f"[BEGIN]\n```python\n{CORRECT}```\n[DONE]",
         CORRECT,
         f"Here is the function:\n\n{CORRECT}\nThis doubles its argument.",
+        f"\ufeff{CORRECT}",
+        f"{CORRECT}```\n\nIt doubles its argument:\n```python\nprint(double(2))\n```",
+        '```python\ndef double(n):\n    """\n    ```\n    double(2)\n    ```\n    """\n    return 2 * n\n```\nDone.',
     ],
 )
 def test_the_program_is_found(text):
@@ -201,3 +204,26 @@ def test_other_languages_have_fences_of_their_own():
 
 def test_an_empty_answer_has_no_program():
     assert found("  ") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "    m = 2 * n\n    return m\n\nThis doubles its argument.",
+        "    m = 2 * n\n    return m\n```\n\nThis doubles its argument.",
+        "    m = 2 * n\n    return m\n```\n\nUse:\n```python\nprint(double(2))\n```",
+    ],
+)
+def test_a_body_ends_before_the_words_that_follow_it(text):
+    space = {}
+    exec(completed("def double(n):\n", found(text).text, "double"), space)
+    assert space["double"](4) == 8
+
+
+def test_an_import_from_the_future_moves_above_the_prompt():
+    answer = "from __future__ import annotations\n\ndef double(n: Missing):\n    return 2 * n\n"
+    program = completed("import math\n\ndef double(n):\n    pass\n", answer, "double")
+    space = {}
+    exec(program, space)
+    assert space["double"](4) == 8
+    assert program.endswith(answer.replace("from", "# from"))  # its lines keep their numbers
