@@ -105,13 +105,13 @@ TABLE = {
     ),
     "HTML in place of JSON": (
         [sized(LOGIN, b"text/html")],
-        f"a web page came in place of JSON: {LOGIN.decode()!r}; is url the address of the service?",
+        f"the reply is a web page instead of JSON: {LOGIN.decode()!r}; is url the address of the service?",
         True,
     ),
     "an empty reply": ([sized(b"")], "the reply is empty", True),
     "a stream that says nothing": (
         chunked(b"data: [DONE]\n\n"),
-        "the reply is empty: a stream without an event that says anything",
+        "the reply is empty: the stream has no events with data",
         True,
     ),
     "a reply whose message is null": (
@@ -131,7 +131,7 @@ TABLE = {
     ),
     "a stream with a role alone": (
         chunked(b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n', b"data: [DONE]\n\n"),
-        "the reply holds no answer: a stream without text, reasoning, tool call and finish reason",
+        "the reply holds no answer: the stream has no text, reasoning, tool call or finish reason",
         True,
     ),
     "another encoding": (

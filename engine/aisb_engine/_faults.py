@@ -252,7 +252,7 @@ def worker_error(message: Mapping[str, Any]) -> AisbError:
     return kind(message["error"])
 
 
-def backend_words(method: Callable[[], object], note: Callable[[str], None]) -> str:
+def backend_text(method: Callable[[], object], note: Callable[[str], None]) -> str:
     """Return a line that a backend's method returns; if it raises, call `note` and return an empty line."""
     try:
         return str(method() or "")
@@ -277,7 +277,7 @@ def is_stop(error: BaseException) -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def exception_words(error: BaseException) -> str:
+def exception_text(error: BaseException) -> str:
     """Return an exception's type and message in one line."""
     message = exception_message(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
@@ -287,7 +287,7 @@ def describe(error: BaseException) -> str:
     """Return an exception's type, message and place in one line; only the message of an `AisbError`."""
     if isinstance(error, AisbError):  # its message is written for users
         return str(error)
-    text = mask_secrets(exception_words(error))
+    text = mask_secrets(exception_text(error))
     location = exception_location(error)
     return f"{text} ({location})" if location else text
 

@@ -97,14 +97,14 @@ async def test_an_empty_reply_is_a_failure(body):
 
 async def test_a_stream_of_comments_and_done_is_empty():
     found = await failure(b": ping\n\n", DONE)
-    assert found.message == "the reply is empty: a stream without an event that says anything"
+    assert found.message == "the reply is empty: the stream has no events with data"
 
 
 async def test_a_web_page_in_place_of_json_asks_about_the_url():
     found = await failure(b"<!DOCTYPE html><html><title>Login</title>", content_type="text/html")
     assert found.kind == "protocol"
     assert found.message == (
-        "a web page came in place of JSON: '<!DOCTYPE html><html><title>Login</title>'; "
+        "the reply is a web page instead of JSON: '<!DOCTYPE html><html><title>Login</title>'; "
         "is url the address of the service?"
     )
 

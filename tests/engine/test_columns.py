@@ -66,7 +66,7 @@ def test_kinds_that_were_counted_come_back_whole(values: list[tuple[ChunkKind, i
     assert len(kinds) == len(all_of_them)
     assert hash(kinds) == hash(all_of_them)
     assert all(before != after for (before, _), (after, _) in pairwise(kinds.runs))
-    assert columns.says_something() == (set(all_of_them) - {"keepalive"} != set())
+    assert columns.has_events() == (set(all_of_them) - {"keepalive"} != set())
     assert kinds != "content"
     if kinds:
         assert kinds[-1] == all_of_them[-1]

@@ -42,7 +42,7 @@ async def test_a_text_that_is_none_fails_its_request_and_keeps_what_had_come(ser
     )
     assert made.text == "It"
     assert made.failure.kind == "protocol"
-    assert f"(TypeError: {text!r} is no text)" in made.failure.message
+    assert f"(TypeError: {text!r} is not a string)" in made.failure.message
 
 
 async def test_half_a_character_in_a_finish_reason_is_no_end_of_the_run(serve):

@@ -77,7 +77,7 @@ async def test_the_type_of_an_error_inside_a_reply_says_whether_to_try_again(ser
 
 async def test_a_backend_that_cannot_settle_a_reply_fails_that_request_alone(serve):
     made = await answer(serve, [sized(b'{"text": ["raise"]}')])
-    assert made.failure.message == "the backend cannot settle the reply (LookupError: no such thing)"
+    assert made.failure.message == "the backend cannot finalize the reply (LookupError: no such thing)"
 
 
 def test_a_map_of_adapters_names_the_one_for_each_sample(tmp_path):

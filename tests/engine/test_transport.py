@@ -531,7 +531,7 @@ async def test_broken_or_unknown_compression_is_a_protocol_failure(serve, connec
     assert failure.kind == "protocol"
     assert failure.message.startswith("the compressed reply is damaged (")
     failure, _ = await fail(transport, server.url)
-    assert failure.message == "the reply is compressed with 'br' although none was asked for"
+    assert failure.message == "the reply is compressed with 'br', although the request accepts no compression"
     failure, _ = await fail(transport, server.url)
     assert failure == Failure("cut", "the compressed reply ends in the middle", 200)
 

@@ -11,7 +11,7 @@ import orjson
 from aisb._backend import HttpBackend, HttpCall, host_and_port
 from aisb._errors import AisbError, AttemptFailed
 from aisb._types import Chunk, Failure, Prediction, Request
-from aisb_engine._faults import RAISED, exception_words, is_stop
+from aisb_engine._faults import RAISED, exception_text, is_stop
 from aisb_engine._headers import checked_headers, own_headers
 from aisb_engine._http.reply import finish, predict
 from aisb_engine._http.transport import Exchange, Transport, WireRequest, open_transport
@@ -72,7 +72,7 @@ async def ask(
     except RAISED as error:  # recorded as the failure of this request
         if is_stop(error):
             raise
-        failure = Failure("protocol", exception_words(error))
+        failure = Failure("protocol", exception_text(error))
     failure = finish(backend, exchange, failure)
     return predict(backend, exchange, request, failure, planned_ns=planned_ns, attempts=attempts)
 

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from aisb._backend import HttpBackend
 from aisb._errors import AttemptFailed
 from aisb._types import Failure, Prediction, Request, Timing
-from aisb_engine._faults import RAISED, exception_words
+from aisb_engine._faults import RAISED, exception_text
 from aisb_engine._http.transport import Exchange
 from aisb_engine._record.kinds import Kinds
 from aisb_engine._stream import StreamReader, problems
@@ -49,12 +49,12 @@ def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) ->
 def _empty(backend: HttpBackend, reader: StreamReader, body: bytes) -> Failure | None:
     """Return the failure of a complete reply without an answer; None if it ends with its connection."""
     if not reader.streamed:
-        return problems.no_answer(body, reader.status)
-    return None if backend.stream_end == "close" else problems.empty_stream(reader.status)
+        return problems.no_answer_failure(body, reader.status)
+    return None if backend.stream_end == "close" else problems.empty_stream_failure(reader.status)
 
 
 def _finish_document(reader: StreamReader, body: bytes) -> Failure | None:
-    if problem := problems.in_document(body, reader.status):
+    if problem := problems.document_failure(body, reader.status):
         return problem
     reader.read_event(body, reader.body_ns or 0)
     return reader.failure
@@ -62,12 +62,12 @@ def _finish_document(reader: StreamReader, body: bytes) -> Failure | None:
 
 def _finish_stream(backend: HttpBackend, reader: StreamReader, rest: bytes) -> Failure | None:
     if rest and rest != b"[DONE]" and not problems.is_json_or_empty(rest):
-        return problems.cut_in_event(rest, reader.status)
+        return problems.event_cut_failure(rest, reader.status)
     reader.read_event(rest, reader.body_ns or 0)
     if reader.failure is not None or backend.stream_end == "close":
         return reader.failure
     ended = reader.done or bool(reader.columns.finish_reason)
-    return problems.in_stream(reader.columns.says_something(), ended, reader.status)
+    return problems.stream_failure(reader.columns.has_events(), ended, reader.status)
 
 
 def document(exchange: Exchange) -> bytes:
@@ -135,7 +135,7 @@ def predict(
         if not isinstance(final, Prediction):
             raise TypeError(f"finalize returned {final!r:.80}; it returns a Prediction")
     except RAISED as error:  # one request: recorded as its failure, and counted
-        text = f"the backend cannot settle the reply ({exception_words(error)})"
+        text = f"the backend cannot finalize the reply ({exception_text(error)})"
         return replace(prediction, failure=failure or Failure("protocol", text, reader.status or None))
     return final
 

@@ -10,7 +10,7 @@ from typing import Any
 from aisb._backend import Backend
 from aisb._errors import AttemptFailed, RunError, UsageError
 from aisb._types import Chunk, ChunkKind, Failure, Logprob, Prediction, Request, Timing, Usage
-from aisb_engine._faults import RAISED, exception_words, is_stop
+from aisb_engine._faults import RAISED, exception_text, is_stop
 from aisb_engine._stream.failures import failed_finish
 
 Clock = Callable[[], int]
@@ -49,7 +49,7 @@ async def ask_directly(
     except RAISED as error:  # recorded as the failure of this request
         if is_stop(error):
             raise
-        failure = Failure("protocol", exception_words(error))
+        failure = Failure("protocol", exception_text(error))
     failure = failure or failed_finish(gathered.finish_reason)
     return replace(
         gathered.prediction(),

@@ -24,7 +24,7 @@ from aisb._errors import AisbError, ConfigError
 from aisb._options import arguments, bind
 from aisb._plugins import Component
 from aisb._running import Channel
-from aisb_engine._faults import RAISED, backend_words, describe
+from aisb_engine._faults import RAISED, backend_text, describe
 from aisb_engine._http.client import connect
 from aisb_engine._http.fetch import PROXY_VARIABLES
 from aisb_engine._load.capacity import raise_limit
@@ -209,7 +209,7 @@ class _Worker:
                 if job.episodes is not None and self._episodes is not None:
                     runner.episodes = self._episodes.made(job.episodes)
                 notes = await runner.run(lambda: read_requests(job.requests, read), self._ready, self._queue)
-            if words := backend_words(backend.summary, self._note):
+            if words := backend_text(backend.summary, self._note):
                 self._note(words)
         finally:
             for task in tasks:
@@ -257,6 +257,6 @@ class _Worker:
                 "failures": self._progress.failures,
                 "first_failure": self._progress.first_failure,
                 "further_turns": self._progress.total,  # beside the first, of each episode
-                "live": backend_words(self._live, self._note),
+                "live": backend_text(self._live, self._note),
             }
         )

@@ -16,7 +16,7 @@ import orjson
 
 from aisb._backend import HttpBackend
 from aisb._types import Sample
-from aisb_engine._faults import backend_words
+from aisb_engine._faults import backend_text
 from aisb_engine._http.fetch import proxy_for
 from aisb_engine._load.counting import TokenCounting
 from aisb_engine._load.loads import is_endless, requested
@@ -160,7 +160,7 @@ class LoadRecord:
 
         async def watch() -> None:
             while True:
-                self._progress.detail = backend_words(backend.live, self.remark)
+                self._progress.detail = backend_text(backend.live, self.remark)
                 await asyncio.sleep(0.5)
 
         watcher = asyncio.create_task(watch())
@@ -168,7 +168,7 @@ class LoadRecord:
             yield
         finally:
             watcher.cancel()
-            if words := backend_words(backend.summary, self.remark):
+            if words := backend_text(backend.summary, self.remark):
                 note(words)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aisb._types import Failure, Message, Prediction, Request, Sample
 from aisb_engine._data.turns import SessionTurn
-from aisb_engine._faults import RAISED, exception_words, is_stop
+from aisb_engine._faults import RAISED, exception_text, is_stop
 from aisb_engine._load.prefix_cache import with_mark
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class _RunningSession:
         except RAISED as error:
             if is_stop(error):
                 raise
-            self._fail(number, Failure("row", f"its prompt could not be made: {exception_words(error)}"))
+            self._fail(number, Failure("row", f"its prompt could not be made: {exception_text(error)}"))
             return []
         prediction = await self.send(request, due_ns if has_plan else None)
         if prediction.failure is not None:

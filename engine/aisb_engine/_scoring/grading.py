@@ -22,7 +22,7 @@ from aisb_engine._faults import (
     ComponentError,
     PluginFaults,
     StepError,
-    exception_words,
+    exception_text,
     is_span,
     is_stop,
 )
@@ -75,7 +75,7 @@ class Grader:
         except ComponentError as error:
             if self.faults is not None:
                 self.faults.add(error, self._place(prediction))
-            return self._same_for_all(sample, prediction, _error({"raised": exception_words(error.error)}))
+            return self._same_for_all(sample, prediction, _error({"raised": exception_text(error.error)}))
         scores = []
         prediction = found.with_read_text(prediction)
         for name, judge in self.judges.items():
@@ -109,7 +109,7 @@ class Grader:
         if self.faults is not None:
             fault = ComponentError.of(self.plugins, kind, name, during, error)
             self.faults.add(fault, self._place(prediction))
-        return _error({"raised": exception_words(error)})
+        return _error({"raised": exception_text(error)})
 
     def _place(self, prediction: Prediction) -> str:
         return f"sample {request_id(prediction.sample_id, prediction.repeat)} of {self.task.name}"

@@ -1,6 +1,6 @@
-"""The reader of replies: plain, or compiled from the same files where aisb-speedups is installed.
+"""The reader of replies: pure Python, or compiled from the same files if aisb-speedups is installed.
 
-`AISB_COMPILED=0` in the environment chooses the plain one. A reader that was compiled from another version of
+`AISB_COMPILED=0` in the environment selects pure Python. A reader that was compiled from another version of
 the files is not used.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["COMPILED", "Inbox", "KnownEvents", "StreamReader", "compiled_module"
 
 
 def compiled_module() -> ModuleType | None:
-    """Return the compiled form of the reader's module; None where none is installed that fits."""
+    """Return the compiled module of the reader; None if no matching one is installed."""
     import hashlib
     from pathlib import Path
 
@@ -31,13 +31,13 @@ def compiled_module() -> ModuleType | None:
     except ImportError:
         return None
     sources = (reader, state, columns, framing, inbox, kind, known, lines, matching)
-    source = b"".join(Path(str(module.__file__)).read_bytes() for module in sources)
+    source = b"".join(Path(str(each.__file__)).read_bytes() for each in sources)
     if hashlib.sha256(source).hexdigest() != _source.SHA256:
         return None
     from aisb_speedups import reader as compiled  # type: ignore[attr-defined,unused-ignore]
 
-    fits: ModuleType = compiled
-    return fits
+    module: ModuleType = compiled
+    return module
 
 
 COMPILED = False

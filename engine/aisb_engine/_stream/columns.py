@@ -1,7 +1,7 @@
-"""The chunks of one reply as columns in little memory: ten thousand long replies may be in flight at once.
+"""The chunks of one reply as compact columns: ten thousand long replies may be in flight at once.
 
-Short replies are kept as they arrive. The older part of longer replies is packed: stamps as gaps of mostly
-three bytes, text compressed.
+Short replies are kept as they arrive. The older part of longer ones is packed: stamps as gaps, usually of
+three bytes, and text compressed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from operator import sub
 from typing import Any
 
 from aisb._types import TOKEN_KINDS, Chunk, ChunkKind, Usage
-from aisb_engine._stream.counts import MOST_TOKENS, growth
+from aisb_engine._stream.counts import MAX_TOKENS, growth
 
 STAMPS = 128
 """The number of stamps in a packed block."""
 PIECES = 32
-"""Pieces of text are joined from this many on: a string object is ten times as large as its letters."""
+"""The number of text pieces from which they are joined: a string object takes ten times its characters."""
 BLOCK = 2_048
-"""Text is compressed from this many bytes on, to about half of them."""
-LARGEST_COUNT = 2**53
-"""More tokens than any reply has, and the limit up to which every JSON parser keeps integers exact."""
+"""The number of bytes from which text is compressed, to about half its size."""
+MAX_COUNT = 2**53
+"""Larger counts are ignored: every JSON parser keeps integers exact up to here, and no reply has so many."""
 _HIGHEST, *_OTHERS = (3, 0, 1, 2) if sys.byteorder == "little" else (0, 1, 2, 3)
 """The positions of the highest byte of a 32-bit number, and of the others, on this machine."""
 
@@ -33,8 +33,8 @@ _HIGHEST, *_OTHERS = (3, 0, 1, 2) if sys.byteorder == "little" else (0, 1, 2, 3)
 class Columns:
     """One reply's chunks: stamps, kinds, token counts, text, reasoning, tool calls, and finish reason.
 
-    `stamps`, `text` and `reasoning` hold the data since the last `fold`. A caller may append a chunk that
-    holds only text to them directly, and its running count to `counts`; `add_run` then counts it.
+    `stamps`, `text` and `reasoning` hold the data since the last `fold`. A caller may append a chunk that has
+    only text to them directly, and its running count to `counts`; it then calls `add_run`.
     """
 
     __slots__ = (
@@ -53,13 +53,13 @@ class Columns:
         self.usage: Usage | None = None
         self.calls: dict[Any, dict[str, Any]] = {}
         self.counts: array[int] = array("i")  # the running counts of output tokens, if events have them
-        self._places: array[int] = array("i")  # and the positions of their chunks
+        self._places: array[int] = array("i")  # the position of the chunk of each count
         self._kind: ChunkKind = "keepalive"
         self._runs: list[tuple[ChunkKind, int]] = []
         self._before: int = 0  # chunks before the latest run
         self._tokens: array[int] = array("i")
-        self._counted: bool = True  # the first chunk with tokens had a token count
-        self._uncounted: int = 0  # later ones without a count
+        self._counted: bool = True  # the first chunk with tokens states their number
+        self._uncounted: int = 0  # later chunks with tokens that do not
         self._old_stamps: PackedStamps | None = None
         self._old_text: PackedText | None = None
         self._old_reasoning: PackedText | None = None
@@ -74,7 +74,7 @@ class Columns:
         if whole is not None:
             before = self.all_text()
             self._old_text = None
-            self.text[:] = [_only_text(whole)]
+            self.text[:] = [_checked_text(whole)]
             chunk = chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
             text = ""
         self.stamps.append(stamp)
@@ -83,16 +83,16 @@ class Columns:
         else:
             self.add_run(kind, 1)
         if text:
-            self.text.append(text if text.__class__ is str else _only_text(text))
+            self.text.append(text if text.__class__ is str else _checked_text(text))
         if reasoning:
-            self.reasoning.append(_only_text(reasoning))
+            self.reasoning.append(_checked_text(reasoning))
         if self._counted:
             self._tokens.append(tokens or 0)
             if tokens is None and kind in TOKEN_KINDS:
                 self._uncounted += 1
                 self._counted = any(self._tokens)
         if finish_reason and self.finish_reason != "content_filter":  # services end a refusal with "stop"
-            self.finish_reason = _only_text(finish_reason)
+            self.finish_reason = _checked_text(finish_reason)
         if usage is not None:
             self._take_usage(_known_counts(usage))
         if calls:
@@ -121,10 +121,10 @@ class Columns:
     def _take_usage(self, usage: Usage) -> None:
         """Update the token counts; a count that the event lacks stays unchanged."""
         if usage.output_tokens is not None:
-            self.counts.append(min(usage.output_tokens, MOST_TOKENS))
+            self.counts.append(min(usage.output_tokens, MAX_TOKENS))
             self._places.append(self._before + self.run_length - 1)
-        if self.usage is not None and _loses(self.usage, usage):
-            both = zip(_each(self.usage), _each(usage), strict=True)
+        if self.usage is not None and _lacks_known_count(self.usage, usage):
+            both = zip(_counts_of(self.usage), _counts_of(usage), strict=True)
             usage = Usage(*(old if new is None else new for old, new in both))
         self.usage = usage
 
@@ -134,13 +134,13 @@ class Columns:
             index = delta.get("index")
             if index is None:
                 # Without an index, a new id begins a call; any other piece belongs to the last call.
-                fresh = not self.calls or (
+                is_new = not self.calls or (
                     delta.get("id") and delta["id"] != [*self.calls.values()][-1]["id"]
                 )
-                index = len(self.calls) if fresh else [*self.calls][-1]
+                index = len(self.calls) if is_new else [*self.calls][-1]
             call = self.calls.setdefault(index, {"id": None, "name": None, "arguments": ""})
-            call["id"] = call["id"] or _only_text(delta.get("id") or "") or None
-            call["name"] = call["name"] or _only_text(delta.get("name") or "") or None
+            call["id"] = call["id"] or _checked_text(delta.get("id") or "") or None
+            call["name"] = call["name"] or _checked_text(delta.get("name") or "") or None
             call["arguments"] += delta.get("arguments") or ""
 
     def fold(self) -> None:
@@ -148,10 +148,10 @@ class Columns:
         if len(self.stamps) >= STAMPS:
             self._old_stamps = self._old_stamps or PackedStamps()
             self._old_stamps.take(self.stamps)
-        if _is_much(self.text):
+        if _is_worth_packing(self.text):
             self._old_text = self._old_text or PackedText()
             self._old_text.take(self.text)
-        if _is_much(self.reasoning):
+        if _is_worth_packing(self.reasoning):
             self._old_reasoning = self._old_reasoning or PackedText()
             self._old_reasoning.take(self.reasoning)
 
@@ -161,9 +161,9 @@ class Columns:
         """Return the run-length encoded kinds of all chunks, in order."""
         return [*self._runs, (self._kind, self.run_length)] if self.run_length else []
 
-    def says_something(self) -> bool:
-        """Return whether any chunk is more than a comment."""
-        if self.run_length and self._kind != "keepalive":  # as at the end of nearly every reply
+    def has_events(self) -> bool:
+        """Return whether there is any chunk other than comments."""
+        if self.run_length and self._kind != "keepalive":  # true for nearly every complete reply
             return True
         return any(kind != "keepalive" for kind, _ in self._runs)
 
@@ -220,7 +220,7 @@ class PackedStamps:
 
     def __init__(self) -> None:
         self._first = self._last = 0
-        # Blocks of fixed size: growing arrays in ten thousand replies at once fragment the memory.
+        # Blocks of fixed size, because arrays that grow in ten thousand replies fragment the memory.
         self._blocks: list[bytes | array[int]] = []
 
     def take(self, stamps: list[int]) -> None:
@@ -279,7 +279,7 @@ class PackedText:
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
-        # UTF-8, because one letter beyond Latin-1 makes every letter of a string two or four bytes.
+        # UTF-8, because one character beyond Latin-1 makes every character of a str two or four bytes.
         self._joined = bytearray()
 
     def take(self, pieces: list[str]) -> None:
@@ -296,32 +296,32 @@ class PackedText:
         return data.decode("utf-8", "surrogatepass")
 
 
-def _is_much(pieces: list[str]) -> bool:
+def _is_worth_packing(pieces: list[str]) -> bool:
     return len(pieces) >= PIECES or sum(map(len, pieces)) >= BLOCK
 
 
-def _only_text(text: Any) -> str:
+def _checked_text(text: Any) -> str:
     """Return a backend's text; raise `TypeError` if it is not a string."""
     if text.__class__ is not str:
-        raise TypeError(f"{text!r} is no text"[:200])
+        raise TypeError(f"{text!r} is not a string"[:200])
     return text
 
 
 def _known_counts(usage: Usage) -> Usage:
     """Return a usage in which every value that is not a token count is None."""
-    for count in _each(usage):
-        if count is not None and not (type(count) is int and 0 <= count < LARGEST_COUNT):
-            return Usage(*map(_known_count, _each(usage)))
+    for count in _counts_of(usage):
+        if count is not None and not (type(count) is int and 0 <= count < MAX_COUNT):
+            return Usage(*map(_known_count, _counts_of(usage)))
     return usage
 
 
 def _known_count(count: Any) -> int | None:
-    whole = type(count) is int or (type(count) is float and count.is_integer())  # some services write 10.0
-    return int(count) if whole and 0 <= count < LARGEST_COUNT else None
+    is_whole = type(count) is int or (type(count) is float and count.is_integer())  # some services write 10.0
+    return int(count) if is_whole and 0 <= count < MAX_COUNT else None
 
 
-def _loses(known: Usage, usage: Usage) -> bool:
-    """Return whether a usage lacks a count that is known."""
+def _lacks_known_count(known: Usage, usage: Usage) -> bool:
+    """Return whether a usage lacks a count that an earlier one had."""
     return (
         usage.output_tokens is None
         or (usage.input_tokens is None and known.input_tokens is not None)
@@ -330,6 +330,6 @@ def _loses(known: Usage, usage: Usage) -> bool:
     )
 
 
-def _each(usage: Usage) -> tuple[Any, ...]:
-    """Return the counts of a usage as the service wrote them: of any type."""
+def _counts_of(usage: Usage) -> tuple[Any, ...]:
+    """Return the counts of a usage as the service wrote them, of any type."""
     return usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens

@@ -15,20 +15,20 @@ LARGEST_REPLY = 64_000_000
 """The default of `load.max_reply`: the maximum bytes of a decompressed reply."""
 
 
-def too_large(most: int, status: int | None = None) -> Failure:
+def too_large(max_bytes: int, status: int | None = None) -> Failure:
     """Return the failure of a reply above the size limit."""
-    return Failure("protocol", f"the reply is larger than {most:,} bytes (load.max_reply)", status)
+    return Failure("protocol", f"the reply is larger than {max_bytes:,} bytes (load.max_reply)", status)
 
 
 class Decoder:
-    """Decompresses gzip (one or several members) or deflate, piece by piece, up to `most` bytes in all."""
+    """Decompresses gzip (one or several members) or deflate, piece by piece, up to `max_bytes` in all."""
 
-    def __init__(self, coding: str, most: int = LARGEST_REPLY) -> None:
-        self._most = self._left = most
+    def __init__(self, coding: str, max_bytes: int = LARGEST_REPLY) -> None:
+        self._max_bytes = self._left = max_bytes
         self._may_be_raw = coding == "deflate"  # some servers omit the zlib header
-        self._inflate: Any = None  # of the current member, or the last one
+        self._inflate: Any = None  # the zlib object of the current or last member
         self._first = b""  # the first byte of a member whose second has not arrived
-        self._over = False  # trailing bytes that are no member are ignored
+        self._over = False  # true once bytes follow that are not a gzip member; they are ignored
 
     @property
     def complete(self) -> bool:
@@ -56,7 +56,7 @@ class Decoder:
                 raise AttemptFailed(failure) from error
             self._left -= len(part)
             if self._left < 0:
-                raise AttemptFailed(too_large(self._most))
+                raise AttemptFailed(too_large(self._max_bytes))
             parts.append(part)
             data = self._inflate.unused_data
         return b"".join(parts)
@@ -76,7 +76,7 @@ def _is_zlib(first: bytes) -> bool:
     return first[0] & 15 == 8 and int.from_bytes(first, "big") % 31 == 0
 
 
-def decoder_for(headers: Mapping[str, str], most: int = LARGEST_REPLY) -> Decoder | None:
+def decoder_for(headers: Mapping[str, str], max_bytes: int = LARGEST_REPLY) -> Decoder | None:
     """Return the decoder of a reply's compression; None if it is not compressed.
 
     Raises:
@@ -89,6 +89,6 @@ def decoder_for(headers: Mapping[str, str], most: int = LARGEST_REPLY) -> Decode
     if coding in ("", "identity"):
         return None
     if coding in ("gzip", "x-gzip", "deflate"):
-        return Decoder(coding, most)
-    text = f"the reply is compressed with {coding!r} although none was asked for"
+        return Decoder(coding, max_bytes)
+    text = f"the reply is compressed with {coding!r}, although the request accepts no compression"
     raise AttemptFailed(Failure("protocol", text))

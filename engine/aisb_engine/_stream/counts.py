@@ -1,4 +1,4 @@
-"""The tokens in each chunk of a reply, from the running count in a service's events.
+"""Derive the number of tokens in each chunk of a reply from the running count in a service's events.
 
 vLLM's `continuous_usage_stats` and llama.cpp's `timings_per_token` give the number of tokens so far in each
 event. A chunk holds the growth of that count, whether or not its tokens have text yet.
@@ -14,10 +14,10 @@ from operator import le, sub
 
 from aisb._types import TOKEN_KINDS, ChunkKind
 
-MOST_DOUBTED = 4
-"""One count in this many may contradict the others and is ignored: a running count seldom goes back."""
-MOST_TOKENS = 2**31 - 1
-"""More tokens than any reply has, and the largest value of the arrays; larger counts are clipped to it."""
+MIN_COUNTS_PER_OUTLIER = 4
+"""At most one in this many counts may contradict the others, and is ignored; beyond that, none is used."""
+MAX_TOKENS = 2**31 - 1
+"""The largest value of the arrays; larger counts are clipped to it. No reply has so many tokens."""
 
 
 def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[ChunkKind, int]]) -> array[int]:
@@ -28,11 +28,11 @@ def growth(places: Sequence[int], counts: Sequence[int], runs: Iterable[tuple[Ch
     the chunks with tokens, since most services give a single count at the end.
     """
     none: array[int] = array("i")
-    if len(counts) < 2 or counts[-1] == MOST_TOKENS:
+    if len(counts) < 2 or counts[-1] == MAX_TOKENS:
         return none
     if not all(map(le, counts, islice(counts, 1, None))):
-        kept = _longest_rise(counts)
-        if (len(counts) - len(kept)) * MOST_DOUBTED > len(counts):
+        kept = _longest_non_decreasing(counts)
+        if (len(counts) - len(kept)) * MIN_COUNTS_PER_OUTLIER > len(counts):
             return none
         places, counts = [places[at] for at in kept], [counts[at] for at in kept]
     flags = b"".join([bytes([kind in TOKEN_KINDS]) * count for kind, count in runs])
@@ -57,7 +57,7 @@ def _covers(places: Sequence[int], counts: Sequence[int], flags: bytes) -> bool:
     return 0 <= first < last and 2 * flags.count(1, first, last) >= flags.count(1) - 1
 
 
-def _longest_rise(counts: Sequence[int]) -> list[int]:
+def _longest_non_decreasing(counts: Sequence[int]) -> list[int]:
     """Return the positions of a longest non-decreasing subsequence that ends with the last count."""
     ends: list[int] = []  # for each length, the lowest last count of a subsequence of that length
     at: list[int] = []  # and its position
@@ -69,7 +69,7 @@ def _longest_rise(counts: Sequence[int]) -> list[int]:
                 before[place] = at[length - 1]
             ends[length : length + 1] = [count]
             at[length : length + 1] = [place]
-    rise = [at[-1]]
-    while rise[-1] in before:
-        rise.append(before[rise[-1]])
-    return rise[::-1]
+    positions = [at[-1]]
+    while positions[-1] in before:
+        positions.append(before[positions[-1]])
+    return positions[::-1]

@@ -1,8 +1,8 @@
-"""Failures that services report inside a reply with a success status, in their various forms.
+"""Detect failures that services report inside a reply with a success status.
 
-The table in docs/servers.md lists the form of each service. An error is an object or a text under `error` in
-an event, its choice, or an object inside them; an event with a name such as `error`; an event with a code and
-a message and no part of an answer; or a finish reason such as `abort`.
+docs/servers.md lists the form of each service. An error is one of these: an object or a text under `error` in
+an event, in a choice, or in an object inside them; an event with a name such as `error`; an event without any
+part of an answer that has a code and a message; a finish reason such as `abort`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _CONTAINERS = {
     "choices", "delta", "message", "x_groq", "response", "data", "result", "details", "detail", "meta_info",
     "output", "outputs", "token", "body", "payload", "extra", "base_resp",
 }  # fmt: skip
-"""Objects that are searched for an error: not a model's output (or calls), nor a content filter's result."""
-_DEEPEST = 5
-_FINE = frozenset(("", "0", "200", "ok", "none", "null", "success", "successful", "false", "no error"))
+"""The objects that are searched for an error. The model's output and a content filter's result are not."""
+_MAX_DEPTH = 5
+_NO_ERROR = frozenset(("", "0", "200", "ok", "none", "null", "success", "successful", "false", "no error"))
 """Values of an error's fields that mean that there is no error."""
 
-_CODES = (
+_STATUS_KEYS = (
     "code", "status", "status_code", "http_status_code", "http_code", "http_status", "error_code",
     "statusCode",
 )  # fmt: skip
-_TYPES = ("type", "code", "status", "err_type", "error_type")
-_WORDS = ("message", "detail", "error_msg", "error_message", "msg", "status_msg", "err_msg")
+_TYPE_KEYS = ("type", "code", "status", "err_type", "error_type")
+_MESSAGE_KEYS = ("message", "detail", "error_msg", "error_message", "msg", "status_msg", "err_msg")
 _HTTP_STATUS = re.compile(r"^HTTP_STATUS/(\d{3})$", re.MULTILINE)
 
-_STATUSES = {
+_STATUS_BY_NAME = {
     400: r"invalidrequest|badrequest|invalidargument|invalidparameter|context(length|window|size)",
     422: r"unprocessable|validation",
     401: r"authentication|unauthori[sz]ed|unauthenticated|invalidapikey",
@@ -61,7 +61,7 @@ _CUT_REASONS = {
     "preempted", "not_finished",
 }  # fmt: skip
 _WHOLE_REASONS = {"stop", "length", "tool_calls", "content_filter", "eos_token", "stop_sequence"}
-"""Nearly all replies end with one of these, so they skip the search for the words of a failure."""
+"""Nearly all replies end with one of these, which therefore skip the patterns of failures."""
 _TIMEOUT_REASONS = {"timeout", "timed_out", "deadline_exceeded"}
 _ERROR_REASON = re.compile(r"(?:.*_)?(?:errors?|failed|failure|exception)(?:_.*)?")
 _STATUS_REASONS = {"insufficient_system_resource": 503, "overloaded": 503, "rate_limit_exceeded": 429}
@@ -85,14 +85,14 @@ def error_event(data: bytes, status: int, statuses: Mapping[str, int]) -> Attemp
     DashScope puts `HTTP_STATUS/429` in a comment line before the data.
     """
     text = data.decode("utf-8", "replace")
-    said = _HTTP_STATUS.search(text)
+    status_line = _HTTP_STATUS.search(text)
     text = _HTTP_STATUS.sub("", text).strip()
     try:
         event = json.loads(text)
     except (ValueError, RecursionError):
         event = None
     error = event.get("error") if isinstance(event, Mapping) else None
-    code = int(said[1]) if said else None
+    code = int(status_line[1]) if status_line else None
     return AttemptFailed(_failure(_Found(error or event, event, text.encode()), status, statuses, code))
 
 
@@ -107,13 +107,15 @@ def checked_event(event: Any, payload: bytes, status: int, statuses: Mapping[str
     if type(event) is not dict:
         text = f"the reply is JSON, but not an object: {problems.show(payload)}"
         raise AttemptFailed(problems.protocol(text, status))
-    for error in _errors(event, _DEEPEST):
+    for error in _errors(event, _MAX_DEPTH):
         raise AttemptFailed(_failure(_Found(error, event, payload), status, statuses))
     return event
 
 
-def check_silent(event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]) -> None:
-    """Check an event in which the backend finds nothing for an error: a code or a type, with a message.
+def check_flat_error(
+    event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]
+) -> None:
+    """Raise if an event without any part of an answer is an error: a code or a type, with a message.
 
     Raises:
         AttemptFailed: the event is an error.
@@ -126,13 +128,13 @@ def check_silent(event: Mapping[str, Any], payload: bytes, status: int, statuses
 
 
 def check_document(event: Any, body: bytes, status: int, statuses: Mapping[str, int]) -> None:
-    """Check a whole reply that is not decoded as an answer for an error.
+    """Raise if a document that is not decoded as an answer reports an error.
 
     Raises:
-        AttemptFailed: it is not an object, holds an error, or a choice of it did not complete.
+        AttemptFailed: it is not an object, has an error, or one of its choices is incomplete.
     """
     event = checked_event(event, body, status, statuses)
-    check_silent(event, body, status, statuses)
+    check_flat_error(event, body, status, statuses)
     choices = event.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         reason = choice.get("finish_reason") if isinstance(choice, Mapping) else None
@@ -141,7 +143,7 @@ def check_document(event: Any, body: bytes, status: int, statuses: Mapping[str, 
 
 
 def failed_finish(reason: str | None, status: int | None = None) -> Failure | None:
-    """Return the failure that a finish reason means; None for the end of an answer.
+    """Return the failure for a finish reason; None if the answer is complete.
 
     `abort` and `error` come from vLLM and SGLang; `cancelled`, `timeout` and `not_finished` from
     TensorRT-LLM; `insufficient_system_resource` from DeepSeek, `network_error` from Zhipu, `preempt` from
@@ -150,7 +152,7 @@ def failed_finish(reason: str | None, status: int | None = None) -> Failure | No
     if not reason or reason in _WHOLE_REASONS:
         return None
     word = re.sub(r"[\s\-.]+", "_", reason.strip().lower())
-    text = f"the service ended its reply with the finish reason {reason!r:.60}: it did not complete it"
+    text = f"the service ended an incomplete reply with the finish reason {reason!r:.60}"
     if word in _CUT_REASONS:
         return Failure("cut", text, status)
     if word in _TIMEOUT_REASONS:
@@ -169,7 +171,7 @@ def _errors(place: Any, depth: int) -> Iterator[Any]:
     if not isinstance(place, Mapping) or not depth:
         return
     for key, value in place.items():
-        if key in ("error", "errors", "Error") and _is_said(value):
+        if key in ("error", "errors", "Error") and _describes_error(value):
             yield value
         elif key in _CONTAINERS:
             yield from _errors(value, depth - 1)
@@ -178,27 +180,29 @@ def _errors(place: Any, depth: int) -> Iterator[Any]:
         yield place
 
 
-def _is_said(value: Any) -> bool:
+def _describes_error(value: Any) -> bool:
     """Return whether a value under `error` describes an error, rather than its absence."""
     if isinstance(value, Mapping):
-        return any(_is_said(one) for one in value.values())
+        return any(_describes_error(one) for one in value.values())
     if isinstance(value, list):
-        return any(map(_is_said, value))
-    return str(value if value is not None else "").strip().lower() not in _FINE
+        return any(map(_describes_error, value))
+    return str(value if value is not None else "").strip().lower() not in _NO_ERROR
 
 
 def _is_flat_error(place: Mapping[str, Any]) -> bool:
     if place.get("object") == "error" or place.get("type") == "error":
         return True
-    words = any(isinstance(place.get(key), str) and _is_said(place[key]) for key in _WORDS)
-    if not words:
+    has_message = any(
+        isinstance(place.get(key), str) and _describes_error(place[key]) for key in _MESSAGE_KEYS
+    )
+    if not has_message:
         return isinstance(place.get("detail"), list) and bool(place["detail"])
-    coded = any(_is_said(place.get(key)) for key in (*_CODES, "err_type", "error_type"))
-    return coded or set(place) <= {*_WORDS, "request_id", "id"}
+    has_code = any(_describes_error(place.get(key)) for key in (*_STATUS_KEYS, "err_type", "error_type"))
+    return has_code or set(place) <= {*_MESSAGE_KEYS, "request_id", "id"}
 
 
 class _Found(NamedTuple):
-    """An error, its event, and the bytes of the event."""
+    """An error inside a reply, its event, and the bytes of the event."""
 
     error: Any
     event: Any
@@ -209,21 +213,21 @@ def _failure(found: _Found, status: int, statuses: Mapping[str, int], code: int 
     """Return the failure for an error, with the status that the error gives or implies, if any."""
     for place in (found.error, found.event):
         if code is None and isinstance(place, Mapping):
-            code = _coded(place, statuses)
-    text = f"the service reports an error inside its reply: {_words(found.error, found.payload)}"
+            code = _status_of(place, statuses)
+    text = f"the service reports an error inside its reply: {_message_of(found.error, found.payload)}"
     kind: FailureKind = "protocol" if code is None else "status"
     return Failure(kind, text, status or None if code is None else code)
 
 
-def _coded(place: Mapping[str, Any], statuses: Mapping[str, int]) -> int | None:
-    for key in _CODES:
+def _status_of(place: Mapping[str, Any], statuses: Mapping[str, int]) -> int | None:
+    for key in _STATUS_KEYS:
         if (code := _as_status(place.get(key))) is not None:
             return code
     if (code := statuses.get(str(place.get("error_type")))) is not None:
         return code
-    for key in _TYPES:
+    for key in _TYPE_KEYS:
         name = re.sub(r"[^a-z]", "", str(place.get(key) or "").lower())
-        for code, names in _STATUSES.items():
+        for code, names in _STATUS_BY_NAME.items():
             if re.search(names, name):
                 return code
     return None
@@ -236,9 +240,9 @@ def _as_status(code: Any) -> int | None:
     return code if type(code) is int and 400 <= code < 600 else None
 
 
-def _words(error: Any, payload: bytes) -> str:
+def _message_of(error: Any, payload: bytes) -> str:
     if isinstance(error, str):
         return error[:500]
     if isinstance(error, Mapping):
         return error_text(json.dumps(error, ensure_ascii=False).encode("utf-8", "replace"))
-    return error_text(payload) or "an event that says no more"
+    return error_text(payload) or "an event without a message"

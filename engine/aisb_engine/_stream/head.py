@@ -40,16 +40,16 @@ def end_of_head(data: bytes, at: int, longest: int = LONGEST_HEAD) -> int:
     end = data.find(b"\r\n\r\n", at)
     if data.startswith(_VERSION, at) and at < end <= at + longest and data.find(b"\n\n", at, end) < 0:
         return end + 4  # nearly always
-    begun = data[at:].lstrip(b"\r\n")  # empty lines may precede it
-    at = len(data) - len(begun)
+    head = data[at:].lstrip(b"\r\n")  # empty lines may precede it
+    at = len(data) - len(head)
     end, size = data.find(b"\r\n\r\n", at), 4
     bare = data.find(b"\n\n", at, end if end >= 0 else len(data))  # some servers omit the CR
     if bare >= 0:
         end, size = bare, 2
-    if begun[: len(_VERSION)] != _VERSION[: len(begun)]:
-        raise invalid_http("it does not begin with HTTP/1", begun)
+    if head[: len(_VERSION)] != _VERSION[: len(head)]:
+        raise invalid_http("it does not begin with HTTP/1", head)
     if (end if end >= 0 else len(data)) - at > longest:
-        raise invalid_http(f"its head is longer than {longest} bytes (load.max_head)", begun)
+        raise invalid_http(f"its head is longer than {longest} bytes (load.max_head)", head)
     return end + size if end >= 0 else -1
 
 
@@ -61,22 +61,22 @@ def parse_head(head: bytes) -> Head:
         AttemptFailed: the head is not valid.
     """
     first, *lines = _FOLD.sub(b" ", head.strip(b"\r\n")).splitlines()
-    found = _STATUS_LINE.fullmatch(first)
-    if not found:
-        raise invalid_http("its first line is no status line", head)
+    match = _STATUS_LINE.fullmatch(first)
+    if not match:
+        raise invalid_http("its first line is not a status line", head)
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not name or name.strip() != name:
-            raise invalid_http("a header is broken", line)
+            raise invalid_http("a header line is malformed", line)
         key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
         known = headers.get(key)
         headers[key] = text if known is None or known == text else f"{known}, {text}"
-    status, connection = int(found[2]), headers.get("connection", "").lower()
+    status, connection = int(match[2]), headers.get("connection", "").lower()
     length = _body_length(status, headers)
-    both = "content-length" in headers and "transfer-encoding" in headers  # RFC 9112, 6.3: suspicious
-    keeps = found[1] != b"0" or "keep-alive" in connection
-    keep_alive = keeps and "close" not in connection and length is not None and not both
+    both = "content-length" in headers and "transfer-encoding" in headers  # RFC 9112, 6.3: close afterwards
+    is_persistent = match[1] != b"0" or "keep-alive" in connection
+    keep_alive = is_persistent and "close" not in connection and length is not None and not both
     return Head(status, headers, length, keep_alive)
 
 
@@ -91,5 +91,5 @@ def _body_length(status: int, headers: Mapping[str, str]) -> int | None:
         return None
     number, *others = {one.strip() for one in length.split(",")}  # the same value twice is allowed
     if others or not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise invalid_http("its content-length is no number", length.encode("latin-1"))
+        raise invalid_http("its content-length is not a number", length.encode("latin-1"))
     return int(number)

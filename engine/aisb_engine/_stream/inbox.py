@@ -14,11 +14,11 @@ now_ns: Final = perf_counter_ns
 class Inbox:
     """Passes the bytes of one connection to the reader of the expected reply.
 
-    `ended` is called when a reply is complete or cannot be read further, `exceeded` when a reply is too
-    large, and `unexpected` with the stamp and the bytes of data that arrive while no reply is expected.
+    It calls `ended` when a reply is complete or cannot be read further, `exceeded` when a reply is too large,
+    and `unexpected(stamp, data)` when data arrives while no reply is expected.
 
-    For a clock with `began_ns`, such as a `RunClock`, `perf_counter_ns` is read here directly: a call of the
-    clock would cost as much as all other work on most pieces.
+    If the clock has `began_ns`, as a `RunClock` does, `receive` reads `perf_counter_ns` itself: calling the
+    clock would double the cost of most pieces.
     """
 
     def __init__(
@@ -34,17 +34,17 @@ class Inbox:
         self._reader: StreamReader | None = None
         self._left: int = 0  # bytes that may still arrive
 
-    def expect(self, reader: StreamReader, most: int) -> None:
-        """Pass the bytes that arrive from now on to this reader, up to `most` of them."""
+    def expect(self, reader: StreamReader, max_bytes: int) -> None:
+        """Pass the bytes that arrive from now on to this reader, up to `max_bytes` of them."""
         self._reader = reader
-        self._left = most
+        self._left = max_bytes
 
     def stop(self) -> None:
         """Expect no reply any more."""
         self._reader = None
 
     def receive(self, data: bytes) -> None:
-        """Stamp and pass on bytes that arrived."""
+        """Stamp bytes that arrived, and pass them on."""
         stamp: int = now_ns() - self._began_ns if self._is_run_clock else self._clock()
         reader = self._reader
         if reader is None:

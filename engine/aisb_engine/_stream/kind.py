@@ -1,34 +1,34 @@
-"""Detect from its beginning whether a body is a document, or a stream of events or of JSON values."""
+"""Detect from its first bytes whether a body is a document, or a stream of events or JSON values."""
 
 from __future__ import annotations
 
 from typing import Final
 
-UNKNOWN: Final = 0  # what a body is
+UNKNOWN: Final = 0  # the kinds of bodies
 DOCUMENT: Final = 1
 EVENTS: Final = 2
 VALUES: Final = 3
 
 BOM: Final = b"\xef\xbb\xbf"
-ENOUGH: Final = 16
-"""This many bytes of a body are enough to tell its kind."""
+DETECTION_BYTES: Final = 16
+"""The number of bytes of a body from which its kind can be detected."""
 _FIELDS: Final = (b"data", b"event", b"id:", b"retry", b":")
 
 
 def shows_kind(body: bytes) -> bool:
-    """Return whether enough of a body has arrived to tell its kind."""
-    return len(_beginning(body)) >= ENOUGH
+    """Return whether enough of a body has arrived to detect its kind."""
+    return len(_beginning(body)) >= DETECTION_BYTES
 
 
 def _beginning(body: bytes) -> bytes:
-    """Return a body without a byte order mark and leading white space."""
+    """Return a body without its byte order mark and leading white space."""
     return body.removeprefix(BOM).lstrip()
 
 
 def is_stream(body: bytes, content_type: str, *, sse: bool) -> bool:
-    """Tell a stream from a document by the beginning of the body, since some services send a wrong type.
+    """Return whether a body is a stream, from its first bytes: some services send a wrong content type.
 
-    A stream of JSON values begins like a document, so only its content type tells them apart.
+    A stream of JSON values begins like a document, so for it only the content type counts.
     """
     if not sse:
         return not content_type.startswith(("application/json", "text/html"))

@@ -1,4 +1,4 @@
-"""Events that many replies share except for their id: the role, common tokens, and the end."""
+"""Cache the events that many replies share except for their id: the role, common tokens, and the end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CR: Final = 13
 BACKSLASH: Final = 92
 LAST_PIECE: Final = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 """The end of most streams: the last event, and the end of the chunked body."""
-LONGEST: Final = 1_024  # maximum bytes of a stored event
-MOST: Final = 256  # maximum number of stored events
+MAX_EVENT_BYTES: Final = 1_024  # longer events are not stored
+MAX_EVENTS: Final = 256
 
 
 class KnownEvents:
@@ -29,7 +29,7 @@ class KnownEvents:
         self._pieces: dict[
             tuple[int, bytes], tuple[bytes, Chunk]
         ] = {}  # by length and the bytes after the id
-        self._latest: bytes = b""  # the latest event that was not new
+        self._latest: bytes = b""  # the latest event that `get` found
 
     def get(self, payload: bytes) -> Chunk | None:
         """Return the chunk of an event; None if the event is new."""
@@ -53,7 +53,7 @@ class KnownEvents:
         payload, self._latest = self._latest, b""
         if not payload.startswith(ID) or data != b"%x\r\ndata: %b\n\n\r\n" % (len(payload) + 8, payload):
             return
-        if len(self._pieces) >= MOST:
+        if len(self._pieces) >= MAX_EVENTS:
             self._pieces.clear()
         rest = _without_id(payload)
         start = data[: data.find(ID) + len(ID)]
@@ -61,9 +61,9 @@ class KnownEvents:
 
     def keep(self, payload: bytes, chunk: Chunk) -> None:
         """Store the chunk of an event for later replies."""
-        if len(payload) > LONGEST or chunk.tool_calls or chunk.whole is not None:
+        if len(payload) > MAX_EVENT_BYTES or chunk.tool_calls or chunk.whole is not None:
             return
-        if len(self._chunks) >= MOST:
+        if len(self._chunks) >= MAX_EVENTS:
             self._chunks.clear()
         self._chunks[_without_id(payload)] = chunk
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from aisb_engine._stream.problems import invalid_http
 
-LONGEST_LINE: Final = 4_096  # bytes
+MAX_LINE_BYTES: Final = 4_096  # bytes
 _HEX_DIGITS: Final = b"0123456789abcdefABCDEF"
 
 
@@ -16,21 +16,21 @@ def check_line(line: bytes) -> None:
     Raises:
         AttemptFailed: the line is invalid.
     """
-    if len(line) > LONGEST_LINE or line.find(b"\n") >= 0:
-        raise invalid_http("a line between chunks has no end", line)
+    if len(line) > MAX_LINE_BYTES or line.find(b"\n") >= 0:
+        raise invalid_http("a line between chunks is too long, or ends without CRLF", line)
 
 
 def read_size(line: bytes) -> int:
     """Return the size of a chunk in bytes. A chunk extension after the digits is ignored.
 
     Raises:
-        AttemptFailed: there is no valid number.
+        AttemptFailed: the line has no valid number.
     """
     check_line(line)
     digits = line.partition(b";")[0].rstrip(b" \t")
     digits = digits.lstrip(b"0") or digits[:1]
     if not 0 < len(digits) < 17 or digits.translate(None, _HEX_DIGITS):
-        raise invalid_http("the size of a chunk is no number", line)
+        raise invalid_http("the size of a chunk is not a number", line)
     return int(digits, 16)
 
 

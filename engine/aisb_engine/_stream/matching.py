@@ -1,4 +1,4 @@
-"""Events of one reply that match a template: they differ only in their text, and perhaps a running count."""
+"""Match the events of one reply that differ only in their text, and perhaps in a running count."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from aisb_engine._stream.template import CountedTail, piece_start
 
 from .columns import Columns  # relative: aisb-speedups compiles these files in a package of another name
 
-FOLD: Final = 32  # matches after which older chunks are packed: memory may hold ten thousand replies
+FOLD: Final = 32  # matches after which older chunks are packed, since ten thousand replies may be in flight
 loads: Final = orjson.loads
 
 
 class Template:
     """Adds the chunks of matching events to the columns of a reply, without decoding them.
 
-    `found` is what `find_template` returned for an event, and `chunk` is the chunk of that event. The columns
-    lack the number of matching chunks until `count` adds it, so call that before adding any other chunk.
+    `parts` is what `find_template` returned for an event, and `chunk` is the chunk of that event. The columns
+    do not count matching chunks until `count` is called; call it before any other chunk is added.
     """
 
     def __init__(
-        self, columns: Columns, found: tuple[bytes, bytes, CountedTail | None], chunk: Chunk
+        self, columns: Columns, parts: tuple[bytes, bytes, CountedTail | None], chunk: Chunk
     ) -> None:
-        before, after, counted = found
+        before, after, counted = parts
         self._columns = columns
         self._before: bytes = before  # up to and including the quote that opens the text
         self._after: bytes = after
-        self._counted: CountedTail | None = counted  # the bytes between, if events have a running count
+        self._counted: CountedTail | None = counted  # set if events have a running count
         self._kind: ChunkKind = chunk.kind
         self._texts: list[str] = columns.text if chunk.text else columns.reasoning
         self._stamps: list[int] = columns.stamps
-        self._matches: int = 0  # that the columns have not counted
+        self._matches: int = 0  # chunks that the columns have not counted yet
         self._chunk_end: bytes = after + b"\n\n\r\n"
         self._event_end: bytes = after + b"\n\n"
         self._starts: dict[int, bytes] = {}  # the first bytes of a piece that is one event, by its length
@@ -47,7 +47,7 @@ class Template:
     def add_piece(self, data: bytes, stamp: int, size_format: bytes | None) -> bool:
         """Add the chunk of a piece that is exactly one event. Return False if it is not, or does not match.
 
-        With a `size_format`, the event is one HTTP chunk, and the piece has its size and its end.
+        With a `size_format`, the event is one HTTP chunk, and the piece includes the chunk's framing.
         """
         length = len(data)
         start = self._starts.get(length)
@@ -63,7 +63,7 @@ class Template:
         try:
             counted = self._counted
             text = loads(literal) if counted is None else counted.read(literal, self._columns.counts)
-        except ValueError:  # the bytes between are something else than one text
+        except ValueError:  # the bytes in between are not one JSON string
             return False
         if text:
             self._stamps.append(stamp)

@@ -1,4 +1,4 @@
-"""The failures of malformed or incomplete replies, with messages for users."""
+"""Failures of malformed or incomplete replies, with their messages for users."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
-from aisb_engine._faults import exception_words
+from aisb_engine._faults import exception_text
 
 _SHOWN = 80
 
@@ -33,7 +33,7 @@ def invalid_http(reason: str, data: bytes) -> AttemptFailed:
     return AttemptFailed(Failure("protocol", f"the reply is not valid HTTP ({reason}): {data[:_SHOWN]!r}"))
 
 
-def of_framing(failure: Failure, status: int, done: bool) -> Failure | None:
+def framing_failure(failure: Failure, status: int, done: bool) -> Failure | None:
     """Return a framing or compression failure with the status of its reply; None after [DONE]."""
     return None if done else replace(failure, status=status or None)
 
@@ -42,7 +42,7 @@ def unreadable(payload: bytes, error: BaseException, status: int) -> Failure:
     """Return the failure of an event for which the backend, or an earlier check, raised an exception."""
     if isinstance(error, AttemptFailed):
         return error.failure
-    return protocol(f"the backend cannot read {show(payload)} ({exception_words(error)})", status)
+    return protocol(f"the backend cannot read {show(payload)} ({exception_text(error)})", status)
 
 
 def parse_odd_json(payload: bytes, status: int) -> Any:
@@ -80,37 +80,37 @@ def is_too_deep(payload: bytes) -> bool:
     return False
 
 
-def no_events(event: dict[str, Any]) -> None:
-    """Decode nothing: the decoder of a reader without a backend."""
-    raise ValueError(f"a document is no stream, and has no event {event!r:.80}")
+def refuse_event(event: dict[str, Any]) -> None:
+    """Raise: the decoder of a reader without a backend, which reads documents only."""
+    raise ValueError(f"expected a document, not a stream with an event: {event!r:.80}")
 
 
-def in_document(body: bytes, status: int) -> Failure | None:
+def document_failure(body: bytes, status: int) -> Failure | None:
     """Return the failure of a body that is neither a stream nor one JSON document; None if it may be one."""
     if body.lstrip()[:1] == b"<":
-        text = f"a web page came in place of JSON: {show(body)}; is url the address of the service?"
+        text = f"the reply is a web page instead of JSON: {show(body)}; is url the address of the service?"
         return protocol(text, status)
     return None if body.strip() else protocol("the reply is empty", status)
 
 
-def no_answer(body: bytes, status: int) -> Failure:
+def no_answer_failure(body: bytes, status: int) -> Failure:
     """Return the failure of a document in which the backend finds no answer."""
     return protocol(f"the reply holds no answer: {show(body)}", status)
 
 
-def empty_stream(status: int) -> Failure:
+def empty_stream_failure(status: int) -> Failure:
     """Return the failure of a stream that ended properly but held no answer."""
-    text = "the reply holds no answer: a stream without text, reasoning, tool call and finish reason"
+    text = "the reply holds no answer: the stream has no text, reasoning, tool call or finish reason"
     return protocol(text, status)
 
 
-def cut_in_event(payload: bytes, status: int) -> Failure:
+def event_cut_failure(payload: bytes, status: int) -> Failure:
     """Return the failure of a stream whose last event is incomplete."""
     return cut(f"the stream ends in the middle of an event: {show(payload)}", status)
 
 
-def in_stream(says_something: bool, ended: bool, status: int) -> Failure | None:
+def stream_failure(has_events: bool, ended: bool, status: int) -> Failure | None:
     """Return the failure of a stream without a proper answer, if any. `ended`: its end marker arrived."""
-    if not says_something:
-        return protocol("the reply is empty: a stream without an event that says anything", status)
+    if not has_events:
+        return protocol("the reply is empty: the stream has no events with data", status)
     return None if ended else cut("the stream ended without a finish reason or [DONE]", status)

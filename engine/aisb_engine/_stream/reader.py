@@ -1,13 +1,14 @@
-"""Read one HTTP/1.1 reply while it arrives: its framing, its events, and the chunks in them.
+"""Read one HTTP/1.1 reply while it arrives: its framing, its events, and their chunks.
 
 `StreamReader` is the only reader of replies, and this file its specification; aisb-speedups compiles it.
-Bytes arrive in pieces, cut anywhere, each with a stamp; a chunk has the stamp of the piece that completes it.
+Bytes arrive in pieces of any size, each with a stamp; a chunk has the stamp of the piece that completes it.
 
 - Framing: RFC 9112. A body is chunked, sized, or ends with the connection; gzip and deflate are decoded.
-- Events: https://html.spec.whatwg.org/multipage/server-sent-events.html; also, a last event without a blank
-  line counts, and comments are chunks of kind "keepalive". Or JSON values, each ended by a newline or a NUL.
+- Events: https://html.spec.whatwg.org/multipage/server-sent-events.html, with two extensions: the last event
+  may lack its blank line, and a comment becomes a chunk of kind "keepalive". Some backends expect JSON values
+  instead, each followed by a newline or a NUL.
 - Chunks: each event is parsed as JSON and decoded by the backend. Most events differ only in their text and a
-  running count; if the backend `copies_text`, the reader learns the bytes around those (the template).
+  running count. If the backend `copies_text`, the reader learns the bytes around both (the template).
 """
 
 from __future__ import annotations
@@ -32,26 +33,26 @@ from .lines import SIZES, check_line, read_size
 from .matching import Template
 from .state import ReaderState
 
-MISSES: Final = 8  # events in a row without a match, after which learning stops: some differ elsewhere
+MISSES: Final = 8  # consecutive events without a match after which the reader stops learning a template
 CR: Final = 13  # an int: Python finds it in bytes ten times as fast as b"\r"
 loads: Final = orjson.loads
 
 
 class StreamReader(ReaderState):
-    """Reads one reply: `feed` pieces, `close` when the connection closes, and `end` after the last piece.
+    """Reads one reply: call `feed` for each piece, `close` if the connection closes, and `end` at the end.
 
-    `backend` decodes events; without one, the reader stores the body. `sink` receives each chunk, and turns
-    the template off. `known` holds events of the service's earlier replies. Stamps are in nanoseconds, None
-    if not yet taken; `failure` is set if the reply cannot be read.
+    `backend` decodes events; without one, the reader stores the body. `sink` receives each chunk; with a
+    sink, the reader uses no template. `known` holds events of the service's earlier replies. Stamps are in
+    nanoseconds, None if not yet taken; `failure` is set if the reply cannot be read.
     """
 
     __slots__ = ()
 
     def feed(self, stamp: int, data: bytes) -> bool:
-        """Read a piece. Return True if the last event came, or the HTTP reply has ended or is invalid."""
+        """Read a piece. Return True after the last event, or if the HTTP reply has ended or is invalid."""
         self.last_ns = stamp
         at_boundary = self._at_boundary
-        if at_boundary:  # then a piece that is exactly one event needs no parsing of its framing
+        if at_boundary:  # fast path: the framing of a piece that is exactly one event needs no parsing
             template = self._template
             framing = None if self._state == UNTIL_CLOSE else self._size_format
             if template is not None and template.add_piece(data, stamp, framing):
@@ -61,7 +62,7 @@ class StreamReader(ReaderState):
         try:
             self._read_framing(data, stamp)
         except AttemptFailed as error:
-            self.failure = self.failure or problems.of_framing(error.failure, self.status, self.done)
+            self.failure = self.failure or problems.framing_failure(error.failure, self.status, self.done)
             self._state, self.keep_alive = ENDED, False
         if self._learns:
             ready = self._between and not self._rest and self._kind == EVENTS and self.decoder is None
@@ -73,7 +74,7 @@ class StreamReader(ReaderState):
         return self.done or self._state == ENDED
 
     def _read_known(self, data: bytes, stamp: int) -> bool:
-        """Read a piece that earlier replies had as well, but for the id. Return False if it is new."""
+        """Read a piece that differs from an earlier reply's only in its id. Return False if it is new."""
         if data == LAST_PIECE:
             self.done = self._had_event = True
             self._state, self.done_ns, self._at_boundary = ENDED, stamp, False
@@ -84,7 +85,7 @@ class StreamReader(ReaderState):
         return chunk is not None
 
     def _read_first(self, data: bytes, stamp: int, known: KnownEvents) -> None:
-        """Read what arrived with the head: for most services, a piece that earlier replies had as well."""
+        """Read the bytes that arrived with the head: mostly a piece that is known from earlier replies."""
         if self._sse and self._kind == UNKNOWN and self.decoder is None and self._read_known(data, stamp):
             self._kind, self._start, self.body_ns = EVENTS, False, stamp
             return
@@ -98,7 +99,7 @@ class StreamReader(ReaderState):
         return self._state == ENDED
 
     def begin(self, status: int, headers: Mapping[str, str], stamp: int) -> None:
-        """Set the head, for a client that parses the framing itself; then `feed` only takes the body."""
+        """Set the head, for an HTTP client that parses the framing itself and feeds only the body."""
         self._begin_body(Head(status, headers, None, keep_alive=False), stamp)
 
     def _read_framing(self, data: bytes, stamp: int) -> None:
@@ -142,7 +143,7 @@ class StreamReader(ReaderState):
             self._rest = data[at:]
             return len(data)
         head = parse_head(data[at:end])
-        if head.status >= 200:  # otherwise an interim reply, and the final one follows
+        if head.status >= 200:  # 1xx is an interim reply; the final one follows
             self._begin_body(head, stamp)
             if end < len(data) and self._state == CHUNK_SIZE and self._learns and self._known is not None:
                 self._read_first(data[end:], stamp, self._known)
@@ -192,7 +193,7 @@ class StreamReader(ReaderState):
     # The body: a document, events, or JSON values.
 
     def document(self) -> bytes:
-        """Return the bytes of a body that is no stream."""
+        """Return the bytes of a body that is not a stream."""
         return b"".join([data for _, data in self._body])
 
     def _read_body(self, data: bytes, stamp: int) -> None:
@@ -307,7 +308,7 @@ class StreamReader(ReaderState):
             event = failures.checked_event(event, payload, self.status, self._statuses)
         chunk = self._decode(event)
         if chunk is None or chunk.kind == "role":
-            failures.check_silent(event, payload, self.status, self._statuses)
+            failures.check_flat_error(event, payload, self.status, self._statuses)
         if known is not None and chunk is not None:
             known.keep(payload, chunk)
         return chunk

@@ -1,4 +1,4 @@
-"""What a reader knows about the reply that it reads: its head, its chunks, and where in the bytes it is."""
+"""The state of a reader: the head and the chunks of its reply so far, and its position in the bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .matching import Template
 class ReaderState:
     """The state of a `StreamReader`, whose docstring explains the arguments.
 
-    Slots, because a run makes a reader for each request: this is a third faster than a dictionary.
+    It has slots because a run creates a reader for each request: that is a third faster than with a dict.
     """
 
     __slots__ = (
@@ -53,9 +53,9 @@ class ReaderState:
         self.columns = Columns()
         self._state: int = HEAD
         self._rest: bytes = b""  # the beginning of an incomplete line
-        self._left: int = 0  # bytes of the body, or of its chunk, that are missing
+        self._left: int = 0  # bytes of the body, or of its current chunk, still to come
         self._size_format: bytes = b"%x\r\n"
-        self._decode = backend.decode if backend else problems.no_events
+        self._decode = backend.decode if backend else problems.refuse_event
         self._statuses = backend.error_statuses if backend else {}
         self._sse: bool = backend is not None and backend.stream_format == "sse"
         self._sink, self._known = sink, known
@@ -63,13 +63,13 @@ class ReaderState:
         self._body: list[tuple[int, bytes]] = []  # a document, or a body whose kind is still unknown
         self._start: bool = True  # a byte order mark may follow
         self._between: bool = True  # the next byte begins an event
-        self._after_cr: bool = False  # a following LF belongs to the line that CR has ended
+        self._after_cr: bool = False  # the last byte was a CR, so an LF that follows ends the same line
         self._line: list[bytes] = []  # the parts of an incomplete line
         self._data: list[bytes] = []  # the data lines of an incomplete event
-        self._is_error: bool = False  # the name of the incomplete event is that of an error
+        self._is_error: bool = False  # the name of the incomplete event marks an error
         self._last_is_final: bool = backend is not None and backend.stream_end == "final"
         self._had_event: bool = False
         self._learns: bool = backend is not None and backend.copies_text and sink is None
         self._template: Template | None = None
-        self._misses: int = 0  # since a match
+        self._misses: int = 0  # events since the last match
         self._at_boundary: bool = False  # the next piece may be exactly one event

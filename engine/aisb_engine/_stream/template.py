@@ -15,17 +15,17 @@ from aisb_engine._faults import RAISED
 
 Decode: TypeAlias = Callable[[dict[str, Any]], Chunk | None]
 
-_OTHER = "~another text~"
+_PROBE_TEXT = "~another text~"
 _NUMBER = re.compile(rb"(?<=[:\s])\d{1,15}(?=[,}\s])")
-_MOST_DIGITS = 9  # digits of a count: events with longer ones are decoded
-_MOST_KNOWN = 64  # cached beginnings for each reply: pieces of many tokens have hundreds of lengths
+_MAX_DIGITS = 9  # an event with a longer count is decoded
+_MAX_STARTS = 64  # cached beginnings per reply: pieces with many tokens have hundreds of lengths
 
 
 class CountedTail(NamedTuple):
-    """The bytes after the text of an event that also holds a running count, and perhaps the total tokens.
+    """The bytes after the text of an event that has a running count, and perhaps the total number of tokens.
 
-    `after_text` ends before the first number, `between` before the second; `count_first` tells which of them
-    is the count. The bytes after the last number are the end of the template.
+    `after_text` are the bytes from the text to the first number, `between` those from there to the second;
+    `count_first` tells whether the count comes before the total. The template ends after the last number.
     """
 
     after_text: bytes
@@ -48,7 +48,7 @@ class CountedTail(NamedTuple):
             count, other = (first, second) if self.count_first else (second, first)
             if not other.isdigit():
                 return ""
-        if at < 0 or not count.isdigit() or len(count) > _MOST_DIGITS:
+        if at < 0 or not count.isdigit() or len(count) > _MAX_DIGITS:
             return ""
         text: str = orjson.loads(data[: at + 1])
         if text:
@@ -61,27 +61,27 @@ def find_template(
 ) -> tuple[bytes, bytes, CountedTail | None] | None:
     """Return the bytes before and after an event's text, with its quotes; None if ambiguous.
 
-    `chunk` is the decoded event. It must hold one text (content or reasoning) and nothing else but a running
-    count. To prove that the right bytes were found, they are replaced by another text, which must decode to
-    that text. The same holds for a count; the bytes after are then those that follow the last number.
+    `chunk` is the decoded event. It must hold one text (content or reasoning), and apart from that only a
+    running count. As a check, the text's bytes are replaced by another text, and the event must decode to
+    it; likewise for the count. With a count, the bytes after are those that follow the last number.
     """
     text, usage = chunk.text or chunk.reasoning, chunk.usage
-    if not text or chunk != _alone(chunk, text, usage) or b"\n" in payload:
+    if not text or chunk != _chunk_with(chunk, text, usage) or b"\n" in payload:
         return None
     try:
         before, after = payload.split(orjson.dumps(text))
-        start = b'%b"%b"' % (before, _OTHER.encode())
-        if decode(orjson.loads(start + after)) != _alone(chunk, _OTHER, usage):
+        start = b'%b"%b"' % (before, _PROBE_TEXT.encode())
+        if decode(orjson.loads(start + after)) != _chunk_with(chunk, _PROBE_TEXT, usage):
             return None
         if usage is None:
             return before + b'"', b'"' + after, None
         tail = _counted_tail(start, after, chunk, usage, decode)
-    except RAISED:  # the text is escaped in another way, occurs twice, or is a name instead
+    except RAISED:  # the text is escaped in another way, occurs twice, or is a key
         return None
     return tail and (before + b'"', *tail)
 
 
-def _alone(chunk: Chunk, text: str, usage: Usage | None) -> Chunk:
+def _chunk_with(chunk: Chunk, text: str, usage: Usage | None) -> Chunk:
     """Return a chunk of the same kind that holds only a text and a usage."""
     return Chunk("content", text, usage=usage) if chunk.text else Chunk("reasoning", "", text, usage=usage)
 
@@ -89,7 +89,7 @@ def _alone(chunk: Chunk, text: str, usage: Usage | None) -> Chunk:
 def _counted_tail(
     start: bytes, after: bytes, chunk: Chunk, usage: Usage, decode: Decode
 ) -> tuple[bytes, CountedTail] | None:
-    """Return the end of the template, and the bytes between text and end; None if ambiguous."""
+    """Return the bytes at the end of the template, and those between text and end; None if ambiguous."""
     count, total = usage.output_tokens, (usage.input_tokens or 0) + (usage.output_tokens or 0)
     holes = []
     for number in _NUMBER.finditer(after):
@@ -97,9 +97,9 @@ def _counted_tail(
             other = int(number[0]) + 1
             event = b"%b%b%d%b" % (start, after[: number.start()], other, after[number.end() :])
             decoded = decode(orjson.loads(event))
-            if decoded == _alone(chunk, _OTHER, replace(usage, output_tokens=other)):
+            if decoded == _chunk_with(chunk, _PROBE_TEXT, replace(usage, output_tokens=other)):
                 holes.append((number, True))
-            elif decoded == _alone(chunk, _OTHER, usage) and int(number[0]) == total:
+            elif decoded == _chunk_with(chunk, _PROBE_TEXT, usage) and int(number[0]) == total:
                 holes.append((number, False))
     if not 1 <= len(holes) <= 2 or sum(is_count for _, is_count in holes) != 1:
         return None
@@ -109,22 +109,22 @@ def _counted_tail(
 
 
 def piece_start(before: bytes, length: int, size_format: bytes | None, known: dict[int, bytes]) -> bytes:
-    """Return the beginning of a piece of this length that is exactly one matching event.
+    """Return the first bytes of a piece that is exactly one matching event and has this length.
 
-    With a `size_format` (`%x` or `%X`, and a line end) the event is one HTTP chunk and begins with its size,
-    which excludes the size line and the two line ends. `known` caches the results.
+    With a `size_format` (`%x` or `%X`, and a line end) the event is one HTTP chunk, which begins with its
+    size: the length without the size line and the line end of the chunk. `known` caches the results.
     """
-    if len(known) >= _MOST_KNOWN:
+    if len(known) >= _MAX_STARTS:
         known.clear()
-    start = known[length] = _made_start(b"data: " + before, length, size_format)
+    start = known[length] = _build_start(b"data: " + before, length, size_format)
     return start
 
 
-def _made_start(start: bytes, length: int, size_format: bytes | None) -> bytes:
+def _build_start(start: bytes, length: int, size_format: bytes | None) -> bytes:
     if size_format is None:
         return start
     for digits in range(1, 9):
         size = size_format % max(0, length - digits - 4)
         if len(size) == digits + 2:
             return size + start
-    return b"\n"  # no HTTP chunk has this length; no piece begins like this
+    return b"\n"  # no HTTP chunk has this length; these bytes match no piece
