@@ -205,9 +205,9 @@ def make(
     try:
         return plugins.make(kind, name, options, where=where, **context)
     except PluginError as error:
-        if error.__cause__ is None:
-            raise
-        _ = plugins.find(kind, name).factory  # raises again if the factory could not be imported
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if error.__cause__ is None or frame.f_code is not type(plugins).make.__code__:
+            raise  # the factory says itself what is wrong, or could not be imported
         raise ComponentError.of(plugins, kind, name, "its factory", error.__cause__) from error.__cause__
 
 

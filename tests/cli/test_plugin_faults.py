@@ -36,7 +36,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from aisb import Backend, Chunk, Evaluator, Metric, Score, ServiceInfo, hookimpl
+from aisb import Backend, Chunk, Evaluator, Metric, PluginError, Score, ServiceInfo, hookimpl
 
 BROKEN = not os.environ.get("MENDED")
 
@@ -124,6 +124,11 @@ class Right(Evaluator):
 
     def __post_init__(self):
         self._maybe("constructor")
+        if BROKEN and self.raises == "library":
+            try:
+                import a_library_that_is_not_there
+            except ImportError as error:
+                raise PluginError(f"grading needs {error.name}: run pip install it") from error
 
     def _maybe(self, where):
         if BROKEN and self.raises == where and self.how:
@@ -539,6 +544,14 @@ def test_an_evaluator_that_cannot_sum_up_or_be_made_costs_its_own_metrics_alone(
     assert again.code == 0
     assert place.results("alone")["accuracy"] == 100
     assert "warning" not in place.summary
+
+
+def test_an_evaluator_that_says_which_library_it_needs_is_an_error_in_its_own_words(place):
+    place.task("needs", evaluate='{ use = "right", raises = "library" }')
+    ended = place.run("needs")
+    assert ended.code == 2
+    assert "error: grading needs a_library_that_is_not_there: run pip install it" in ended.stderr
+    assert "failed in its factory" not in ended.stderr
 
 
 def test_extra_metrics_that_raise_are_missing_and_the_others_stay(place):
