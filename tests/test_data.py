@@ -79,6 +79,11 @@ ELSEWHERE = {
 WITHOUT_ROWS = ("perplexity", "agent-trial", "bfcl-turns", "swe-bench-harness", "tau2-reward")
 """Those for which no rows are written here either."""
 
+SHUFFLED = "test_gold_answers_score_100_and_those_of_other_rows_score_as_chance"
+"""The test that a family of images, video or audio has, over all of its tasks and at least 200 rows of each."""
+OWN_MEDIA = {"custom_media"}
+"""Tasks with images, video or audio whose rows are the user's."""
+
 UPSTREAM = {
     "bbh": {"ruin_names/99": "its gold is no letter: the options were split at their commas"},
     "humanevalx": {
@@ -252,6 +257,22 @@ def test_every_task_that_is_graded_has_rows_here(plugins, shipped):
         (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
         if task.evaluate and task.evaluate[0].use not in WITHOUT_ROWS and "token-ids" not in name:
             assert load_samples(task, plugins, folders), name
+
+
+def test_every_task_with_media_has_200_rows_here_and_a_test_of_shuffled_answers(plugins, shipped):
+    folders, _ = shipped
+    shuffled = {family for family, module in families() if hasattr(module, SHUFFLED)}
+    found = set()
+    for name in NAMES:
+        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
+        if not task.prompt.media or not task.evaluate or task.name in OWN_MEDIA:
+            continue
+        found.add(task.name)
+        assert len(list(load_samples(task, plugins, folders))) >= ENOUGH, f"{name}: write {ENOUGH} rows of it"
+        assert task.file, name
+        family = task.file.parts[-4]
+        assert family in shuffled, f"{name}: the tests of {family} have no {SHUFFLED}"
+    assert len(found) >= 19
 
 
 @pytest.mark.parametrize("name", NAMES)
