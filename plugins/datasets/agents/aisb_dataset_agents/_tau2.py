@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from aisb import Ask, DataError, Environment, Episode, Message, Prediction, Request, Sample, UsageError
-from aisb_dataset_agents._process import LineProcess, check_allowed
 from aisb_dataset_agents._tau2_rows import VARIABLE, checkout_at
+from aisb_processes import LineProcess, check_code_allowed
 
 PROGRAM = Path(__file__).with_name("_tau2_process.py")
 GREETING = "Hi! How can I help you today?"
@@ -33,7 +33,7 @@ def tau2_domain(
     seconds: Annotated[float, "timeout of one call, in seconds"] = 60.0,
 ) -> Environment:
     """A domain of τ²-bench and its user, who is played by the judge model."""
-    check_allowed("a domain of tau2-bench is a program of its checkout")
+    check_code_allowed("a domain of tau2-bench is a program of its checkout")
     place = checkout_at(checkout)
 
     def episode(sample: Sample, repeat: int) -> Conversation:

@@ -11,10 +11,10 @@ import pytest
 from forked import run_forked
 
 from aisb import DataError, Prediction, Sample, Score, UsageError
-from aisb_dataset_agents._process import LineProcess
 from aisb_dataset_agents._tau2 import PROGRAM, tau2_domain
 from aisb_dataset_agents._tau2_reward import Tau2Reward, checked, is_call_of, verdicts
 from aisb_dataset_agents._tau2_rows import checkout_at, tau2
+from aisb_processes import LineProcess
 from aisb_testing import ScriptedService, whole_reply
 
 MODELS = """\

@@ -8,17 +8,16 @@ multi_turn_checker.py of that package.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from aisb import DataError, Environment, Episode, Message, Prediction, Sample, UsageError
 from aisb_dataset_tools._conversation_rows import tool_of
 from aisb_dataset_tools._literal_calls import LiteralCall, reference_calls, tool_call, written_calls
+from aisb_processes import LineProcess, SlowProcessError
 
 SIMULATOR = Path(__file__).with_name("_simulator.py")
 MAX_STEPS = 20
@@ -57,9 +56,9 @@ class Simulator:
     """The process with the services of one conversation."""
 
     def __init__(self, python: str, package: Path | None, seconds: float) -> None:
-        self._command = (python, "-I", str(SIMULATOR), "" if package is None else str(package.resolve()))
+        command = (python, "-I", str(SIMULATOR), "" if package is None else str(package.resolve()))
+        self._process = LineProcess(command, seconds)
         self._seconds = seconds
-        self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, classes: Mapping[str, str], config: Mapping[str, Any], *, long: bool) -> None:
         """Start the process, and create the services.
@@ -67,14 +66,9 @@ class Simulator:
         Raises:
             UsageError: the services cannot be imported.
         """
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=1 << 26,
-        )
-        reply = await self._ask({"load": classes, "config": config, "long_context": long}, 60.0)
+        await self._process.start()
+        begin = {"load": classes, "config": config, "long_context": long}
+        reply = await self._process.ask(begin, seconds=60.0)
         if "error" in reply:
             raise UsageError(f"{reply['error']}; {INSTALL}")
 
@@ -84,39 +78,21 @@ class Simulator:
         Raises:
             SlowCallError: they take too long; the process is stopped.
         """
-        reply = await self._ask({"call": side, "calls": repr([tuple(call) for call in calls])}, self._seconds)
+        try:
+            reply = await self._process.ask({"call": side, "calls": repr([tuple(call) for call in calls])})
+        except SlowProcessError as error:
+            raise SlowCallError(f"the calls took longer than {self._seconds:g} s") from error
         results: list[str] = reply["results"]
         return results
 
     async def differences(self) -> dict[str, list[str]]:
         """Return the attributes in which the model's services differ from the reference's, by class."""
-        reply: dict[str, dict[str, list[str]]] = await self._ask({"compare": True}, self._seconds)
+        reply: dict[str, dict[str, list[str]]] = await self._process.ask({"compare": True})
         return reply["differences"]
 
     async def close(self) -> None:
         """Stop the process."""
-        if self._process is None or self._process.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-
-    async def _ask(self, command: Mapping[str, Any], seconds: float) -> Any:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise RuntimeError("the process of the simulated services was not started")
-        process.stdin.write(json.dumps(command).encode() + b"\n")
-        try:
-            async with asyncio.timeout(seconds):
-                await process.stdin.drain()
-                line = await process.stdout.readline()
-        except TimeoutError as error:
-            await self.close()
-            raise SlowCallError(f"the calls took longer than {seconds:g} s") from error
-        if not line:
-            code = await process.wait()
-            raise RuntimeError(f"the process of the simulated services ended with exit code {code}")
-        return json.loads(line)
+        await self._process.close()
 
 
 class Conversation(Episode):

@@ -7,15 +7,14 @@ import json
 import os
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from aisb import Evaluator as Base
 from aisb import ImportedAnswer, Sample, Score, UsageError
 from aisb_dataset_tools._agent_results import SweBench
-from aisb_dataset_tools._swe_shell import check_allowed
 from aisb_dataset_tools._trials import AgentTrial
+from aisb_processes import check_code_allowed, run_program
 
 MODEL = "aisb"
 
@@ -37,7 +36,7 @@ class SweBenchHarness(Base):
         seconds: Annotated[int, "timeout of the tests of one instance, in seconds"] = 1800,
         at_once: Annotated[int, "number of harnesses that run at once"] = 2,
     ) -> None:
-        check_allowed("the harness runs the repository's tests with the model's patch")
+        check_code_allowed("the harness runs the repository's tests with the model's patch")
         if at_once < 1 or seconds < 1:
             raise UsageError("at_once and seconds must be at least 1")
         self.dataset, self.split, self.seconds = dataset, split, seconds
@@ -70,24 +69,14 @@ class SweBenchHarness(Base):
             "--predictions_path", str(predictions), "--instance_ids", name, "--run_id", run,
             "--max_workers", "1", "--timeout", str(self.seconds), "--report_dir", str(folder),
         )  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
-            self.python, *words, cwd=folder, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(self.seconds + 1800):  # the images are built or fetched in this time
-                said, _ = await process.communicate()
-        except TimeoutError:
-            return f"the harness took longer than {self.seconds + 1800} s"
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        limit = self.seconds + 1800  # the images are built or fetched in this time
+        code, output = await run_program([self.python, *words], limit, folder=folder)
+        if code is None:
+            return f"the harness took longer than {limit} s"
         report = folder / f"{MODEL}.{run}.json"
-        last = said.decode("utf-8", "replace").strip().rpartition("\n")[2][-300:]
+        last = output.strip().rpartition("\n")[2][-300:]
         if not report.exists():
-            return f"the harness ended with exit code {process.returncode} and wrote no report: {last}"
+            return f"the harness ended with exit code {code} and wrote no report: {last}"
         for task in SweBench().read(report) or ():
             for one in task.rows:
                 if one.fields["task"] == name:

@@ -6,17 +6,14 @@ with a function; the patch is then what `git diff` finds.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 
 from aisb import DataError, Environment, Episode, Message, Prediction, Sample, UsageError
+from aisb_processes import check_code_allowed, run_program
 
-ALLOW = "AISB_ALLOW_CODE_EXECUTION"
 SHOWN = 10_000
 """The maximum number of characters of a command's output that the model sees: half from each end."""
 INSTRUCTIONS = """\
@@ -53,16 +50,6 @@ SUBMIT = {
 }
 
 
-def check_allowed(what: str) -> None:
-    """Refuse to run code unless the user allows it.
-
-    Raises:
-        UsageError: the user does not.
-    """
-    if os.environ.get(ALLOW, "").strip().lower() in ("", "0", "false", "no"):
-        raise UsageError(f"{what}, which is off by default\n  to allow it, add --allow-code-execution")
-
-
 def swe_bench_shell(
     *,
     runtime: Annotated[str, "program that runs containers; default: docker, or else podman"] = "",
@@ -75,7 +62,7 @@ def swe_bench_shell(
     start_seconds: Annotated[float, "timeout of the start of a container, its download included"] = 1800.0,
 ) -> Environment:
     """A shell in a container of an instance of SWE-bench."""
-    check_allowed("the model's commands run in a container")
+    check_code_allowed("the model's commands run in a container")
     found = runtime or next((name for name in ("docker", "podman") if shutil.which(name)), "")
     if not found or not shutil.which(found):
         raise UsageError(f"no program runs containers here ({found or 'docker, podman'}): install one")
@@ -132,24 +119,7 @@ class Container:
             await self._run(["rm", "--force", self._name], 60.0)
 
     async def _run(self, words: Sequence[str], seconds: float) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            self._runtime,
-            *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            async with asyncio.timeout(seconds):
-                said, _ = await process.communicate()
-        except TimeoutError:
-            return None, f"it took longer than {seconds:g} s"
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        return process.returncode, said.decode("utf-8", "replace")
+        return await run_program([self._runtime, *words], seconds)
 
 
 class Shell(Episode):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aisb import Evaluator, Sample, Score, UsageError
 from aisb_evaluator_code._python_source import completed
 from aisb_evaluator_code._stopping import AnswerBoxes
+from aisb_processes import ALLOW_CODE, is_set
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from aisb_evaluator_code._sandbox import Containment
 
-ALLOW, ALLOW_UNCONTAINED = "AISB_ALLOW_CODE_EXECUTION", "AISB_ALLOW_UNCONTAINED"
+ALLOW_UNCONTAINED = "AISB_ALLOW_UNCONTAINED"
 CONTAINER = "AISB_CODE_CONTAINER"
 
 _threads: dict[int, ThreadPoolExecutor] = {}
@@ -56,10 +57,10 @@ class CodeRun(Evaluator):
             raise UsageError(f"memory = {memory}: it must be at least 64 MB, which Python itself needs")
         if workers < 0:
             raise UsageError(f"workers = {workers}: it must be 0 (one for each core) or more")
-        if not (allow or _is_set(ALLOW)):
+        if not (allow or is_set(ALLOW_CODE)):
             raise UsageError(
                 "grading this task runs programs of the model, which is off by default\n"
-                f"  to run them in a sandbox: --allow-code-execution, {ALLOW}=1 in the environment, "
+                f"  to run them in a sandbox: --allow-code-execution, {ALLOW_CODE}=1 in the environment, "
                 "or allow = true in this table"
             )
         self.seconds = seconds
@@ -74,7 +75,7 @@ class CodeRun(Evaluator):
             self.box = f"container of {self.image}"
         else:
             self.box = containment().box
-            warn(containment(), allowed=allow_uncontained or _is_set(ALLOW_UNCONTAINED))
+            warn(containment(), allowed=allow_uncontained or is_set(ALLOW_UNCONTAINED))
 
     async def score(self, answer: str | None, sample: Sample) -> Score:
         """Run one program against its tests."""
@@ -123,10 +124,6 @@ class CodeRun(Evaluator):
             limits=limits,
             lines_before=before,
         )
-
-
-def _is_set(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no")
 
 
 def warn(found: Containment, *, allowed: bool) -> None:
