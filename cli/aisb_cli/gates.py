@@ -195,24 +195,31 @@ def _speed_check(model: str, task: str, judged: JudgedObjective) -> Check:
 
 
 def _formatted(objective: Objective, value: float) -> str:
-    return f"{100 * value:.3g} %" if objective.name == "failures" else f"{value:.4g} ms"
+    if objective.name == "failures":
+        return f"{100 * value:.3g} %"
+    return f"{value:.0f} ms" if value >= 1000 else f"{value:.4g} ms"
 
 
 def show_checks(gates: Gates, runs: Sequence[FinishedRun], command: str, code: int = 0) -> int:
-    """Print a line for each check, write the JUnit file, and return the exit code; `code` is that without."""
+    """Print a line for each check, write the JUnit file, and return the exit code; `code` is that without.
+
+    With several runs, a check names its run.
+    """
     if not gates:
         return code
     from aisb_cli.errors import print_error
     from aisb_engine import JunitCase, to_junit, write_atomically
 
-    checks = [check for run in runs for check in gates.check(run)]
-    for check in checks:
+    judged = [(run, check) for run in runs for check in gates.check(run)]
+    checks = [check for _, check in judged]
+    names = [f"{run.timestamp} · " if len(runs) > 1 else "" for run, _ in judged]
+    for check, name in zip(checks, names, strict=True):
         # A colour would be cleaned away as a control sequence, and the mark says it already.
-        click.echo(f"{'✓' if check.holds else '✗'} {check.task} · {check.model}: {check.text}")
+        click.echo(f"{'✓' if check.holds else '✗'} {name}{check.task} · {check.model}: {check.text}")
     if gates.junit:
         cases = [
-            JunitCase(f"{check.model}.{check.task}", check.name, check.text, not check.holds)
-            for check in checks
+            JunitCase(f"{check.model}.{check.task}", f"{name}{check.name}", check.text, not check.holds)
+            for check, name in zip(checks, names, strict=True)
         ]
         write_atomically(gates.junit, to_junit(command, cases))
     failed = sum(not check.holds for check in checks)

@@ -75,7 +75,7 @@ def test_a_policy_judges_accuracy_and_speed_of_one_side_together(work: Path) -> 
     ]
     assert rows[0]["allowed"] < 1  # the smaller of 60 points and 1 % of A's score
     missing = aisb("compare", "bad", "--baseline", "good", "--policy", "policy.toml", cwd=work)
-    assert "demo_gsm8k speed: MISSING: no compared task matches" in missing.stderr
+    assert "demo_gsm8k speed: MISSING: no performance runs were compared" in missing.stderr
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,21 @@ def test_a_score_or_objective_that_is_missed_ends_with_exit_code_4(work: Path) -
     assert [case.get("name") for case in suite][:2] == ["accuracy >= 80", "e2el_p50 <= 0.001 ms"]
 
 
+def test_checks_of_several_runs_name_the_run_of_each(tmp_path: Path) -> None:
+    load = ("--mode", "perf", "--num-prompts", "4", "--num-warmups", "0")
+    for number in ("1", "2"):
+        assert aisb("run", *SIM, *load, "--concurrency", number, cwd=tmp_path).returncode == 0
+    runs = sorted(path.name for path in tmp_path.glob("outputs/default/2*"))
+    demands = ("--reporters", "csv", "--slo", "e2el_p50=100s", "--junit", "x.xml")
+    ended = aisb("report", *runs, *demands, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()[-2:]
+    assert [line.split(" · ")[0] for line in lines] == [f"✓ {run}" for run in runs]
+    assert all(line.endswith(" ms <= 100000 ms, of 4 requests") for line in lines)
+    cases = ET.parse(tmp_path / "x.xml").getroot()[0]
+    assert [case.get("name") for case in cases] == [f"{run} · e2el_p50 <= 100000 ms" for run in runs]
+
+
 def test_requests_that_failed_miss_the_objectives_of_a_run(tmp_path: Path) -> None:
     load = ("--mode", "perf", "--num-prompts", "10", "--max-failures", "5", "--num-warmups", "0")
     broken = ("--set", "model.faults=['status-500@3', 'status-500@4']")

@@ -536,6 +536,26 @@ def test_the_page_of_several_loads_fits_a_phone(several):
     assert several(width=375, height=812).run("document.documentElement.scrollWidth") <= 375
 
 
+def test_runs_of_one_load_are_one_point_with_bars_from_the_least_to_the_most(tmp_path, browser):
+    loads = [(4, 40), (4, 44), (4, 60), (8, 60)]
+    runs = [
+        load_run(tmp_path, c, timestamp=f"20261121_22030{n}", ttft=ttft) for n, (c, ttft) in enumerate(loads)
+    ]
+    (file,) = Html().report_several(runs, tmp_path / "together")
+    shown = browser()
+    shown.open(file)
+    assert text(shown, "#lead") == "4 points, 600 requests, none failed."
+    assert "median of each number over its runs" in text(shown, "#notes")
+    assert shown.run("document.querySelectorAll('#tradeoffs .dot').length") == 2
+    assert shown.run("document.querySelectorAll('#tradeoffs .spread').length") == 2
+    assert shown.run("document.querySelectorAll('#rates .spread').length") == 1
+    heads = texts(shown, "#table thead th")
+    cells = texts(shown, "#table tbody tr:first-child > *")
+    row = dict(zip(heads, cells, strict=True))
+    assert (row["runs"], row["TTFT p50 ms"]) == ("3", "4440 to 60")
+    assert "40 to 60" in texts(shown, "#table tbody tr:first-child .range")
+
+
 def test_the_page_of_a_load_fits_a_phone(tmp_path, page):
     shown = page(load_run(tmp_path), width=375, height=812)
     assert shown.run("document.documentElement.scrollWidth") <= 375

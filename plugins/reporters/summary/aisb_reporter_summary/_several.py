@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aisb import Distribution, FinishedRun, PerformanceResult
+from aisb_reporter_summary._repeats import medians_of
 from aisb_reporter_summary._speeds import performances
 
 RATE, CONCURRENCY = "load.request_rate", "load.concurrency"
@@ -22,7 +23,7 @@ NAMING = {"tasks": ("name", "summary", "file", "base"), "models": ("name", "abbr
 DRAWN = ("task.dataset.requests", "task.dataset.seed")
 """Keys that say how many prompts are made, and which: other prompts of the same kind are no other load."""
 TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
-LABELS = {RATE: "requests/s", CONCURRENCY: "concurrency"}
+LABELS = {RATE: "request rate", CONCURRENCY: "concurrency"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,17 @@ class Points:
     `settings` are the keys in which the runs differ, in the form of `--set`. Each point names the key of its
     `level` as `axis`; `series` lists the curves in the order of their points. Rates are per second, of the
     stable stage if there is one: `user_rate` is the median over requests of output tokens / E2EL,
-    `writing_rate` 1000 / median TPOT.
+    `writing_rate` 1000 / median TPOT. Runs of one load are a point each, and together one of the `medians`.
     """
 
     settings: tuple[str, ...]
     series: tuple[str, ...]
     points: tuple[Mapping[str, Any], ...]
+    medians: tuple[Mapping[str, Any], ...]
 
     def curve(self, name: str) -> list[Mapping[str, Any]]:
-        """Return the points of a curve by rising level; points without a level stand last."""
-        found = [point for point in self.points if point["series"] == name]
+        """Return the medians of a curve by rising level; points without a level stand last."""
+        found = [point for point in self.medians if point["series"] == name]
         return sorted(found, key=lambda point: (not isinstance(point["level"], int | float), point["level"]))
 
 
@@ -70,7 +72,7 @@ def points_of(runs: Sequence[FinishedRun]) -> Points:
         name = _name(one, measured, apart[one.axis], mixed=all(kinds.values()))
         points.append(_point(one, axis or one.axis, name, varying))
     series = tuple(dict.fromkeys(point["series"] for point in points))
-    return Points(tuple(varying), series, tuple(points))
+    return Points(tuple(varying), series, tuple(points), medians_of(points))
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -169,6 +171,11 @@ def _point(one: _Measured, axis: str, series: str, varying: Sequence[str]) -> di
         "axis": axis,
         "level": one.settings.get(axis),
         "settings": {key: one.settings.get(key) for key in varying},
+        "load": {
+            key: value
+            for key, value in result.requested.options.items()
+            if key != "seed" and value is not None
+        },
         "certificate": result.certificate.verdict,
         "reasons": list(result.certificate.reasons),
         "requests": total.totals.requests,

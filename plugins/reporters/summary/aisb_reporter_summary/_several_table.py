@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aisb.helpers import csv_cell
+from aisb_reporter_summary._repeats import numbered, spread
 from aisb_reporter_summary._several import LABELS, TIMES, Points, short_names, shown_setting
 
 UNKNOWN = "–"
@@ -27,6 +28,7 @@ EXPLAINED = (
     "tokens/s: output tokens of all requests; per user: median of output tokens / E2EL of a request; "
     "TTFT and TPOT in ms. * no other point has both more tokens/s and more per user (Pareto front)."
 )
+REPEATED = "Numbers are medians over the runs of a load; {place}: (largest - smallest) / median."
 
 
 def latency(point: Mapping[str, Any], name: str, percentile: str) -> float | None:
@@ -56,7 +58,7 @@ def pareto_front(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
 
 def as_text(found: Points) -> str:
     """Return the table and its notes, at most 80 columns wide."""
-    front = pareto_front(found.points)
+    front = pareto_front(found.medians)
     blocks = []
     for name in found.series:
         points = found.curve(name)
@@ -64,15 +66,17 @@ def as_text(found: Points) -> str:
         rows = [
             (shown_setting(point["level"]), *(_short(read(point)) for _, read in COLUMNS)) for point in points
         ]
+        below = [_spreads(point) for point in points]
         heads = (head, *(title for title, _ in COLUMNS))
-        widths = [max(len(row[at]) for row in (heads, *rows)) for at in range(len(heads))]
+        widths = [max(len(row[at]) for row in (heads, *rows, *below) if row) for at in range(len(heads))]
         lines = [name[:WIDTH], _line(heads, widths)]
-        for point, row in zip(points, rows, strict=True):
+        for point, row, spreads in zip(points, rows, below, strict=True):
             mark = " *" if any(point is one for one in front) else ""
             lines.append(_line(row, widths) + mark)
+            lines += [_line(spreads, widths)] if spreads else []
         lines += [part for point in points for note in notes(point) for part in _folded(note)]
         blocks.append("\n".join(lines))
-    blocks.append("\n".join(textwrap.wrap(EXPLAINED, WIDTH)))
+    blocks.append("\n".join(textwrap.wrap(_explained(found, "below them"), WIDTH)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -80,20 +84,23 @@ def as_markdown(found: Points) -> str:
     """Return the table and its notes in GitHub's Markdown."""
     from tabulate import tabulate
 
-    front = pareto_front(found.points)
+    front = pareto_front(found.medians)
     points = [point for name in found.series for point in found.curve(name)]
+    repeats = any(len(point["runs"]) > 1 for point in points)
     rows = [
         (
             point["series"],
             f"{_axis(point)} {shown_setting(point['level'])}",
-            *(_short(read(point)) for _, read in COLUMNS),
+            *([str(len(point["runs"]))] if repeats else ()),
+            *(_with_spread(point, read) for _, read in COLUMNS),
             "*" if any(point is one for one in front) else "",
             point["certificate"],
         )
         for point in points
     ]
-    heads = ("curve", "load", *(title for title, _ in COLUMNS), "front", "certificate")
-    aligned = ("left", "left", *("right" for _ in COLUMNS), "left", "left")
+    counted = ("runs",) if repeats else ()
+    heads = ("curve", "load", *counted, *(title for title, _ in COLUMNS), "front", "certificate")
+    aligned = ("left", "left", *("right" for _ in (*counted, *COLUMNS)), "left", "left")
     grid = tabulate(
         [[_cell(text) for text in row] for row in rows],
         headers=heads,
@@ -102,11 +109,15 @@ def as_markdown(found: Points) -> str:
         colalign=aligned,
     )
     remarks = [f"- {_cell(note)}" for point in points for note in notes(point)]
-    return "\n".join([grid, "", EXPLAINED.replace("*", r"\*"), "", *remarks]) + "\n"
+    explained = _explained(found, "in brackets").replace("*", r"\*")
+    return "\n".join([grid, "", explained, "", *remarks]) + "\n"
 
 
 def as_csv(found: Points) -> str:
-    """Return every number of every point as CSV; what is not known is empty."""
+    """Return every number of every run as CSV; what is not known is empty.
+
+    The Pareto front is that of the medians over the runs of a load.
+    """
     percentiles = sorted(
         {key for point in found.points for times in point["latency_ms"].values() for key in times or ()},
         key=lambda key: float(key[1:]),
@@ -116,18 +127,19 @@ def as_csv(found: Points) -> str:
         "requested_concurrency", "requested_rate", "concurrency", "request_rate", "output_rate",
         "total_rate", "user_rate", "writing_rate", "goodput",
     )  # fmt: skip
-    front = pareto_front(found.points)
+    best = {run for point in pareto_front(found.medians) for run in _runs_with(point)}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     times = [f"{name.lower()}_{key}_ms" for name in TIMES for key in percentiles]
-    writer.writerow([*plain[:4], *found.settings, *plain[4:], *times, "pareto_front"])
-    for point in found.points:
+    writer.writerow([*plain[:4], *found.settings, *plain[4:], *times, "pareto_front", "repeat"])
+    for point, repeat in zip(found.points, numbered(found.points), strict=True):
         values = [
             *(point[key] for key in plain[:4]),
             *(point["settings"][key] for key in found.settings),
             *(point[key] for key in plain[4:]),
             *(latency(point, name, key) for name in TIMES for key in percentiles),
-            int(any(point is one for one in front)),
+            int((point["run"], point["model"], point["task"]) in best),
+            repeat,
         ]
         writer.writerow([csv_cell("" if value is None else value) for value in values])
     return text.getvalue()
@@ -142,6 +154,32 @@ def notes(point: Mapping[str, Any]) -> Iterator[str]:
         yield f"{place}: {point['certificate']}: {reason}{more}"
     if point["failed"]:
         yield f"{place}: {point['failed']:,} of {point['requests']:,} requests failed"
+
+
+def _runs_with(point: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the runs of a point, each with its model and task, since a run may have several."""
+    yield from ((run, point["model"], point["task"]) for run in point["runs"])
+
+
+def _spreads(point: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the line below a point of several runs; nothing below a single run."""
+    if len(point["runs"]) == 1:
+        return ()
+    return (f"{len(point['runs'])} runs", *(_percent(spread(point, read)) for _, read in COLUMNS))
+
+
+def _with_spread(point: Mapping[str, Any], read: Callable[[Mapping[str, Any]], float | None]) -> str:
+    value = _short(read(point))
+    return value if len(point["runs"]) == 1 else f"{value} ({_percent(spread(point, read))})"
+
+
+def _percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
+def _explained(found: Points, place: str) -> str:
+    repeats = any(len(point["runs"]) > 1 for point in found.medians)
+    return f"{EXPLAINED} {REPEATED.format(place=place)}" if repeats else EXPLAINED
 
 
 def _axis(point: Mapping[str, Any]) -> str:

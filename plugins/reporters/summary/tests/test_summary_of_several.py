@@ -13,6 +13,7 @@ from aisb import Prediction, Timing, Usage
 from aisb_engine import open_finished_run
 from aisb_engine._record.log import LogWriter
 from aisb_reporter_summary import Csv, Json, Markdown, Text, points_of
+from aisb_reporter_summary._repeats import medians_of
 
 GOLDEN = Path(__file__).with_name("golden")
 MS = 1_000_000
@@ -127,3 +128,73 @@ def test_closed_and_open_loops_are_curves_of_their_own(tmp_path):
 def test_models_are_curves_of_their_own(tmp_path):
     runs = [load_run(tmp_path, n, model=model) for n, model in enumerate(("a", "b"))]
     assert points_of(runs).series == ("a", "b")
+
+
+def repeated_loads(work):
+    """Two loads, the first one three times."""
+    loads = [(4, 40, 40), (4, 44, 41), (4, 60, 42), (8, 60, 20)]
+    return [
+        load_run(work, n, options={"concurrency": c}, ttft=ttft, every=every)
+        for n, (c, ttft, every) in enumerate(loads)
+    ]
+
+
+def test_runs_of_one_load_are_one_line_with_medians_and_their_spread(tmp_path):
+    (file,) = Text(show=False).report_several(repeated_loads(tmp_path), tmp_path)
+    assert file.read_text() == (GOLDEN / "repeats.txt").read_text()
+    assert max(map(len, file.read_text().splitlines())) <= 80
+
+
+def test_runs_of_one_load_stay_rows_of_csv_and_points_of_json(tmp_path):
+    runs = repeated_loads(tmp_path)
+    (table,) = Csv().report_several(runs, tmp_path)
+    rows = list(csv.DictReader(table.open()))
+    assert [(row["load.concurrency"], row["repeat"]) for row in rows] == [
+        ("4", "1"), ("4", "2"), ("4", "3"), ("8", "1"),
+    ]  # fmt: skip
+    assert [row["pareto_front"] for row in rows] == ["1", "1", "1", "1"]
+    (file,) = Json().report_several(runs, tmp_path)
+    found = json.loads(file.read_text())
+    assert len(found["points"]) == 4
+    repeated, single = found["medians"]
+    assert repeated["runs"] == [run.timestamp for run in runs[:3]]
+    assert repeated["requests"] == 360
+    assert [repeated[key]["latency_ms"]["TTFT"]["p50"] for key in ("least", "most")] == [40.0, 60.0]
+    assert repeated["latency_ms"]["TTFT"]["p50"] == 44.0
+    assert (single["runs"], single["least"]) == ([runs[3].timestamp], None)
+    (marked,) = Markdown().report_several(runs, tmp_path)
+    lines = [[cell.strip() for cell in line.split("|")] for line in marked.read_text().splitlines()]
+    assert lines[0][2:5] == ["load", "runs", "requests/s"]
+    assert lines[2][2:4] == ["concurrency 4", "3"]
+    assert lines[2][7] == "44 (45.5 %)"
+    assert lines[3][3:5] == ["1", "50"]
+
+
+def test_a_load_has_the_worst_certificate_of_its_runs(tmp_path):
+    points = points_of(repeated_loads(tmp_path)).points
+    doubted = {**points[1], "certificate": "INVALID", "reasons": ["it lagged"]}
+    together, _ = medians_of([points[0], doubted, *points[2:]])
+    assert together["certificate"] == "INVALID"
+    assert f"run {points[1]['run']}: it lagged" in together["reasons"]
+
+
+def test_a_number_that_some_runs_lack_is_that_of_the_others(tmp_path):
+    points = points_of(repeated_loads(tmp_path)).points
+    lacking = {**points[0], "goodput": 3.0, "latency_ms": {**points[0]["latency_ms"], "TPOT": None}}
+    together, _ = medians_of([lacking, *points[1:]])
+    assert together["goodput"] == together["most"]["goodput"] == 3.0
+    assert together["latency_ms"]["TPOT"]["p50"] == 10.0
+
+
+def test_runs_of_different_durations_are_points_of_their_own(tmp_path):
+    runs = [
+        load_run(tmp_path, n, options={"concurrency": 4, "duration": duration, "seed": n})
+        for n, duration in enumerate((10.0, 10.0, 60.0))
+    ]
+    assert [len(point["runs"]) for point in points_of(runs).medians] == [2, 1]
+
+
+def test_a_requested_rate_is_not_called_as_the_rate_that_was_reached(tmp_path):
+    runs = [load_run(tmp_path, n, options={"request_rate": rate}) for n, rate in enumerate((5.0, 10.0))]
+    (file,) = Text(show=False).report_several(runs, tmp_path)
+    assert file.read_text().splitlines()[1].split("  ")[:2] == ["request rate", "requests/s"]

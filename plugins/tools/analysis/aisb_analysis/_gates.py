@@ -152,7 +152,8 @@ def _missing(
     known = [*tasks, *(task for _, task in alone)]
     for pattern in tier.tasks:
         if not any(fnmatchcase(task, pattern) for task in known):
-            reason = "no compared task matches"
+            kinds = "performance runs" if number == "speed" else "scores"
+            reason = "no compared task matches" if known else f"no {kinds} were compared"
             yield GateRow("MISSING", tier.name, tier.blocking, "", pattern, number, unit, reason=reason)
 
 

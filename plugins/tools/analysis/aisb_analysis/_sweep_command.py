@@ -39,6 +39,13 @@ INTERRUPTED = 130
     metavar="[DIR]",
     help="Resume a sweep: its folder, or nothing for the latest. Finished points are not run again.",
 )
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Measure the grid N times, and report medians and their spread [default: 1]. "
+    "With --reuse: add repeats up to N.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the points; send nothing.")
 @click.option(
     "--reporters",
@@ -58,6 +65,7 @@ def sweep(context: click.Context, /, **flags: Any) -> int:
       aisb sweep --url URL --grid load.concurrency=1,4,16,64
       aisb sweep --models old=URL new=URL --grid load.request_rate=2,4,8,16 \\
           --grid task.dataset.input=512,4096 --duration 120
+      aisb sweep --url URL --grid load.request_rate=2,4,8 --repeats 3
       aisb sweep --reuse
     """  # noqa: D301 - \b is for click
     from aisb_engine import RunFolder
@@ -96,18 +104,21 @@ def _say_how_to_resume(record: SweepRecord) -> None:
 def _record(flags: dict[str, Any], words: Sequence[str]) -> tuple[SweepRecord, list[str]]:
     """Return the record of a new or resumed sweep, and its options of `aisb run`."""
     from aisb import UsageError
-    from aisb_analysis._sweep.grid import parse_grids
+    from aisb_analysis._sweep.grid import check_options, parse_grids
     from aisb_analysis._sweep.record import SweepRecord, find_folder, new_folder
 
     grid = parse_grids(flags["grids"])
+    check_options(words, grid)
     if flags["reuse"]:
         record = SweepRecord.read(find_folder(flags["work_dir"], flags["reuse"]))
         if grid or words:
             record.check_same(words, grid)
+        record.repeat(flags["repeats"] or record.repeats)
         return record, list(words) or record.words
     if not grid:
         raise UsageError("a sweep needs a grid, as in --grid load.concurrency=1,4,16,64")
-    return SweepRecord.begin(new_folder(flags["work_dir"]), words, grid), list(words)
+    record = SweepRecord.begin(new_folder(flags["work_dir"]), words, grid, flags["repeats"] or 1)
+    return record, list(words)
 
 
 def _runner(
@@ -138,11 +149,19 @@ def _print_plan(runner: SweepRunner, specs: Sequence[RunSpec]) -> None:
     from tabulate import tabulate
 
     keys = list(runner.record.grid)
+    repeated = runner.record.repeats > 1
     rows = [
-        (number, *(point.settings[key] for key in keys), ", ".join(_lengths(spec)), point.run or "")
+        (
+            number,
+            *((point.repeat,) if repeated else ()),
+            *(point.settings[key] for key in keys),
+            ", ".join(_lengths(spec)),
+            point.run or "",
+        )
         for number, (point, spec) in enumerate(zip(runner.record.points, specs, strict=True), 1)
     ]
-    click.echo(tabulate(rows, headers=("point", *keys, "length", "run"), disable_numparse=True))
+    heads = ("point", *(("repeat",) if repeated else ()), *keys, "length", "run")
+    click.echo(tabulate(rows, headers=heads, disable_numparse=True))
 
 
 def _lengths(spec: RunSpec) -> list[str]:

@@ -77,6 +77,52 @@ def test_a_killed_sweep_resumes_and_does_not_repeat_what_is_done(tmp_path: Path)
     assert {file.name for file in folder.glob("points.*")} >= {"points.json", "points.md", "points.html"}
 
 
+def test_repeats_measure_the_grid_again_and_are_one_line_with_their_spread(tmp_path: Path) -> None:
+    grid = ("--grid", "load.concurrency=1,2")
+    with start_mock(MockOptions(ttft_ms=5, tpot_ms=1)) as mock:
+        words = ("--url", mock.url, "--num-prompts", "6", *SHORT)
+        planned = aisb("sweep", *grid, "--repeats", "2", *words, "--dry-run", cwd=tmp_path)
+        assert [line.split()[:3] for line in planned.stdout.splitlines()[2:]] == [
+            ["1", "1", "1"], ["2", "1", "2"], ["3", "2", "1"], ["4", "2", "2"],
+        ]  # fmt: skip
+        ended = aisb("sweep", *grid, "--repeats", "2", *words, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert "[3/4] concurrency 1, repeat 2" in ended.stderr
+        assert len(re.findall(r"^ +2 runs ", ended.stdout, re.MULTILINE)) == 2
+        before = record(tmp_path)["points"]
+        fewer = aisb("sweep", "--reuse", "--repeats", "1", cwd=tmp_path)
+        assert fewer.returncode == 2
+        assert "has 2 repeats: --repeats can add more, but not remove any" in fewer.stderr
+        more = aisb("sweep", "--reuse", "--repeats", "3", cwd=tmp_path)
+    assert more.returncode == 0, more.stderr
+    assert "4 of 6 points are finished; 2 points to measure" in more.stderr
+    points = record(tmp_path)["points"]
+    assert points[:4] == before
+    (runs,) = tmp_path.glob("outputs/sweeps/*/runs")
+    seeds = {
+        (point["settings"]["load.concurrency"], point["repeat"]): json.loads(
+            next((runs / point["run"]).glob("log/*/*/load.json")).read_text()
+        )["asked"]["seed"]
+        for point in points
+    }
+    assert seeds == {("1", 1): 0, ("2", 1): 0, ("1", 2): 1, ("2", 2): 1, ("1", 3): 2, ("2", 3): 2}
+    rows = list(csv.DictReader((runs.parent / "points.csv").open()))
+    assert [row["repeat"] for row in rows] == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_the_record_of_a_sweep_without_repeats_is_read(tmp_path: Path) -> None:
+    point = {"settings": {"load.concurrency": "1"}, "run": None, "exit_code": 0}
+    table = {"words": [*NOWHERE], "grid": {"load.concurrency": ["1"]}, "points": [point]}
+    (tmp_path / "sweep.json").write_text(json.dumps(table))
+    found = SweepRecord.read(tmp_path)
+    assert (found.repeats, found.command()) == (
+        1,
+        "aisb sweep --grid load.concurrency=1 --url http://127.0.0.1:1",
+    )
+    found.repeat(3)
+    assert "--repeats 3" in found.command()
+
+
 def test_services_are_curves_and_a_changed_file_ends_a_resume(tmp_path: Path) -> None:
     file = tmp_path / "aisb.toml"
     file.write_text("[load]\nnum_prompts = 4\n")
@@ -213,6 +259,14 @@ def test_run_answers_several_values_with_the_line_of_a_sweep(
         (
             ("--grid", "load.concurrncy=1"),
             "no such key; did you mean 'concurrency'?\n  at the point concurrncy 1",
+        ),
+        (
+            ("--grid", "load.concurrency=1,4", "--concurrency", "8"),
+            "--concurrency 8 and --grid load.concurrency=1,4 both set load.concurrency: omit one",
+        ),
+        (
+            ("--grid", "load.concurrency=1,4", "--input-len=16,32"),
+            "--input-len 16,32 has several values: write --grid task.dataset.input=16,32",
         ),
         (("--grid", "load.concurrency=1", "--nosuch"), "no such option '--nosuch'"),
         (

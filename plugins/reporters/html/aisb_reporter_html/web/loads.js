@@ -55,7 +55,7 @@ const numericLevels = (points) => [...new Set(points.map((one) => one.level).fil
 function byLoad({ axis, lines, scaled = lines, yTitle, logarithmic, label, height = 240 }) {
   const levels = numericLevels(lines.flatMap(({ points }) => points));
   const scale = levelScale(levels);
-  const values = scaled.flatMap(({ points, value }) => points.map(value)).filter((one) => one !== null && (!logarithmic || one > 0));
+  const values = scaled.flatMap(({ points, value }) => points.flatMap((one) => (isRepeated(one) ? [one, one.least, one.most] : [one]).map(value))).filter((one) => one !== null && (!logarithmic || one > 0));
   const most = Math.max(...values, 0) || 1;
   const least = Math.min(...values);
   const y = logarithmic ? [Math.floor(Math.log10(least)), Math.max(Math.ceil(Math.log10(most)), Math.floor(Math.log10(least)) + 1)] : [0, most * 1.05];
@@ -67,6 +67,7 @@ function byLoad({ axis, lines, scaled = lines, yTitle, logarithmic, label, heigh
       const placed = points.map((one) => ({ one, number: value(one) })).filter(({ one, number: found }) => typeof one.level === "number" && found !== null && (!logarithmic || found > 0)).sort((a, b) => a.one.level - b.one.level);
       const at_ = ({ one, number: found }) => [across(scale.to(one.level)), up(height_(found))];
       parts.push(v("path", { class: "curve", d: path(placed.map(at_)), style: `stroke:${tone}`, "stroke-dasharray": dashed ? "5 4" : undefined }));
+      for (const point of placed) parts.push(...spreadBars(...at_(point), { one: point.one, tone, up: drawnAt(value, (number) => (logarithmic && number <= 0 ? null : up(height_(number)))) }));
       for (const point of placed) parts.push(pointMark(...at_(point), { one: point.one, tone, hollow: dashed, label: `${pointName(point.one)}: ${name} ${measure(point.number)}` }));
     }
     return parts;
@@ -114,21 +115,23 @@ function throughputByLoad({ points: { points, series } }) {
 function pointsTable({ points: { points } }, best) {
   const shares = [...new Set(points.flatMap((one) => Object.keys(one.latency_ms.E2EL || {})))];
   const holder = h("div");
-  const value = (name, read, show = measure, title) => ({ name, title, value: read, show: (one) => show(read(one)) });
+  const value = (name, read, show = measure, title, spread = () => "") => ({ name, title, value: read, show: (one) => (spread(one) ? h("span", {}, show(read(one)), h("small", { class: "range" }, spread(one))) : show(read(one))) });
   const word = (name, read, title) => ({ name, title, left: true, value: read, show: (one) => read(one) });
   const axes = [...new Set(points.map((one) => one.axis))];
   const load = (axis) => ({ name: axisName(axis), value: (one) => (one.axis === axis ? one.level : null), show: (one) => (one.axis === axis ? levelText(one) : "") });
+  const number = (name, read, title) => value(name, read, measure, title, spreadOf(read));
   function show(share) {
     const columns = [
       word("curve", (one) => one.series),
       ...axes.map(load),
       { name: "certificate", left: true, value: (one) => one.certificate, show: (one) => h("span", { class: `verdict-word ${one.certificate}`, title: one.reasons.join("\n") }, one.certificate) },
+      ...(points.some(isRepeated) ? [value("runs", (one) => one.runs.length, whole)] : []),
       value("requests", (one) => one.requests, whole),
       value("failed", (one) => one.failed, whole),
-      value("in flight", (one) => one.concurrency, measure, "on average"),
-      ...knownThroughputs(points).map(([key, name]) => value(name, (one) => one[key])),
-      value("per user", (one) => one.user_rate, measure, "median of output tokens ÷ E2EL, per second"),
-      ...TIMES.map((name) => value(`${name} ${share} ms`, (one) => latencyOf(one, name, share))),
+      number("in flight", (one) => one.concurrency, "on average"),
+      ...knownThroughputs(points).map(([key, name]) => number(name, (one) => one[key])),
+      number("per user", (one) => one.user_rate, "median of output tokens ÷ E2EL, per second"),
+      ...TIMES.map((name) => number(`${name} ${share} ms`, (one) => latencyOf(one, name, share))),
       word("front", (one) => (best.has(one) ? "on it" : ""), "on the Pareto front of tokens/s per user and in total"),
       word("stage", (one) => one.stage, "stable: without the beginning and the end of the load"),
       word("run", (one) => one.run),
@@ -137,6 +140,11 @@ function pointsTable({ points: { points } }, best) {
   }
   show(shares[0] || "p50");
   shown("table", h("div", { class: "bar" }, picker("times", shares.map((name) => [name, name]), show)), holder, doubts(points));
+}
+
+// The least and the most of a number over the runs of a point, as text; nothing for a single run.
+function spreadOf(read) {
+  return (one) => (!isRepeated(one) || read(one.least) === null ? "" : `${measure(read(one.least))} to ${measure(read(one.most))}`);
 }
 
 function doubts(points) {

@@ -19,14 +19,21 @@ function topOfSeveral({ points: { points, settings }, notes, heading, from, made
   at("footer").textContent = `Made by aisb ${made}. This file asks no host for anything.`;
 }
 
+function repeatsNote({ points: { points } }) {
+  if (!points.some(isRepeated)) return;
+  at("notes").append(h("p", { class: "quiet" }, "A load with several runs is one point: the median of each number over its runs, with a bar (in the table: a second line) from the least to the most. Its certificate is the worst one."));
+}
+
 page(async () => {
   at("theme").addEventListener("click", theme.toggle);
   const head = JSON.parse(new TextDecoder().decode(await inflated("head")));
   topOfSeveral(head);
-  tradeoffs(head);
-  const best = perUser(head);
-  percentilesByLoad(head);
-  throughputByLoad(head);
-  pointsTable(head, best);
+  const loads = { points: { series: head.points.series, points: head.points.medians } };
+  repeatsNote(loads);
+  tradeoffs(loads);
+  const best = perUser(loads);
+  percentilesByLoad(loads);
+  throughputByLoad(loads);
+  pointsTable(loads, best);
   contents();
 });

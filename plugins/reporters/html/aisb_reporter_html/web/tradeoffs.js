@@ -6,6 +6,7 @@ const THROUGHPUTS = [["output_rate", "output tokens/s"], ["total_rate", "all tok
 const AXES = { "load.concurrency": "requests in flight (limit)", "load.request_rate": "requested requests/s" };
 const VERDICTS = [["VALID", "●"], ["SUSPECT", "▲"], ["INVALID", "✕"]];
 
+const isRepeated = (point) => point.runs.length > 1;
 const latencyOf = (point, name, share) => point.latency_ms[name]?.[share] ?? null;
 const axisName = (axis) => AXES[axis] || axis;
 const levelText = ({ level }) => (level === null || level === undefined ? "" : typeof level === "number" ? measure(level) : String(level));
@@ -13,7 +14,8 @@ const knownThroughputs = (points) => THROUGHPUTS.filter(([key]) => points.some((
 
 function pointName(point) {
   const settings = Object.entries(point.settings).map(([key, value]) => `${key} ${value === null ? "none" : value}`);
-  return [`${point.model} on ${point.task}`, ...settings, `run ${point.run}`, point.certificate, point.failed ? `${whole(point.failed)} of ${whole(point.requests)} failed` : ""].filter(Boolean).join(", ");
+  const from = isRepeated(point) ? `median of ${plural(point.runs.length, "run")}` : `run ${point.run}`;
+  return [`${point.model} on ${point.task}`, ...settings, from, point.certificate, point.failed ? `${whole(point.failed)} of ${whole(point.requests)} failed` : ""].filter(Boolean).join(", ");
 }
 
 // Placed points that no other one beats in both. `better` says of each axis whether more of it is better: 1, or -1.
@@ -33,6 +35,19 @@ function pointMark(x, y, { one, tone, hollow, label }) {
   if (one.certificate === "INVALID") return v("path", { ...shape, style: `fill:none;stroke:${tone}`, d: `M${x - 4} ${y - 4}L${x + 4} ${y + 4}M${x + 4} ${y - 4}L${x - 4} ${y + 4}` }, title);
   if (one.certificate === "SUSPECT") return v("path", { ...shape, d: `M${x} ${y - 6}L${x + 6} ${y + 4.5}L${x - 6} ${y + 4.5}Z` }, title);
   return v("circle", { ...shape, cx: x, cy: y, r: 5 }, title);
+}
+
+// Where an axis draws a number of a point; null if the number is not known.
+const drawnAt = (value, place) => (one) => (value(one) === null ? null : place(value(one)));
+
+// The bars of a point of several runs: from the least to the most of each number. `across` and `up` say where.
+function spreadBars(x, y, { one, tone, across, up }) {
+  if (!isRepeated(one)) return [];
+  const bar = (from, to) => v("path", { class: "spread", d: path([from, to]), style: `stroke:${tone}` });
+  const ends = (place) => place && [one.least, one.most].map(place);
+  const drawn = (found) => found && found.every((end) => end !== null);
+  const [wide, high] = [ends(across), ends(up)];
+  return [...(drawn(wide) ? [bar([wide[0], y], [wide[1], y])] : []), ...(drawn(high) ? [bar([x, high[0]], [x, high[1]])] : [])];
 }
 
 function markKeys(points) {
@@ -62,8 +77,8 @@ function scatter({ points, series, x, y, better, together, label, height = 340 }
   const fronts = groups.map((group) => front(group, better));
   const best = new Set(fronts.flat().map(({ one }) => one));
   const drawing = placed.length ? chart(height, label, (width, high) => {
-    const most = (key) => Math.max(...placed.map((point) => point[key]), 0) * 1.08 || 1;
-    const { across, up, parts } = frame({ width, height: high, x: [0, most("x")], y: [0, most("y")], xTitle: x.title, yTitle: y.title });
+    const most = ({ value }) => Math.max(...placed.flatMap(({ one }) => [value(one), isRepeated(one) ? value(one.most) : 0]), 0) * 1.08 || 1;
+    const { across, up, parts } = frame({ width, height: high, x: [0, most(x)], y: [0, most(y)], xTitle: x.title, yTitle: y.title });
     series.forEach((name, place) => {
       const curve = placed.filter(({ one }) => one.series === name && typeof one.level === "number").sort((a, b) => a.one.level - b.one.level);
       parts.push(v("path", { class: "curve thin", d: path(curve.map((point) => [across(point.x), up(point.y)])), style: `stroke:${seriesColour(place)}` }));
@@ -73,6 +88,7 @@ function scatter({ points, series, x, y, better, together, label, height = 340 }
     for (const { one, x: right, y: top } of placed) {
       const tone = seriesColour(series.indexOf(one.series));
       const text = `${pointName(one)}: ${y.title} ${measure(top)}, ${x.title} ${measure(right)}`;
+      parts.push(...spreadBars(across(right), up(top), { one, tone, across: drawnAt(x.value, across), up: drawnAt(y.value, up) }));
       parts.push(pointMark(across(right), up(top), { one, tone, hollow: !best.has(one), label: text }));
       labels.push({ x: across(right), y: up(top), text: levelText(one) });
     }

@@ -11,6 +11,13 @@ from aisb import UsageError
 Grid: TypeAlias = dict[str, list[str]]
 """The values of each key, as texts that `--set` takes."""
 OPENING, CLOSING = "([{", ")]}"
+OPTIONS = {
+    "--request-rate": "load.request_rate",
+    "--concurrency": "load.concurrency",
+    "--input-len": "task.dataset.input",
+    "--output-len": "task.dataset.output",
+}
+"""Options of `aisb run` with one value, and the key of a grid that they set."""
 
 
 def parse_grids(texts: Sequence[str]) -> Grid:
@@ -33,6 +40,26 @@ def parse_grids(texts: Sequence[str]) -> Grid:
             raise UsageError(f"--grid {text}: the value {doubled} is repeated")
         grid[path] = found
     return grid
+
+
+def check_options(words: Sequence[str], grid: Grid) -> None:
+    """Refuse an option of `aisb run` that sets a key of the grid, or that lists several values.
+
+    Raises:
+        UsageError: there is one; the message says what to write instead.
+    """
+    for place, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag not in OPTIONS:
+            continue
+        key = OPTIONS[flag]
+        value = value if equals else next(iter(words[place + 1 :]), "")
+        if key in grid:
+            raise UsageError(
+                f"{flag} {value} and --grid {key}={','.join(grid[key])} both set {key}: omit one"
+            )
+        if "," in value:
+            raise UsageError(f"{flag} {value} has several values: write --grid {key}={value}")
 
 
 def split_values(text: str) -> list[str]:

@@ -23,16 +23,23 @@ HEADER = re.compile(r"^(.*?\bheaders\b[^=]*)=.*", re.DOTALL)
 
 @dataclass(slots=True)
 class Point:
-    """One point of a sweep: its settings, and the run that measured it, if one did."""
+    """One run of a sweep: its settings, which repeat of them it is, and its folder, if it was measured."""
 
     settings: dict[str, str]
     run: str | None = None
     exit_code: int = 0
+    repeat: int = 1
+
+    def __str__(self) -> str:
+        return describe(self.settings) + (f", repeat {self.repeat}" if self.repeat > 1 else "")
 
 
 @dataclass(slots=True)
 class SweepRecord:
-    """The content of `sweep.json`, in a sweep's folder. `words` are options of `aisb run`, secrets masked."""
+    """The content of `sweep.json`, in a sweep's folder. `words` are options of `aisb run`, secrets masked.
+
+    `points` lists the whole grid once for each repeat, so that a drift affects all settings alike.
+    """
 
     folder: Path
     words: list[str]
@@ -40,10 +47,32 @@ class SweepRecord:
     points: list[Point] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, folder: Path, words: Sequence[str], grid: Grid) -> SweepRecord:
+    def begin(cls, folder: Path, words: Sequence[str], grid: Grid, repeats: int = 1) -> SweepRecord:
         """Return the record of a new sweep; nothing is written yet."""
-        points = [Point(settings) for settings in points_of_grid(grid)]
-        return cls(folder, [_masked(word) for word in words], grid, points)
+        record = cls(folder, [_masked(word) for word in words], grid)
+        record.repeat(repeats)
+        return record
+
+    @property
+    def repeats(self) -> int:
+        """How often the grid is measured."""
+        return max((point.repeat for point in self.points), default=0)
+
+    def repeat(self, repeats: int) -> None:
+        """Add repeats of the grid, up to this number.
+
+        Raises:
+            UsageError: the sweep has more.
+        """
+        if repeats < self.repeats:
+            raise UsageError(
+                f"{self.folder} has {self.repeats} repeats: --repeats can add more, but not remove any"
+            )
+        self.points += [
+            Point(settings, repeat=number)
+            for number in range(self.repeats + 1, repeats + 1)
+            for settings in points_of_grid(self.grid)
+        ]
 
     @classmethod
     def read(cls, folder: Path) -> SweepRecord:
@@ -82,7 +111,7 @@ class SweepRecord:
             folder = RunFolder(self.runs / str(point.run))
             if not folder.config.exists():
                 raise UsageError(
-                    f"{self.folder} lists {folder} as the run of {describe(point.settings)}, "
+                    f"{self.folder} lists {folder} as the run of {point}, "
                     "which does not exist\n  restore it, or start a new sweep"
                 )
 
@@ -120,7 +149,8 @@ class SweepRecord:
         grids = [
             word for path, values in self.grid.items() for word in ("--grid", f"{path}={','.join(values)}")
         ]
-        return shlex.join(["aisb", "sweep", *grids, *self.words])
+        repeats = ["--repeats", str(self.repeats)] if self.repeats > 1 else []
+        return shlex.join(["aisb", "sweep", *grids, *repeats, *self.words])
 
 
 def new_folder(work_dir: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb import AisbError, CheckFailed, ServiceError, UsageError
-from aisb_analysis._sweep.grid import as_sets, describe
+from aisb_analysis._sweep.grid import as_sets
 from aisb_analysis._sweep.record import Point, SweepRecord, changed_settings
 from aisb_engine import (
     RunFolder,
@@ -56,7 +56,7 @@ class SweepRunner:
             try:
                 command, spec = self._resolve(point)
             except AisbError as error:
-                error.add_note(f"  at the point {describe(point.settings)}")
+                error.add_note(f"  at the point {point}")
                 raise
             self.commands.append(command)
             specs.append(spec)
@@ -65,10 +65,18 @@ class SweepRunner:
         return specs
 
     def _resolve(self, point: Point) -> tuple[RunCommand, RunSpec]:
-        """Return the command and the resolved run of a point. Without a limit it lasts `SECONDS`."""
+        """Return the command and the resolved run of a point. Without a limit it lasts `SECONDS`.
+
+        Each repeat has another seed: the same arrivals in each would hide a part of the variation.
+        """
         run_input = replace(self.base.run_input, sets=[*self.base.run_input.sets, *as_sets(point.settings)])
         command = replace(self.base, run_input=run_input, mode="perf", work_dir=self.record.runs)
         spec, _ = plan_run(command, self.plugins)
+        if point.repeat > 1:
+            seed = spec.subtasks[0].load.seed + point.repeat - 1
+            run_input = replace(run_input, sets=[*run_input.sets, f"load.seed={seed}"])
+            command = replace(command, run_input=run_input)
+            spec, _ = plan_run(command, self.plugins)
         if not any(getattr(pair.load, key) for pair in spec.subtasks for key in LIMITS):
             command = replace(
                 command, run_input=replace(run_input, load={**run_input.load, "duration": SECONDS})
@@ -88,7 +96,7 @@ class SweepRunner:
         for number, (point, command) in enumerate(zip(self.record.points, self.commands, strict=True), 1):
             if point.run is not None:
                 continue
-            click.echo(f"[{number}/{count}] {describe(point.settings)}", err=True)
+            click.echo(f"[{number}/{count}] {point}", err=True)
             finished = self._run(point, command)
             if finished is None:
                 return INTERRUPTED
