@@ -84,11 +84,67 @@ def test_a_path_may_also_be_under_the_data_folders_or_absolute(content, tmp_path
         assert content({"question": "?", "p": given}, [{"file": "{p}"}])[0] == elsewhere
 
 
-@pytest.mark.parametrize("address", ["https://example.org/a", "http://x/y.jpg", "data:image/jxl;base64,AAAA"])
+@pytest.mark.parametrize("address", ["https://example.org/a", "http://x/y.jpg"])
 def test_an_address_is_sent_as_it_is(content, address):
     made = content({"question": "?", "p": address}, [{"file": "{p}"}])
     assert made == (Part("image", address), Part("text", "?"))
     assert data_url(made[0]) == address
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+UNKNOWN = (
+    "holds {0}, not {1} of a known type; known: {2}. "
+    'Convert it, or add types = ["{0}"] to this entry of prompt.media if the service reads it'
+)
+IMAGES = "image/bmp, image/gif, image/jpeg, image/png, image/tiff, image/webp"
+AUDIO = "audio/aac, audio/flac, audio/mp4, audio/mpeg, audio/ogg, audio/wav, audio/webm"
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "told"),
+    [
+        ("data:image/svg+xml;base64," + base64.b64encode(SVG).decode(), "image", "is text/plain, not image"),
+        ("data:image/svg+xml," + SVG.decode(), "image", "is text/plain, not image"),
+        ("data:image/jxl;base64,/woA", "image", UNKNOWN.format("image/jxl", "an image", IMAGES)),
+        ("data:text/html;base64,AAAA", "audio", UNKNOWN.format("text/html", "an audio", AUDIO)),
+    ],
+)
+def test_a_data_url_of_an_unknown_type_is_sent_only_if_the_task_allows_the_type(content, address, kind, told):
+    row = {"question": "?", "p": address}
+    with pytest.raises(DataError) as caught:
+        content(row, [{"file": "{p}", "kind": kind}])
+    assert str(caught.value) == f"task.prompt.media.0: the data URL {told}\n  at sample 0"
+    declared = address.removeprefix("data:").replace(",", ";").partition(";")[0]
+    made = content(row, [{"file": "{p}", "kind": kind, "types": [declared]}])
+    assert made == (Part(kind, address), Part("text", "?"))
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("data:image/png;base64,", "the field 'p' is empty: it has no bytes"),
+        ("data:image/png;x", "the data URL has no content; it is written data:TYPE;base64,CONTENT"),
+        ("data:image/png,", "the data URL is empty"),
+        ("data:image/png,%89PNG", "the data URL is not an image of a known type, despite its name"),
+        ("data:image/png;base64,iVBORw0KG*o=", "not valid base64: '*' is character 10 of 12"),
+        ("data:image/png;base64,iVBORw0KGgo", "it has 11 characters and may be cut off"),
+    ],
+)
+def test_a_data_url_without_an_image_is_refused(content, address, told):
+    with pytest.raises(DataError) as caught:
+        content({"question": "?", "p": address}, [{"file": "{p}"}])
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("damaged", [10, 100, 300])
+def test_damaged_base64_is_not_called_a_missing_file(content, damaged):
+    text = base64.b64encode(make_png(40, 40) + bytes(200)).decode()
+    text = text[: damaged + 1] + "*" + text[damaged + 2 :]
+    with pytest.raises(DataError) as caught:
+        content({"question": "?", "p": text}, [{"file": "{p}"}])
+    told = str(caught.value).splitlines()[0]
+    assert f"is not valid base64: '*' is character {damaged + 2} of {len(text):,}" in told
+    assert "there is no file" not in told
 
 
 def test_content_in_base64_is_put_into_a_data_url_by_the_template(content):
@@ -144,7 +200,7 @@ def test_an_unknown_type_is_told_with_those_that_are_known(content, tmp_path):
         content({"question": "?", "p": "notes.txt"}, [{"file": "{p}"}])
     assert str(caught.value).splitlines()[0] == (
         f"task.prompt.media.0: {tmp_path}/notes.txt does not have the suffix of an image; "
-        f"known: {', '.join(MEDIA_TYPES['image'])}; a data URL can name any type"
+        f"known: {', '.join(MEDIA_TYPES['image'])}; a data URL can have a type that types allows"
     )
 
 
@@ -265,6 +321,31 @@ def test_bytes_in_parquet_become_parts_by_what_they_hold(plugins, tmp_path):
     assert renderer.request(loaded.samples[3]).messages[-1].content == "none?"
 
 
+def test_a_table_without_bytes_names_a_file_beside_the_rows(plugins, tmp_path):
+    rows = [{"q": "?", "image": {"bytes": None, "path": name}} for name in ("there.png", "gone.png")]
+    parquet(tmp_path, rows)
+    (tmp_path / "rows/there.png").write_bytes(PIXEL)
+    renderer, loaded = from_parquet(plugins, tmp_path, {"user": "{q}", "media": [{"file": "{image}"}]})
+    first, second = loaded.samples
+    assert renderer.request(first).messages[-1].content[0].value == uri(tmp_path / "rows/there.png")
+    with pytest.raises(DataError, match=r"there is no file 'gone.png'; searched(?s:.*)at sample 1"):
+        renderer.request(second)
+
+
+def test_a_table_without_bytes_names_no_file_outside_of_the_datas_folders(plugins, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "secret.png").write_bytes(PIXEL)
+    (data / "link.png").symlink_to(tmp_path / "secret.png")
+    names = ("../../secret.png", str(tmp_path / "secret.png"), "../link.png")
+    parquet(data, [{"q": "?", "image": {"bytes": None, "path": name}} for name in names])
+    renderer, loaded = from_parquet(plugins, data, {"user": "{q}", "media": [{"file": "{image}"}]})
+    assert len(list(loaded)) == 3
+    for sample in loaded:
+        with pytest.raises(DataError, match=r"is outside the data folders, where rows may not read"):
+            renderer.request(sample)
+
+
 def test_bytes_that_nothing_attaches_are_no_text(plugins, tmp_path):
     parquet(tmp_path, [{"q": "?", "image": {"bytes": make_png(), "path": "x.png"}, "raw": make_png()}])
     renderer, loaded = from_parquet(plugins, tmp_path, {"user": "{q}"})
@@ -283,7 +364,10 @@ def test_bytes_that_nothing_attaches_are_no_text(plugins, tmp_path):
         (make_png()[:-20], "the image/png is cut off"),
         (make_png()[:20], "the image/png is cut off"),
         (JPEG[:20], "the image/jpeg is cut off before its size"),
-        (b"", "holds 0 bytes that begin with b'': no known"),
+        (JPEG[:-2], "the image/jpeg is cut off: it has no end mark"),
+        (SVG, "holds 62 bytes of the type text/plain: no known image, audio or video"),
+        (b"\0\0\0\x20ftypavif" + bytes(40), "holds 52 bytes of the type image/avif: no known"),
+        (b"", "is empty: it has no bytes"),
         (make_png(0, 3), "the image/png claims to have 0 × 3 pixels"),
     ],
 )
@@ -401,8 +485,27 @@ def test_the_folder_that_a_task_itself_names_may_lie_anywhere(plugins, tmp_path)
         ("a.wav", "audio", PIXEL, "a.wav is image/png, not audio"),
         ("a.mp4", "video", make_wav(), "a.mp4 is audio/wav, not video"),
         ("a.mp4", "video", b"<html>404 Not Found</html>", "a.mp4 is text/plain, not video"),
+        (
+            "a.png",
+            "image",
+            b"\0\0\0\x34ftypavif" + bytes(40),
+            "a.png is image/avif, whose size is not read here; known: image/bmp",
+        ),
+        ("a.jpg", "image", JPEG[:-1], "a.jpg: the image/jpeg is cut off: it has no end mark"),
+        (
+            "a.mp4",
+            "video",
+            make_mp4(bytes(90))[:-40],
+            "a.mp4: the video/mp4 is cut off: 122 bytes are announced, and there are 82",
+        ),
+        ("a.m4a", "audio", make_mp4()[:-1], "a.m4a: the video/mp4 is cut off: "),
+        ("a.wav", "audio", make_wav()[:-40], "a.wav: the audio/wav is cut off: "),
         ("a.wav", "audio", make_wav(), None),
+        ("a.wav", "audio", make_wav()[:4] + b"\xff" * 4 + make_wav()[8:-40], None),
         ("a.mp4", "video", make_mp4(), None),
+        ("a.mp4", "video", make_mp4() + b"\0\0\0\0mdat" + bytes(30), None),
+        ("a.mp4", "video", make_mp4() + b"\0\0\0\1mdat\0\0\0\0\0\0\0\x1e" + bytes(14), None),
+        ("a.mp4", "video", make_mp4() + bytes(30), None),
         ("a.m4a", "audio", make_mp4(), None),
         ("a.mp3", "audio", b"\xff\xfb\x90\x64" + bytes(80), None),
         ("a.ogg", "audio", b"a form that is not known here\0", None),
@@ -441,11 +544,37 @@ def test_the_size_of_every_known_kind_of_picture_is_read_from_its_header():
         assert inspect(io.BytesIO(buffer.getvalue()), len(buffer.getvalue())) == Content("image/webp", 31, 17)
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_a_picture_that_is_cut_anywhere_is_refused_as_a_decoder_refuses_it(form):
+    pictures = pytest.importorskip("PIL.Image")
+    buffer = io.BytesIO()
+    pictures.effect_noise((200, 150), 80).convert("RGB").save(buffer, form)
+    whole = buffer.getvalue()
+    assert inspect(io.BytesIO(whole), len(whole)) == Content(f"image/{form.lower()}", 200, 150)
+    assert (
+        inspect(io.BytesIO(whole + bytes(100_000)), len(whole) + 100_000).width == 200
+    )  # other data after it
+    for share in (0.1, 0.5, 0.9, 0.99):
+        cut = whole[: int(len(whole) * share)]
+        with pytest.raises(OSError, match=r"truncated|not enough image data|could not create decoder"):
+            pictures.open(io.BytesIO(cut)).load()
+        with pytest.raises(TornMediaError, match="cut off"):
+            inspect(io.BytesIO(cut), len(cut))
+
+
 def test_headers_of_nonsense_end_in_an_error_or_in_nothing():
     from random import Random
 
     random = Random(3)
-    wholes = [make_png(20, 20), JPEG, make_wav(), b"GIF89a\5\0\5\0", b"II*\0\x08\0\0\0\1\0" + bytes(12)]
+    wholes = [
+        make_png(20, 20),
+        JPEG,
+        make_wav(),
+        make_mp4(),
+        b"BM" + bytes(60),
+        b"GIF89a\5\0\5\0",
+        b"II*\0\x08\0\0\0\1\0" + bytes(12),
+    ]
     for _ in range(3000):
         whole = bytearray(random.choice(wholes))
         for _ in range(random.randint(1, 4)):

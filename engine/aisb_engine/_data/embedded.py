@@ -8,7 +8,6 @@ that may read local files can be sent a path. The files are a cache, and can be 
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ _BASE64 = re.compile(
 """The beginnings of the known file types in base64."""
 
 _LETTERS = re.compile(r"[A-Za-z0-9+/=\s]+")
+_NO_LETTER = re.compile(r"[^A-Za-z0-9+/=]|=(?=[^=])")
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*;base64,")
 SHORTEST, LOOKED_AT = 64, 256
 """A text with fewer characters than the first is a path; with fewer than the second, if it has a dot."""
@@ -102,13 +102,15 @@ class EmbeddedContent:
         if not url and not _is_base64(text):
             return text
         try:
-            content = base64.b64decode("".join(text[begin:].split()), validate=True)
-        except (binascii.Error, ValueError) as error:
+            content = from_base64(text[begin:])
+        except ValueError as error:
             raise DataError(f"the field {name!r} is not valid base64: {error}") from error
         return self._stored(name, content, text if url else None)
 
     def _stored(self, name: str, content: bytes, address: str | None = None) -> Any:
         """Write content to its file. Content whose type only its data URL tells stays in the row."""
+        if not content:
+            raise DataError(f"the field {name!r} is empty: it has no bytes")
         try:
             found = inspect(BytesIO(content), len(content))
         except TornMediaError as error:
@@ -144,9 +146,30 @@ def _folder_of_this_process() -> Path:
     return folder
 
 
+def from_base64(text: str) -> bytes:
+    """Return the bytes of base64, which may have line ends.
+
+    Raises:
+        ValueError: it is damaged, with the place of the first wrong character.
+    """
+    text = "".join(text.split())
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        wrong = _NO_LETTER.search(text)
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is character {wrong.start() + 1:,} of {len(text):,}") from error
+        raise ValueError(f"{error}; it has {len(text):,} characters and may be cut off") from error
+
+
+def begins_as_base64(text: str) -> bool:
+    """Return whether a text begins like base64 of a known type, whatever follows."""
+    return len(text) >= SHORTEST and bool(_BASE64.match(text))
+
+
 def _is_base64(text: str) -> bool:
     """Return whether a text that is not a URL is base64 content rather than a path."""
-    return len(text) >= SHORTEST and bool(_BASE64.match(text) and _LETTERS.fullmatch(text[:LOOKED_AT]))
+    return begins_as_base64(text) and bool(_LETTERS.fullmatch(text[:LOOKED_AT]))
 
 
 def _has_bytes(value: Any) -> bool:

@@ -6,20 +6,20 @@ name, decides whether it is sent.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from urllib.parse import unquote_to_bytes
 
 from aisb._errors import DataError
 from aisb._media import MEDIA_TYPES, address_path
 from aisb._templates import Template, as_text
 from aisb._types import Part, PartKind, Sample
-from aisb_engine._data.embedded import Embedded
+from aisb_engine._data.embedded import Embedded, begins_as_base64, from_base64
 from aisb_engine._data.media_types import Content, TornMediaError, fits, inspect
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ class Media:
 
     def _file_address(self, text: str, kind: PartKind) -> str:
         path = self._found(text)
+        if path is None and begins_as_base64(text):
+            self._decoded("the content of the row", text)
         if path is None and len(text) > LONGEST_PATH:
             raise DataError(
                 f"{self.where}: {text[:60]!r}… is too long for a path, "
@@ -154,7 +156,7 @@ class Media:
         if path.suffix.lower() not in known:
             raise DataError(
                 f"{self.where}: {path} does not have the suffix of {_a(kind)}; "
-                f"known: {', '.join(known)}; a data URL can name any type"
+                f"known: {', '.join(known)}; a data URL can have a type that types allows"
             )
         size = path.stat().st_size
         if not size:
@@ -168,19 +170,36 @@ class Media:
         return path.resolve().as_uri()
 
     def _check_data_url(self, url: str, kind: PartKind) -> None:
-        """Check the content of a base64 data URL if its type is known."""
-        self._check_size("the data URL", len(url))
-        head, _, data = url.partition(",")
-        declared = head.removeprefix("data:").partition(";")[0].lower()
-        if not head.endswith(";base64"):
+        """Check the content of a data URL. Of an image, the type must be known or one of `types`."""
+        what = "the data URL"
+        self._check_size(what, len(url))
+        head, comma, data = url.partition(",")
+        declared = head.removeprefix("data:").partition(";")[0].strip().lower()
+        if not comma:
+            raise DataError(f"{self.where}: {what} has no content; it is written data:TYPE;base64,CONTENT")
+        content = self._decoded(what, data) if head.endswith(";base64") else unquote_to_bytes(data)
+        if not content:
+            raise DataError(f"{self.where}: {what} is empty")
+        if declared in self._table.types:
             return
+        found = self._inspected(what, BytesIO(content), len(content))
+        if (
+            found is None
+            and declared not in MEDIA_TYPES[kind].values()
+            and (kind == "image" or declared.partition("/")[0] != kind)
+        ):
+            raise DataError(
+                f"{self.where}: {what} holds {declared or 'no type'}, not {_a(kind)} of a known type; "
+                f"known: {_known(kind)}. Convert it, or add types = [{json.dumps(declared)}] to this entry "
+                "of prompt.media if the service reads it"
+            )
+        self._check(what, kind, found, len(content))
+
+    def _decoded(self, what: str, text: str) -> bytes:
         try:
-            content = base64.b64decode("".join(data.split()), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise DataError(f"{self.where}: the data URL is not valid base64: {error}") from error
-        if declared in MEDIA_TYPES[kind].values() or declared.partition("/")[0] != kind:
-            found = self._inspected("the data URL", BytesIO(content), len(content))
-            self._check("the data URL", kind, found, len(content))
+            return from_base64(text)
+        except ValueError as error:
+            raise DataError(f"{self.where}: {what} is not valid base64: {error}") from error
 
     def _inspected(self, what: str, stream: BinaryIO, size: int) -> Content | None:
         try:
@@ -197,6 +216,10 @@ class Media:
             return
         if not fits(kind, content.type):
             raise DataError(f"{self.where}: {what} is {content.type}, not {kind}")
+        if kind == "image" and content.width is None:
+            raise DataError(
+                f"{self.where}: {what} is {content.type}, whose size is not read here; known: {_known(kind)}"
+            )
         pixels, limit = (content.width or 0) * (content.height or 0), self._table.max_pixels
         if pixels > limit:
             raise DataError(
@@ -211,6 +234,10 @@ class Media:
                 f"{self.where}: {what} has {size / 1e6:.1f} MB, but max_mb is {limit:g}; "
                 f"make it smaller, or raise max_mb if the service accepts it"
             )
+
+
+def _known(kind: PartKind) -> str:
+    return ", ".join(dict.fromkeys(MEDIA_TYPES[kind].values()))
 
 
 def _a(kind: str) -> str:

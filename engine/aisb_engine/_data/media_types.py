@@ -1,6 +1,7 @@
 """Determine the type of a file from its first bytes: image, audio or video, and the size of an image.
 
-Only headers are read. Nothing is decoded, so a small file that claims to be huge does no harm.
+Headers, lengths and the end of a JPEG are read. Nothing is decoded, so a small file that claims to be huge
+does no harm.
 """
 
 from __future__ import annotations
@@ -26,6 +27,16 @@ class Content(NamedTuple):
     height: int | None = None
 
 
+END_BYTES = 65_536
+"""The end mark of a JPEG is looked for in pieces of so many bytes, from the end of the file."""
+
+LENGTH_UNKNOWN = 0x7FFFFF00
+"""A program that writes a WAV to a pipe gives a length from this one on, or 0."""
+
+WRONG_BY = 16
+"""Some programs count the header of a WAV in its length, others do not."""
+
+
 class TornMediaError(ValueError):
     """The bytes begin like a known type, but are incomplete."""
 
@@ -34,16 +45,20 @@ def inspect(stream: BinaryIO, size: int) -> Content | None:
     """Return the type of a stream of `size` bytes; None if it is unknown.
 
     Raises:
-        TornMediaError: the header is that of a known image, but the rest is missing or invalid.
+        TornMediaError: the header is that of a known type, but the rest is missing or invalid.
     """
     kind = media_type(stream.read(SIGNATURE_BYTES))
     if kind is None:
         return None
     measure = _SIZES.get(kind)
-    if measure is None:
-        return Content(kind)
     stream.seek(0)
     try:
+        if kind in _BOXED:
+            _check_boxes(kind, stream, size)
+        elif kind == "audio/wav":
+            _check_wav(stream, size)
+        if measure is None:
+            return Content(kind)
         width, height = measure(stream, size)
     except (struct.error, IndexError) as error:
         raise TornMediaError(f"the {kind} is cut off") from error
@@ -135,6 +150,8 @@ def _jpeg(stream: BinaryIO, size: int) -> tuple[int, int]:
         (length,) = struct.unpack(">H", stream.read(2))
         if 0xC0 <= name <= 0xCF and name not in {0xC4, 0xC8, 0xCC}:
             _, height, width = struct.unpack(">BHH", stream.read(5))
+            if not _has_end(stream, at, size):
+                raise TornMediaError("the image/jpeg is cut off: it has no end mark")
             return width, height
         if name in {0xD9, 0xDA}:
             break
@@ -142,15 +159,33 @@ def _jpeg(stream: BinaryIO, size: int) -> tuple[int, int]:
     raise TornMediaError("the image/jpeg is cut off before its size")
 
 
+def _has_end(stream: BinaryIO, start: int, size: int) -> bool:
+    """Return whether a JPEG has its end mark after a position; other data may follow it."""
+    end = size
+    while end > start:
+        begin = max(start, end - END_BYTES)
+        stream.seek(begin)
+        if b"\xff\xd9" in stream.read(end - begin):
+            return True
+        if begin == start:
+            break
+        end = begin + 1  # the mark may lie across two pieces
+    return False
+
+
 def _gif(stream: BinaryIO, _: int) -> tuple[int, int]:
     width, height = struct.unpack("<6xHH", stream.read(10))
     return width, height
 
 
-def _bmp(stream: BinaryIO, _: int) -> tuple[int, int]:
-    head = stream.read(26)
-    (header,) = struct.unpack("<I", head[14:18])
-    width, height = struct.unpack("<HH" if header == 12 else "<ii", head[18 : 22 if header == 12 else 26])
+def _bmp(stream: BinaryIO, size: int) -> tuple[int, int]:
+    head = stream.read(34)
+    at, header = struct.unpack("<10xII", head[:18])
+    if header == 12:
+        return struct.unpack("<HH", head[18:22])
+    width, height, bits, packed = struct.unpack("<ii2xHI", head[18:34])
+    if not packed and at + (abs(width) * bits + 31) // 32 * 4 * abs(height) > size:
+        raise TornMediaError("the image/bmp is cut off")
     return abs(width), abs(height)
 
 
@@ -182,6 +217,30 @@ def _tiff(stream: BinaryIO, _: int) -> tuple[int, int]:
     return found.get(256, 0), found.get(257, 0)
 
 
+def _check_boxes(kind: str, stream: BinaryIO, size: int) -> None:
+    """Check that no box of an MP4 file or its kin reaches past the end of the file."""
+    at = 0
+    while size - at >= 8:
+        stream.seek(at)
+        length, name = struct.unpack(">I4s", stream.read(8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", stream.read(8))
+        if length < 8 or not name.isalnum():  # to the end of the file, or no box
+            return
+        at += length
+    if at > size:
+        raise TornMediaError(f"the {kind} is cut off: {at:,} bytes are announced, and there are {size:,}")
+
+
+def _check_wav(stream: BinaryIO, size: int) -> None:
+    name, length = struct.unpack("<4sI", stream.read(8))
+    if name == b"RIFF" and 0 < length < LENGTH_UNKNOWN and length > size + WRONG_BY:
+        raise TornMediaError(
+            f"the audio/wav is cut off: {length:,} bytes are announced, and there are {size:,}"
+        )
+
+
+_BOXED = frozenset({"video/mp4", "audio/mp4", "video/quicktime"})
 _SIZES: dict[str, Callable[[BinaryIO, int], tuple[int, int]]] = {
     "image/png": _png,
     "image/jpeg": _jpeg,

@@ -127,11 +127,13 @@ class MediaTable(Table):
 
     The content of a file is sent as a data URL. It replaces the mark `at` in the text, or comes first. An
     image of more than `max_pixels` is refused however small its file is, because of the memory to decode it.
+    `types` are media types that a data URL may have although they are not known here; nothing checks them.
     """
 
     kind: str = "image"
     file: str
     at: str = ""
+    types: list[str] = []
     max_mb: Annotated[float, Field(gt=0)] = 50.0
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from string import ascii_uppercase
 from typing import Annotated, Any
@@ -32,7 +33,7 @@ def vlmeval_tsv(
     for row in read_csv(files=files, delimiter="\t"):
         if not row.get("image", "").strip():
             continue
-        images = parse_list(_image(files, row["image"], shared))
+        images = [_decoded(files, image) for image in parse_list(_image(files, row["image"], shared))]
         more: dict[str, Any] = {"images": images}
         if numbered:
             more = {
@@ -62,6 +63,18 @@ def _cells(files: DataFiles) -> Iterator[dict[str, str]]:
     for row in read_csv(files=files, delimiter="\t"):
         image = row.get("image", "").strip()
         yield {"index": row.get("index", "").strip(), "image": image}
+
+
+def _decoded(files: DataFiles, image: str) -> bytes:
+    """Return the bytes of an image; nothing else than base64 can be in this column."""
+    try:
+        return base64.b64decode("".join(image.split()), validate=True)
+    except ValueError as error:
+        assert files.current  # noqa: S101 - a row was read from it
+        raise files.current.error(
+            f"the image is not valid base64: {error}; it has {len(image):,} characters, from {image[:12]!r} "
+            f"to {image[-12:]!r}"
+        ) from error
 
 
 def _image(files: DataFiles, cell: str, shared: Mapping[str, str]) -> str:

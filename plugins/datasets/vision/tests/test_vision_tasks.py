@@ -737,6 +737,30 @@ def test_the_sheet_of_a_row_names_the_row_that_has_its_image(make_task, tmp_path
         make_task("mmstar", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda cell: cell[:40] + "*" + cell[41:], "the image is not valid base64: "),
+        (lambda cell: "*" + cell[1:], "the image is not valid base64: "),
+        (lambda cell: cell[:-5], "the image is not valid base64: "),
+        (lambda cell: "A" * 80, "the field 'images' holds 60 bytes that begin with "),
+        (lambda cell: cell[:-16], "the field 'images': the image/png is cut off"),
+        (lambda cell: f"['{cell}', '{cell[:-5]}']", "the image is not valid base64: "),
+    ],
+)
+def test_a_cell_of_a_sheet_that_is_no_image_names_its_line(make_task, tmp_path, change, told):
+    cell = base64.b64encode(image(3)).decode()
+    rows = [
+        {"index": n, "question": f"{n}?", "image": one, "A": "a", "B": "b", "answer": "A", "category": "x"}
+        for n, one in enumerate([cell, change(cell)])
+    ]
+    write_tsv(tmp_path / "mmstar/MMStar.tsv", rows)
+    with pytest.raises(DataError) as caught:
+        make_task("mmstar", tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/mmstar/MMStar.tsv, line 3: {told}")
+    assert "no file" not in str(caught.value)
+
+
 def test_a_wrong_image_names_the_row(make_task, tmp_path):
     mathvision(tmp_path)
     from pyarrow import Table, parquet
