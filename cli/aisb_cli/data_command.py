@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -180,14 +181,16 @@ def _tasks(
     file = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     resolver = Resolver(plugins, catalog, RunInput(file=file))
     entries = {entry.name: entry.path for entry in catalog.entries("task")}
-    for name in names or [
-        name for task, path in entries.items() for name in (task, *_with_other_data(task, read_toml(path)))
-    ]:
+
+    @functools.cache
+    def others(task: str) -> list[str]:
+        return _with_other_data(task, read_toml(entries[task])) if task in entries else []
+
+    for name in names or [name for task in entries for name in (task, *others(task))]:
         task = resolver.show(name)
         variant = f"{task.name}:{task.variant}"
-        path = entries.get(task.name) if task.variant else None
-        others = _with_other_data(task.name, read_toml(path)) if path else ()
-        yield task, variant if variant in others else task.name, plugins, catalog.lock
+        is_other = task.variant is not None and variant in others(task.name)
+        yield task, variant if is_other else task.name, plugins, catalog.lock
 
 
 def _with_other_data(name: str, table: dict[str, Any]) -> list[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, PackageMetadata, entry_points
 from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import pluggy
 
@@ -68,7 +70,8 @@ def read_entries(group: str, blocked: Iterable[str], take: Take) -> list[PluginI
     """
     first: dict[str, PluginInfo] = {}
     infos = []
-    entries = [(e.name, *_distribution(e), e) for e in entry_points(group=group)]
+    installed = _installed(tuple(sys.path)).select(group=group)
+    entries = [(entry.name, *_distribution(entry), entry) for entry in installed]
     for name, distribution, version, unmet, entry in sorted(entries, key=lambda one: one[:3]):
         info = PluginInfo(name, distribution, version, "loaded")
         other = first.setdefault(name, info)
@@ -83,6 +86,10 @@ def read_entries(group: str, blocked: Iterable[str], take: Take) -> list[PluginI
             info = _loaded(info, entry, take)
         infos.append(info)
     return infos
+
+
+# A command reads two groups. Each reading opens a file of every installed distribution.
+_installed = functools.lru_cache(1)(lambda _path: entry_points())
 
 
 def _loaded(info: PluginInfo, entry: EntryPoint, take: Take) -> PluginInfo:
@@ -104,10 +111,12 @@ class _HookManager(pluggy.PluginManager):
             return None
         return super().parse_hookimpl_opts(plugin, name)
 
-    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
-        """Return the options of a function that specifies a hook; None for anything else."""
-        is_function = isinstance(vars(module_or_class).get(name), FunctionType)
-        return super().parse_hookspec_opts(module_or_class, name) if is_function else None
+
+@functools.cache
+def _manager() -> _HookManager:
+    manager = _HookManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
 
 
 class Broken(Exception):  # noqa: N818 - it becomes the reason of a failed plugin, and is never printed itself
@@ -117,29 +126,30 @@ class Broken(Exception):  # noqa: N818 - it becomes the reason of a failed plugi
 def call_hooks(name: str, module: object, hooks: Collection[str]) -> Iterator[tuple[str, object]]:
     """Yield the name and the result of each hook that a plugin implements.
 
-    Each plugin has its own plugin manager, so that the errors of one do not affect the others.
+    A plugin leaves the manager before its hooks are called, so that its errors do not affect other plugins.
 
     Raises:
         Broken: it implements none of the hooks, or one that cannot be called.
     """
-    manager = _HookManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
+    manager = _manager()
     _check_marks(manager, module, hooks)
     try:
         manager.register(module, name)
+        found = [(hook, hook.get_hookimpls()) for hook in manager.get_hookcallers(module) or ()]
+        manager.unregister(name=name)
     except pluggy.PluginValidationError as error:
+        _manager.cache_clear()  # some versions of pluggy register the plugin in part
         raise Broken(" ".join(str(error).split())) from error
-    found = manager.get_hookcallers(module)
     if not found:
         module_name = getattr(module, "__name__", type(module).__name__)
         raise Broken(f"{module_name} has no function that is marked with @hookimpl")
-    for hook in found:
+    for hook, implementations in found:
         if not hook.has_spec():
             raise Broken(f"{hook.name} is not a hook{did_you_mean(hook.name, (*HOOKS, CONFIGS, COMMANDS))}")
         if hook.name not in hooks:
             group = COMMANDS_GROUP if hook.name == COMMANDS else hookspecs.PROJECT
             raise Broken(f"{hook.name} belongs in a module with an entry point in the group {group}")
-        for impl in hook.get_hookimpls():
+        for impl in implementations:
             yield hook.name, _call(hook.name, impl)
 
 
@@ -148,8 +158,7 @@ def _check_marks(manager: pluggy.PluginManager, module: object, hooks: Iterable[
     import inspect
 
     for hook in hooks:
-        function = getattr(module, hook, None)
-        if function is None:
+        if (function := getattr(module, hook, None)) is None:
             continue
         if manager.parse_hookimpl_opts(module, hook) is None:
             raise Broken(f"{hook} is not marked with @hookimpl, so it would never be called")
@@ -186,10 +195,8 @@ def _distribution(entry: EntryPoint) -> tuple[str, str, str | None]:
 def _unmet_requirement(metadata: PackageMetadata) -> str | None:
     """Return a message if this version of aisb-core does not meet the distribution's requirement."""
     for line in metadata.get_all("Requires-Dist") or ():
-        match = _CORE.match(line)
-        if match is None or "extra" in line:
-            continue
-        for clause in map(str.strip, match[1].split(",")):
+        match = None if "extra" in line else _CORE.match(line)
+        for clause in map(str.strip, match[1].split(",") if match else ()):
             if not _holds(clause, __version__):
                 return f"needs aisb-core{clause}, and {__version__} is installed: upgrade one of them"
     return None
@@ -197,8 +204,7 @@ def _unmet_requirement(metadata: PackageMetadata) -> str | None:
 
 def _holds(clause: str, version: str) -> bool:
     """Return whether a version meets one clause, such as `>=0.2`; suffixes such as `rc1` are ignored."""
-    match = _CLAUSE.fullmatch(clause)
-    if match is None:
+    if (match := _CLAUSE.fullmatch(clause)) is None:
         return True
     operator, bound = match[1], [int(number) for number in match[2].split(".")]
     installed = [int(number) for number in version.split(".")]

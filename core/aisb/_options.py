@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
@@ -130,8 +130,7 @@ def _load_tokenizer(path: str | Path, where: str) -> Tokenizer:
     """Load a tokenizer with the engine, which core finds by an entry point since it cannot import it."""
     from importlib.metadata import entry_points
 
-    loaders = list(entry_points(group="aisb.engine", name="load_tokenizer"))
-    if not loaders:
+    if not (loaders := list(entry_points(group="aisb.engine", name="load_tokenizer"))):
         raise PluginError(f"{where}: the engine loads tokenizers: install aisb-engine")
     try:
         return cast("Tokenizer", loaders[0].load()(path))
@@ -164,6 +163,10 @@ class _Signature(NamedTuple):
 
 
 def _read_signature(factory: Callable[..., Any]) -> _Signature:
+    return (_known_signature if isinstance(factory, Hashable) else _signature)(factory)
+
+
+def _signature(factory: Callable[..., Any]) -> _Signature:
     keywords = parameters(factory)
     signature = _Signature({}, {}, any(one.kind is one.VAR_KEYWORD for one in keywords.values()))
     for name, parameter in keywords.items():
@@ -175,6 +178,10 @@ def _read_signature(factory: Callable[..., Any]) -> _Signature:
             else:
                 signature.options[name] = _option(factory, parameter, annotation)
     return signature
+
+
+# A run reads the signatures of some factories eight times.
+_known_signature = functools.lru_cache(1000)(_signature)
 
 
 def _option(factory: Callable[..., Any], parameter: inspect.Parameter, annotation: Any) -> Option:
@@ -232,8 +239,7 @@ def _scope(function: Any) -> dict[str, Any]:
         function = function.__init__  # type: ignore[misc]
     elif not hasattr(function, "__globals__"):
         function = type(function).__call__
-    scope: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
-    return scope
+    return cast("dict[str, Any]", getattr(inspect.unwrap(function), "__globals__", {}))
 
 
 def type_text(annotation: Any) -> str:

@@ -99,8 +99,7 @@ class Plugins:
         plugins = cls(explain)
         blocked = discovery.names_to_block(block)
         plugins.infos = discovery.read_entries(hookspecs.PROJECT, blocked, plugins._take)
-        missing = blocked - {info.name for info in plugins.infos}
-        if missing:
+        if missing := blocked - {info.name for info in plugins.infos}:
             names = {entry.name for entry in entry_points(group=discovery.COMMANDS_GROUP)}
             missing -= names
             names |= {info.name for info in plugins.infos}
@@ -120,8 +119,7 @@ class Plugins:
             UnknownName: no loaded plugin offers it; the message lists plugins that failed or are blocked.
             PluginError: more than one plugin offers it.
         """
-        matches = self._components.get((kind, name), [])
-        if not matches:
+        if not (matches := self._components.get((kind, name), [])):
             raise UnknownName(kind, name, self.names(kind), self.why_missing(name))
         if len(matches) > 1:
             who = " and ".join(f"{c.plugin} ({c.distribution})" for c in matches)

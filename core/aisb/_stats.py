@@ -43,8 +43,7 @@ def clustered(clusters: Iterable[Sequence[float]], *, trials: int | None = None,
     Methodol. 3 (2015) 484, for Wilson with an effective, truncated size.
     """
     nonempty = [cluster for cluster in clusters if len(cluster)]
-    total = sum(len(cluster) for cluster in nonempty)
-    if not total:
+    if not (total := sum(len(cluster) for cluster in nonempty)):
         return (0.0, 1.0)
     mean = min(1.0, max(0.0, fsum(value for cluster in nonempty for value in cluster) / total))
     variance = fsum((fsum(cluster) - mean * len(cluster)) ** 2 for cluster in nonempty) / total**2

@@ -108,6 +108,20 @@ def read(*, source: DataFiles, path: Path, judge: Ask | None = None) -> Iterator
     raise NotImplementedError
 
 
+def test_options_of_an_object_that_cannot_be_hashed_are_those_of_its_call():
+    @dataclass
+    class Maker:
+        kind: str
+
+        def __call__(self, size: int = 2) -> list[int]:
+            return [0] * size
+
+    maker = Maker("list")
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(maker)
+    assert [(one.name, one.default) for one in options(maker)] == [("size", 2)]
+
+
 def test_parameters_that_the_engine_gives_are_no_options():
     assert [option.name for option in options(read)] == ["path"]
     assert injected_types(read) == {"source": DataFiles, "judge": Ask}

@@ -207,6 +207,8 @@ def _become(request: dict[str, Any], files: list[int]) -> tuple[str, Sequence[st
     for name in [name for name in sys.modules if name.partition(".")[0] in first]:
         del sys.modules[name]  # the path has another one
     importlib.invalidate_caches()
+    if not own and not any(Path(request["cwd"]).glob("*-info")):
+        _use_found_plugins()
     return request["words"][0], request["words"][1:]
 
 
@@ -223,6 +225,7 @@ def load() -> None:
     for name in ALSO:
         importlib.import_module(name)
     _prepare_what_is_made_late()
+    _find_plugins()
     gc.collect()
     gc.freeze()  # the objects made so far are shared by all forks, and the collector leaves them alone
 
@@ -230,6 +233,7 @@ def load() -> None:
 def _prepare_what_is_made_late() -> None:
     """Import the components of all plugins, build the models of pydantic, and compile the regular expressions."""
     from aisb import Sample
+    from aisb._options import options
     from aisb._patterns import _Pattern
     from aisb._plugins import Plugins
     from aisb_engine._spec.table import Table
@@ -240,7 +244,7 @@ def _prepare_what_is_made_late() -> None:
         with contextlib.suppress(
             Exception
         ):  # a component that cannot be imported here, or has to have options
-            _ = component.factory
+            options(component.factory)
             if component.kind == "postprocessor":  # some compile what they look for at their first text
                 plugins.make("postprocessor", component.name, {}, where="")("The answer is (B), 18.", sample)
     for model in _subclasses(Table):
@@ -249,6 +253,31 @@ def _prepare_what_is_made_late() -> None:
     for one in [one for one in gc.get_objects() if type(one) is _Pattern]:
         for method in methods:
             getattr(one, method)
+
+
+_found: dict[str, Any] = {}
+"""The entry points of this Python's folders, and what is known of their distributions."""
+
+
+def _find_plugins() -> None:
+    """Read the metadata of all installed distributions, as each command does when it looks for plugins."""
+    from aisb import _discovery
+
+    points = importlib.metadata.entry_points()
+    groups = (_discovery.hookspecs.PROJECT, _discovery.COMMANDS_GROUP)
+    _found["points"] = points
+    _found["distributions"] = {
+        id(point): _discovery._distribution(point) for group in groups for point in points.select(group=group)
+    }
+
+
+def _use_found_plugins() -> None:
+    """Let this fork use what `_find_plugins` has read: it has no other folders."""
+    from aisb import _discovery
+
+    points, distributions = _found["points"], _found["distributions"]
+    _discovery._installed = lambda _path: points
+    _discovery._distribution = lambda point: distributions[id(point)]
 
 
 def _subclasses(kind: type) -> Iterator[type]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -77,9 +78,9 @@ def _distributions(plugins: Plugins) -> Iterator[Finding]:
         if info.state == "loaded" and set(info.offers) == {"launcher"}
     }
     found = {
-        dist.name.lower().replace("_", "-"): dist
-        for dist in importlib.metadata.distributions()
-        if dist.name and re.match(r"aisb($|[-_])", dist.name.lower())
+        name.lower().replace("_", "-"): dist
+        for name, dist in _installed()
+        if re.match(r"aisb($|[-_])", name.lower())
     }
     versions: dict[str, list[str]] = {}
     for name, dist in sorted(found.items()):
@@ -102,9 +103,14 @@ def _distributions(plugins: Plugins) -> Iterator[Finding]:
 
 def _scripts() -> Iterator[tuple[str, str]]:
     """Yield each command that is installed, with its distribution."""
-    for dist in importlib.metadata.distributions():
-        if dist.name:
-            yield from ((one.name, dist.name) for one in dist.entry_points if one.group == "console_scripts")
+    for name, dist in _installed():
+        yield from ((one.name, name) for one in dist.entry_points if one.group == "console_scripts")
+
+
+@functools.cache
+def _installed() -> list[tuple[str, importlib.metadata.Distribution]]:
+    """Return the installed distributions with their names, for which their metadata has to be parsed."""
+    return [(name, dist) for dist in importlib.metadata.distributions() if (name := dist.name)]
 
 
 def shared_commands(scripts: Iterable[tuple[str, str]]) -> Iterator[Finding]:
@@ -309,6 +315,7 @@ def _versions(names: Iterable[str]) -> dict[str, str]:
     return {name: version for name in names if (version := _version(name))}
 
 
+@functools.cache
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)

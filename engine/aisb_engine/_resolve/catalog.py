@@ -61,6 +61,7 @@ class Catalog:
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
+        self._entries: dict[What, dict[str, list[CatalogEntry]]] = {}
 
     @cached_property
     def _folders(self) -> list[tuple[str, Path]]:
@@ -68,12 +69,25 @@ class Catalog:
 
     def entries(self, what: What) -> list[CatalogEntry]:
         """Return the files of one kind, sorted by name, without parsing them."""
-        found = [
-            CatalogEntry(path.stem, path, plugin)
-            for plugin, folder in self._folders
-            for path in sorted((folder / f"{what}s").glob("*.toml"))
-        ]
-        return sorted(found, key=lambda entry: entry.name)
+        return [entry for same_name in self._by_name(what).values() for entry in same_name]
+
+    def has(self, what: What, name: str) -> bool:
+        """Return whether there is a file with this name."""
+        return name in self._by_name(what)
+
+    def _by_name(self, what: What) -> dict[str, list[CatalogEntry]]:
+        """Return the files of one kind by name, sorted; the folders are read once."""
+        if what not in self._entries:
+            found = [
+                CatalogEntry(path.stem, path, plugin)
+                for plugin, folder in self._folders
+                for path in sorted((folder / f"{what}s").glob("*.toml"))
+            ]
+            by_name: dict[str, list[CatalogEntry]] = {}
+            for entry in sorted(found, key=lambda entry: entry.name):
+                by_name.setdefault(entry.name, []).append(entry)
+            self._entries[what] = by_name
+        return self._entries[what]
 
     @cached_property
     def aliases(self) -> dict[str, str]:
@@ -135,8 +149,7 @@ class Catalog:
         own = set(own)
         if what == "task" and selection.name.endswith(".toml"):
             return _task_file(selection, own)
-        entries = self.entries(what)
-        by_name = {entry.name: [e for e in entries if e.name == entry.name] for entry in entries}
+        by_name = self._by_name(what)
         if selection.name not in by_name and selection.name not in own and selection.name in self.aliases:
             meant = Selection.parse(self.aliases[selection.name])
             selection = Selection(

@@ -210,7 +210,7 @@ class Resolver:
         return any(option.name == "url" and option.default == "" for option in declared)
 
     def _is_file(self, what: Any, name: str) -> bool:
-        return name in self.catalog.aliases or any(entry.name == name for entry in self.catalog.entries(what))
+        return name in self.catalog.aliases or self.catalog.has(what, name)
 
     def _settings(self, kind: str, name: str) -> Iterable[tuple[tuple[str, ...], Setting]]:
         """Yield the `--set` settings for this model or task, with the path below it."""

@@ -3,6 +3,8 @@
 import io
 from pathlib import Path
 
+import pytest
+
 from aisb_backend_hf._live import Meter
 from aisb_cli.display import PlainDisplay
 from aisb_engine._progress import Progress
@@ -37,6 +39,7 @@ def test_a_display_shows_what_the_model_does():
     assert "; small: 200 tokens/s, batch 12 of 32" in stream.getvalue()
 
 
+@pytest.mark.slow  # a local model: torch alone takes six seconds of a core
 def test_the_thread_that_loads_a_model_has_ended_when_it_is_asked(folder):
     import asyncio
     import threading

@@ -235,6 +235,7 @@ def test_a_chat_task_reaches_a_base_model_through_the_template_of_a_tokenizer_th
     assert [json.loads(line)["prediction"] for line in path.read_text().splitlines()] == said
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_model_alone_says_how_to_run_it(place, folder):
     command = [sys.executable, "-m", "aisb_cli.main", "run", "--models", str(folder), "--datasets", "told"]
     ended = run(place, *command, "--num-prompts", "4")
