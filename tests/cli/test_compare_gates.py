@@ -131,7 +131,7 @@ def test_a_task_belongs_to_the_first_tier_that_names_it_and_missing_ones_are_row
     from aisb_analysis._policy import Policy, Tier
 
     tiers = (Tier("first", ("gsm8k", "mmlu")), Tier("rest", ("*",), blocking=False))
-    rows = gate_rows(Policy(tiers), [], [], ungraded=[("m", "gsm8k"), ("m", "boolq")])
+    rows = gate_rows(Policy(tiers), [], [], ungraded=[("m", "gsm8k", ""), ("m", "boolq", "")])
     assert [(row.tier, row.task, row.reason) for row in rows] == [
         ("first", "gsm8k", "B lacks it"),
         ("first", "mmlu", "no compared task matches"),

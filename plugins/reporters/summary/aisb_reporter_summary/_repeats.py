@@ -48,12 +48,13 @@ def _together(group: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     if len(group) == 1:
         return {**first, "runs": runs, "least": None, "most": None}
     seconds = [point["seconds"] for point in group if point["seconds"] is not None]
-    reasons = [f"run {point['run']}: {reason}" for point in group for reason in point["reasons"]]
+    worst_first = sorted(group, key=lambda point: -VERDICTS.index(point["certificate"]))
+    reasons = [f"run {point['run']}: {reason}" for point in worst_first for reason in point["reasons"]]
     return {
         **first,
         "run": ", ".join(runs),
         "runs": runs,
-        "certificate": max((point["certificate"] for point in group), key=VERDICTS.index),
+        "certificate": worst_first[0]["certificate"],
         "reasons": reasons,
         "requests": sum(point["requests"] for point in group),
         "failed": sum(point["failed"] for point in group),

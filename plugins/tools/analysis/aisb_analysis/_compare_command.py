@@ -14,12 +14,13 @@ from aisb_analysis import _options as shared
 
 if TYPE_CHECKING:
     from aisb_analysis._compare import ComparedSubtask, Comparison
+    from aisb_analysis._compare_sides import Part, Sides
     from aisb_analysis._determinism import Determinism
     from aisb_analysis._explain import Explanation
     from aisb_analysis._gates import GateRow
     from aisb_analysis._policy import Policy
     from aisb_analysis._speeds import SpeedComparison
-    from aisb_engine import JunitCase, OpenedRun, Plugins
+    from aisb_engine import JunitCase, Plugins
 
     Found: TypeAlias = Sequence[Comparison | SpeedComparison]
 
@@ -82,8 +83,8 @@ def compare(context: click.Context, /, **flags: Any) -> int:
 
     A run is a timestamp, a path, a tag, or `latest`. The difference is B minus A; p-values are corrected for
     several tasks. Performance runs are compared by ratios; A1,A2,A3 are repeats, which give a ratio its
-    interval. A gate (--max-drop, --max-slowdown, --policy) exits with code 4 if B is significantly worse than
-    allowed.
+    interval. Two folders of sweeps are compared point by point. A gate (--max-drop, --max-slowdown, --policy)
+    exits with code 4 if B is significantly worse than allowed.
 
     \b
     Two runs, or two models of one run:
@@ -97,6 +98,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     """  # noqa: D301 - \b is for click
     from aisb import CheckFailed
     from aisb_analysis import _gates as gates
+    from aisb_analysis._compare_sides import open_sides
     from aisb_analysis._compare_text import comparison_lines
     from aisb_analysis._policy import read_policy
     from aisb_engine import to_junit, write_atomically
@@ -109,16 +111,18 @@ def compare(context: click.Context, /, **flags: Any) -> int:
         from aisb_analysis._plan_text import show_plan
 
         return show_plan(flags, plugins, noise)
-    a, b = _sides(flags, plugins, policy)
-    explained = _explained(a, b, plugins, flags) if flags["explain"] else []
+    sides = open_sides(flags, plugins, policy)
+    explained = _explained(sides.parts, plugins, flags) if flags["explain"] else []
     percentiles = policy.percentiles if policy else ()
-    parts = [_compared(*sides, plugins, flags, percentiles) for sides in _parts(a, b)]
-    found = [one for part, _ in parts for one in part]
-    alone = list(dict.fromkeys(line for _, lines in parts for line in lines))
-    rows = _gate_rows(policy, parts, _parts(a, b)) if policy else []
+    parts = [_compared(part, plugins, flags, percentiles) for part in sides.parts]
+    found = _corrected([one for part, _ in parts for one in part]) if len(sides.parts) > 1 else parts[0][0]
+    alone = list(dict.fromkeys([*(line for _, lines in parts for line in lines), *_points_alone(sides)]))
+    rows = _gate_rows(policy, found, parts, sides) if policy else []
     if flags["as_json"]:
-        sides = {"a": [str(run.folder) for run in a], "b": [str(run.folder) for run in b]}
-        table = {**sides, "alone": alone, "comparisons": [asdict(one) for one in found]}
+        runs = {
+            side: [str(run.folder) for part in sides.parts for run in getattr(part, side)] for side in "ab"
+        }
+        table = {**runs, "alone": alone, "comparisons": [asdict(one) for one in found]}
         if flags["explain"]:
             table["explanations"] = [asdict(one) for one in explained]
         if noise:
@@ -127,7 +131,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
             table["gate"] = [asdict(row) for row in rows]
         click.echo(json.dumps(_named(table), ensure_ascii=False, indent=2, default=str))
     else:
-        click.echo(f"A: {_names(a)}\nB: {_names(b)}")
+        click.echo(f"A: {sides.a}\nB: {sides.b}")
         for line in (*alone, *comparison_lines(found, noise), *_explanation_lines(explained)):
             click.echo(line)
         for line in ("", *gates.gate_lines(rows)) if policy else ():
@@ -137,7 +141,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
     if flags["junit"]:
         write_atomically(flags["junit"], to_junit("aisb compare", cases))
     if refused:
-        which = "\n  ".join(f"{row.task} {row.number}: {gates.gate_text(row)}" for row in refused)
+        which = "\n  ".join(f"{row.name} {row.number}: {gates.gate_text(row)}" for row in refused)
         raise CheckFailed(f"{len(refused)} of {len(rows)} rows of the gate fail\n  {which}")
     failed = [case for case in _cases(found, alone) if case.failed]
     if flags["fail_on_regression"] and failed:
@@ -163,31 +167,40 @@ def _noise(flags: dict[str, Any], plugins: Plugins) -> Determinism:
     return measure_determinism(open_finished_run(folder.path, plugins=plugins))
 
 
-def _parts(a: list[OpenedRun], b: list[OpenedRun]) -> list[tuple[list[OpenedRun], list[OpenedRun]]]:
-    """Return the pairs of sides to compare: one for each kind of run if both sides have both kinds."""
-    kinds = [
-        [[run for run in side if run.spec.run.performance == kind] for side in (a, b)]
-        for kind in (False, True)
-    ]
-    return [(ours, theirs) for ours, theirs in kinds] if all(map(all, kinds)) else [(a, b)]
+def _corrected(found: Found) -> Found:
+    """Return comparisons of several points of a sweep with p-values corrected over all of them."""
+    from aisb_analysis._compare import Comparison
+    from aisb_analysis._speeds import with_verdicts
+
+    grades = [one for one in found if isinstance(one, Comparison)]
+    return [*grades, *with_verdicts([one for one in found if not isinstance(one, Comparison)])]
+
+
+def _points_alone(sides: Sides) -> Iterator[str]:
+    for side, part in sides.alone:
+        for subtask in part.a[0].subtasks():
+            yield f"{subtask.task}, {part.point} of {subtask.model} is in {side} only"
 
 
 def _gate_rows(
-    policy: Policy,
-    parts: Sequence[tuple[Found, list[str]]],
-    sides: Sequence[tuple[list[OpenedRun], list[OpenedRun]]],
+    policy: Policy, found: Found, parts: Sequence[tuple[Found, list[str]]], sides: Sides
 ) -> list[GateRow]:
     """Check comparisons against a policy."""
     from aisb_analysis._compare import Comparison
     from aisb_analysis._gates import gate_rows
 
-    found = [one for part, _ in parts for one in part]
-    missing: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
-    for (_, lines), (ours, _) in zip(parts, sides, strict=True):
+    missing: dict[bool, list[tuple[str, str, str]]] = {False: [], True: []}
+    for (_, lines), part in zip(parts, sides.parts, strict=True):
         for line in lines:
             task, _, model = line.removesuffix(" is in A only").partition(" of ")
             if line.endswith(" is in A only"):
-                missing[ours[0].spec.run.performance].append((model, task))
+                missing[part.a[0].spec.run.performance].append((model, task, part.point))
+    missing[True] += [
+        (subtask.model, subtask.task, part.point)
+        for side, part in sides.alone
+        for subtask in part.a[0].subtasks()
+        if side == "A"
+    ]
     return gate_rows(
         policy,
         [one for one in found if isinstance(one, Comparison)],
@@ -202,75 +215,20 @@ def _gate_cases(rows: Sequence[GateRow], refused: Sequence[GateRow]) -> Iterator
     from aisb_engine import JunitCase
 
     for row in rows:
-        yield JunitCase(row.model or "missing", f"{row.task} {row.number}", gate_text(row), row in refused)
-
-
-def _check_gate(policy: Policy, a: list[OpenedRun], b: list[OpenedRun]) -> None:
-    """Refuse sides that a gate cannot judge: several accuracy runs, or too few performance runs."""
-    from aisb import UsageError
-    from aisb_analysis._gates import LEAST_RUNS
-
-    counts = [[sum(run.spec.run.performance == kind for run in side) for side in (a, b)] for kind in (0, 1)]
-    if max(counts[0]) > 1:
-        raise UsageError(
-            "a gate compares at most one accuracy run on each side; repeat samples within a run with "
-            "params.num_return_sequences"
-        )
-    if policy.performance and any(counts[1]) and min(counts[1]) < LEAST_RUNS:
-        raise UsageError(
-            f"a gate on speed needs at least {LEAST_RUNS} performance runs on each side, as in --baseline "
-            f"A1,A2,A3 B1,B2,B3; A has {counts[1][0]}, B has {counts[1][1]}"
-        )
-
-
-def _sides(
-    flags: dict[str, Any], plugins: Plugins, policy: Policy | None
-) -> tuple[list[OpenedRun], list[OpenedRun]]:
-    """Open the runs of A and of B; commas separate the repeats of a side."""
-    from aisb import UsageError
-    from aisb_engine import open_run
-
-    names = [*([flags["baseline"]] if flags["baseline"] else []), *flags["runs"]]
-    if len(names) == 1 and not flags["baseline"]:
-        names *= 2
-    if len(names) != 2:
-        words = " ".join(names) or "nothing"
-        raise UsageError(
-            f"a comparison has two sides, not {words}: give RUN_A RUN_B, one run with --model-a and "
-            "--model-b, or RUN with --baseline RUN"
-        )
-    a, b = (
-        [open_run(flags["work_dir"], name, plugins) for name in side.split(",") if name] for side in names
-    )
-    kinds = {run.spec.run.performance for run in (*a, *b)}
-    if policy:
-        _check_gate(policy, a, b)
-    elif False in kinds and (len(a) > 1 or len(b) > 1):
-        raise UsageError(
-            "only performance runs can have several runs on a side; repeat samples of an accuracy run within "
-            "the run, with params.num_return_sequences"
-        )
-    if kinds == {True} and flags["fail_on_regression"] and min(len(a), len(b)) < 2:
-        raise UsageError(
-            "--fail-on-regression needs at least two performance runs on each side, as in "
-            "--baseline A1,A2 B1,B2: a single run does not show the variation between runs"
-        )
-    return a, b
+        yield JunitCase(row.model or "missing", f"{row.name} {row.number}", gate_text(row), row in refused)
 
 
 def _compared(
-    a: list[OpenedRun],
-    b: list[OpenedRun],
-    plugins: Plugins,
-    flags: dict[str, Any],
-    percentiles: Sequence[tuple[str, float]],
+    part: Part, plugins: Plugins, flags: dict[str, Any], percentiles: Sequence[tuple[str, float]]
 ) -> tuple[Found, list[str]]:
     import asyncio
+    from dataclasses import replace
 
     from aisb import RunError, UsageError
     from aisb_analysis._compare import pair_up
     from aisb_analysis._readings import compare_runs
 
+    a, b, point = part
     pairs: list[ComparedSubtask]
     pairs, alone = pair_up(
         a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"]
@@ -283,22 +241,21 @@ def _compared(
         if not flags["explain"] or isinstance(error, RunError):
             raise
         return [], [*alone, f"not compared: {error}"]
-    return [*grades, *speeds], alone
+    return [*grades, *(replace(one, point=point) for one in speeds)], alone
 
 
-def _explained(
-    a: list[OpenedRun], b: list[OpenedRun], plugins: Plugins, flags: dict[str, Any]
-) -> list[Explanation]:
+def _explained(parts: Sequence[Part], plugins: Plugins, flags: dict[str, Any]) -> list[Explanation]:
     import asyncio
 
     from aisb import UsageError
     from aisb_analysis._compare import pair_up
     from aisb_analysis._explain import explain_changes
 
-    if all(run.spec.run.performance for run in (*a, *b)):
+    if all(run.spec.run.performance for part in parts for run in (*part.a, *part.b)):
         raise UsageError("--explain applies to scores; a performance run has none")
-    pairs, _ = pair_up(a[0], b[0], tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"])
-    return asyncio.run(explain_changes(a[0], b[0], pairs, plugins))
+    a, b = parts[0].a[0], parts[0].b[0]
+    pairs, _ = pair_up(a, b, tasks=flags["tasks"], model_a=flags["model_a"], model_b=flags["model_b"])
+    return asyncio.run(explain_changes(a, b, pairs, plugins))
 
 
 def _explanation_lines(explained: Sequence[Explanation]) -> Iterator[str]:
@@ -307,10 +264,6 @@ def _explanation_lines(explained: Sequence[Explanation]) -> Iterator[str]:
     for one in explained:
         yield ""
         yield from explanation_lines(one)
-
-
-def _names(side: Sequence[OpenedRun]) -> str:
-    return ", ".join(f"{run.folder} ({', '.join(run.models)})" for run in side)
 
 
 def _cases(found: Found, alone: Sequence[str]) -> Iterator[JunitCase]:
@@ -327,7 +280,7 @@ def _cases(found: Found, alone: Sequence[str]) -> Iterator[JunitCase]:
             name = one.task
         else:
             ratio = "unknown" if one.ratio is None else f"{one.ratio:.3f} times"
-            text, name = f"{one.verdict or 'not known'}: {ratio}", f"{one.task} {one.name}"
+            text, name = f"{one.verdict or 'not known'}: {ratio}", f"{one.place} {one.name}"
         text += f"\n{one.model_a} and {one.model_b}"
         yield JunitCase(one.model_b, name, text, one.verdict == "worse")
     for line in alone:

@@ -26,8 +26,10 @@ def comparison_lines(
     for one in grades:
         yield from (f"! {one.task}: not the same on both sides: {line}" for line in one.unequal)
         yield from (f"! {one.task}: {line}" for line in one.notes)
-    lines = ((one.task, line) for one in speeds for line in one.unequal)
-    yield from (f"! {task}: not the same on both sides: {line}" for task, line in dict.fromkeys(lines))
+    lines = ((one.place, line) for one in speeds for line in one.unequal)
+    yield from (f"! {place}: not the same on both sides: {line}" for place, line in dict.fromkeys(lines))
+    doubts = ((one.place, line) for one in speeds for line in one.doubts)
+    yield from (f"! {place}: {line}" for place, line in dict.fromkeys(doubts))
     yield ""
     if grades:
         yield _table(
@@ -109,11 +111,12 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _name(one: Comparison | SpeedComparison, comparisons: Sequence[Comparison | SpeedComparison]) -> str:
-    """Return the task's name, with the models if several are compared."""
+    """Return the task's name, with the point of a sweep, and with the models if several are compared."""
+    name = one.task if isinstance(one, Comparison) else one.place
     if len({(other.model_a, other.model_b) for other in comparisons}) == 1:
-        return one.task
+        return name
     models = one.model_a if one.model_a == one.model_b else f"{one.model_a} / {one.model_b}"
-    return f"{one.task} {models}"
+    return f"{name} {models}"
 
 
 def _verdict(one: Comparison | SpeedComparison) -> str:

@@ -40,6 +40,12 @@ class GateRow:
     allowed: float | None = None
     detectable: float | None = None
     reason: str = ""
+    point: str = ""
+
+    @property
+    def name(self) -> str:
+        """The task, with the point of the sweep."""
+        return f"{self.task}, {self.point}" if self.point else self.task
 
 
 _Judged = tuple[GateRow, Worsening, Allowance]
@@ -50,12 +56,12 @@ def gate_rows(
     grades: Sequence[Comparison],
     speeds: Sequence[SpeedComparison],
     *,
-    ungraded: Sequence[tuple[str, str]] = (),
-    unmeasured: Sequence[tuple[str, str]] = (),
+    ungraded: Sequence[tuple[str, str, str]] = (),
+    unmeasured: Sequence[tuple[str, str, str]] = (),
 ) -> list[GateRow]:
     """Return the rows of a gate in the order of the policy.
 
-    `ungraded` and `unmeasured` are (model, task) of accuracy and performance runs that B lacks.
+    `ungraded` and `unmeasured` are (model, task, point) of accuracy and performance runs that B lacks.
     """
     rows: list[GateRow | _Judged] = [*_score_rows(policy.tiers, grades, ungraded)]
     rows += _speed_rows(policy.performance, speeds, unmeasured)
@@ -64,7 +70,7 @@ def gate_rows(
 
 
 def _score_rows(
-    tiers: Sequence[Tier], grades: Sequence[Comparison], alone: Sequence[tuple[str, str]]
+    tiers: Sequence[Tier], grades: Sequence[Comparison], alone: Sequence[tuple[str, str, str]]
 ) -> Iterator[GateRow | _Judged]:
     for place, tier in enumerate(tiers):
         for one in grades:
@@ -96,7 +102,7 @@ def _score_row(tier: Tier, one: Comparison) -> GateRow | _Judged:
 
 
 def _speed_rows(
-    tiers: Sequence[Tier], speeds: Sequence[SpeedComparison], alone: Sequence[tuple[str, str]]
+    tiers: Sequence[Tier], speeds: Sequence[SpeedComparison], alone: Sequence[tuple[str, str, str]]
 ) -> Iterator[GateRow | _Judged]:
     for place, tier in enumerate(tiers):
         names = {shown_number(number): number for number in tier.numbers}
@@ -110,7 +116,9 @@ def _speed_rows(
 
 def _speed_row(tier: Tier, one: SpeedComparison) -> GateRow | _Judged:
     margin, guard = (tier.limits.get(key, 0.0) for key in ("max_slowdown", "guard"))
-    row = GateRow("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, one.name, "%")
+    row = GateRow(
+        "INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, one.name, "%", point=one.point
+    )
     if not one.a or not one.b:
         return replace(row, status="MISSING", reason=f"{'B' if one.a else 'A'} does not have it")
     if min(len(one.a), len(one.b)) < LEAST_RUNS:
@@ -141,15 +149,20 @@ def _first_tier(tiers: Sequence[Tier], task: str) -> int | None:
 
 
 def _missing(
-    tiers: Sequence[Tier], place: int, tasks: Sequence[str], alone: Sequence[tuple[str, str]], number: str
+    tiers: Sequence[Tier],
+    place: int,
+    tasks: Sequence[str],
+    alone: Sequence[tuple[str, str, str]],
+    number: str,
 ) -> Iterator[GateRow]:
     """Yield rows for missing comparisons: tasks that B lacks, and patterns that match no task."""
     tier = tiers[place]
     unit: Literal["points", "%"] = "points" if number == "score" else "%"
-    for model, task in alone:
+    for model, task, point in alone:
         if _first_tier(tiers, task) == place:
-            yield GateRow("MISSING", tier.name, tier.blocking, model, task, number, unit, reason="B lacks it")
-    known = [*tasks, *(task for _, task in alone)]
+            row = GateRow("MISSING", tier.name, tier.blocking, model, task, number, unit, point=point)
+            yield replace(row, reason="B lacks it")
+    known = [*tasks, *(task for _, task, _ in alone)]
     for pattern in tier.tasks:
         if not any(fnmatchcase(task, pattern) for task in known):
             kinds = "performance runs" if number == "speed" else "scores"
@@ -189,7 +202,7 @@ def gate_lines(rows: Sequence[GateRow]) -> Iterator[str]:
 
 def _cells(row: GateRow) -> tuple[str, ...]:
     tier = row.tier if row.blocking else f"{row.tier} (not blocking)"
-    first = (row.status, tier, row.task, row.number)
+    first = (row.status, tier, row.name, row.number)
     if row.worse is None:
         return (*first, "–", row.reason, "–", "–")
     unit = "" if row.unit == "points" else " %"

@@ -103,6 +103,16 @@ def _lines(pilot: Pilot, differences: Sequence[float], budget: float | None) -> 
             f"  only one side: the plan assumes another model with the same score and a correlation of "
             f"{CORRELATION}; two runs, or one run of two models, give a better plan"
         )
+    if pilot.assumed_share is not None:
+        what, verb = (
+            ("every answer has the same grade", "have another one")
+            if pilot.is_assumed
+            else ("no answer changed", "change")
+        )
+        yield (
+            f"  {what} in the pilot: the plan assumes that {100 * pilot.assumed_share:.1f} % {verb}, "
+            "the largest share that the pilot allows (95 % confidence)"
+        )
     if pilot.within is None:
         yield "  the effect of repeats is not known without params.num_return_sequences or --noise"
     yield tabulate(

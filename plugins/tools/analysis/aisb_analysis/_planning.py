@@ -29,7 +29,8 @@ class Pilot:
     """A pilot's estimates for one task: the variances of a sample's difference, and its time on both sides.
 
     `within` is None without repeats; `between` then includes it. `seconds` is None if the times are unknown.
-    `size` is the number of samples of the task, None if the pilot used only some of them.
+    `size` is the number of samples of the task, None if the pilot used only some of them. `assumed_share` is
+    the share of answers that is assumed to change (with one side: to have the other grade) if none does.
     """
 
     task: str
@@ -39,6 +40,7 @@ class Pilot:
     seconds: float | None
     size: int | None
     is_assumed: bool = False
+    assumed_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +75,24 @@ def pilot_of(
     within = None
     if min(repeats) > 1:
         within = sum(fmean(variance(sample) for sample in side) for side in values) * (2 if b is None else 1)
+    units = len(keys)
     if b is None:
         total = 2 * (1 - CORRELATION) * variance(means[0])
     else:
         changes = [right - left for left, right in zip(*means, strict=True)]
         clusters = [a[key][0].cluster or f"\0{key}" for key in keys]
         shared = clusters if len(set(clusters)) < len(clusters) else None
+        units = len(set(clusters))
         total = len(changes) * standard_error(changes, shared) ** 2
+    assumed_share = None
+    if total == 0 and not within:
+        # No sample changed in the pilot: at most this share does, with 95 % confidence. Its variance is p.
+        total = assumed_share = 1 - 0.05 ** (1 / units)
     if within is None and noise is not None:
         within = min(noise, total)
         repeats = [1]
     between = total if within is None else max(0.0, total - within / min(repeats))
-    return Pilot(task, len(keys), between, within, seconds, size, is_assumed=b is None)
+    return Pilot(task, len(keys), between, within, seconds, size, b is None, assumed_share)
 
 
 def _value(grade: Grade) -> float:

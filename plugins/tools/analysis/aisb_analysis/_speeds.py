@@ -40,7 +40,8 @@ class ComparedNumber(NamedTuple):
 class SpeedComparison:
     """One number on two sides: B ÷ A with its interval and p-value. Without repeats the verdict is None.
 
-    `a` and `b` have a value for each repeat. `unequal` lists differences in data, load and lengths.
+    `a` and `b` have a value for each repeat. `unequal` lists differences in data, load and lengths, and
+    `doubts` the certificates that are not VALID. `point` is the point of two sweeps that was measured.
     """
 
     task: str
@@ -57,6 +58,13 @@ class SpeedComparison:
     unequal: tuple[str, ...] = ()
     corrected: float | None = None
     verdict: ComparisonVerdict | None = None
+    doubts: tuple[str, ...] = ()
+    point: str = ""
+
+    @property
+    def place(self) -> str:
+        """The task, with the point of the sweep."""
+        return f"{self.task}, {self.point}" if self.point else self.task
 
 
 def compared_numbers(
@@ -98,6 +106,7 @@ def compare_speeds(
         ours_all = [_measured(run, pair.a, percentiles) for run in a]
         theirs_all = [_measured(run, pair.b, percentiles) for run in b]
         unequal = tuple(_unequal(a, b, pair, ours_all, theirs_all))
+        doubts = (*_doubts("A", ours_all), *_doubts("B", theirs_all))
         left, right = (
             [compared_numbers(one, percentiles) for one in side] for side in (ours_all, theirs_all)
         )
@@ -119,8 +128,14 @@ def compare_speeds(
                     high=made.high if made else None,
                     p=made.p if made else None,
                     unequal=unequal,
+                    doubts=doubts,
                 )
             )
+    return with_verdicts(found)
+
+
+def with_verdicts(found: Sequence[SpeedComparison]) -> list[SpeedComparison]:
+    """Return comparisons with their p-values corrected over all of them, and verdicts."""
     tested = [one for one in found if one.p is not None]
     corrected = iter(holm([one.p or 0.0 for one in tested]))
     return [one if one.p is None else _judged(one, next(corrected)) for one in found]
@@ -151,6 +166,16 @@ def _unequal(
         left, right = _average(ours, name), _average(theirs, name)
         if left is not None and right is not None and abs(left - right) > LENGTH_TOLERANCE * min(left, right):
             yield f"{words} tokens of a request: {left:.4g} and {right:.4g} on average"
+
+
+def _doubts(side: str, measured: Sequence[PerformanceResult]) -> Iterator[str]:
+    """Yield a line for each kind of certificate that is not VALID, with the first reason."""
+    for verdict in ("INVALID", "SUSPECT"):
+        doubted = [one.certificate for one in measured if one.certificate.verdict == verdict]
+        if doubted:
+            count = "the run" if len(measured) == 1 else f"{len(doubted)} of {len(measured)} runs"
+            reason = next((reason for one in doubted for reason in one.reasons), "no reason is known")
+            yield f"{count} of {side} {'is' if len(doubted) == 1 else 'are'} {verdict}: {reason}"
 
 
 def _option(one: PerformanceResult, name: str) -> object:

@@ -86,6 +86,18 @@ def test_one_side_alone_stands_for_two_models_that_correlate() -> None:
     assert noisy.between + 0.05 == pytest.approx(0.75 * 0.25, rel=0.05)
 
 
+def test_a_pilot_in_which_nothing_changed_is_planned_with_the_largest_share_that_it_allows() -> None:
+    draw = random.Random(3)
+    same = side(draw, [0.75] * 64, 1)
+    pilot = pilot_of("t", same, same, seconds=1.0, size=None)
+    assert pilot.assumed_share == pytest.approx(1 - 0.05 ** (1 / 64))  # 0 of 64: at most 4.6 %
+    assert needed(pilot, 0.05).samples == pytest.approx(2.80**2 * 0.0457 / 0.05**2, rel=0.01)
+    alone = pilot_of("t", side(draw, [1.0] * 64, 1), None, seconds=1.0, size=None)
+    assert alone.assumed_share == pilot.assumed_share
+    changed = pilot_of("t", same, side(draw, [0.5] * 64, 1), seconds=1.0, size=None)
+    assert changed.assumed_share is None
+
+
 def test_times_are_read_with_their_units() -> None:
     assert [read_seconds("--budget", text) for text in ("90s", "10m", "1h", "2")] == [90, 600, 3600, 120]
     with pytest.raises(UsageError, match="--budget 'long' is not a duration; write 600s, 10m or 1h"):
