@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._spec import Timeouts
 
 TESTS = Path(__file__).parents[1] / "tests"
@@ -61,7 +61,9 @@ async def errors(golden, chat, request):
     server = threading.Thread(target=serve)
     server.start()
     backend = chat(url=f"http://127.0.0.1:{listening.getsockname()[1]}", model="m")
-    transport = open_transport(backend, timeouts=Timeouts(), clock=time.perf_counter_ns, limit=1)
+    transport = open_transport(
+        backend, TransportSettings(timeouts=Timeouts(), clock=time.perf_counter_ns, limit=1)
+    )
     prediction = await ask(backend, transport, request)
     await transport.aclose()
     server.join()

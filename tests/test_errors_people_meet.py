@@ -12,7 +12,7 @@ from scripted import chunked, sized
 from aisb import Request, ServiceError
 from aisb_backend_vllm import VLLMChat
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._load.attempts import is_retryable
 from aisb_engine._spec import Timeouts
 
@@ -31,7 +31,7 @@ def refusal(status, message, **headers):
 async def attempt(url, timeouts=None, **options):
     backend = VLLMChat(url=url, model="m", **options)
     limits = Timeouts(**(timeouts or {}))
-    transport = open_transport(backend, timeouts=limits, clock=time.monotonic_ns, limit=1)
+    transport = open_transport(backend, TransportSettings(timeouts=limits, clock=time.monotonic_ns, limit=1))
     try:
         return await ask(backend, transport, Request("17", text="6 x 7?"))
     finally:

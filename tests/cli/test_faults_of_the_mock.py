@@ -14,7 +14,7 @@ from aisb_backend_tgi import TGI, TGIStream
 from aisb_backend_triton import Triton, TritonStream
 from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._load.attempts import is_retryable
 from aisb_engine._spec import Timeouts
 from aisb_mock import MockProcess
@@ -40,7 +40,9 @@ async def test_each_fault_is_a_failure_of_its_own_or_none(
     found = {}
     for kind in FAULTS:
         # Over a connection of its own: one that is kept and closed would be asked again, as the next number.
-        transport = open_transport(backend, timeouts=limits, clock=time.monotonic_ns, limit=1)
+        transport = open_transport(
+            backend, TransportSettings(timeouts=limits, clock=time.monotonic_ns, limit=1)
+        )
         found[kind] = await ask(backend, transport, request_for(backend))
         await transport.aclose()
     if backend.stream_end == "close" and getattr(backend, "stream", False):

@@ -16,7 +16,7 @@ from scripted import chunked, sized
 from aisb._errors import AttemptFailed, ServiceError
 from aisb._types import Failure, Request
 from aisb_engine._http.assembly import ask, stream_once
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._spec import Timeouts
 
 REQUEST = Request("17", repeat=1, turn=2, text="6 x 7?")
@@ -240,7 +240,7 @@ async def test_what_a_service_refuses_is_left_out_and_told_once(serve):
     refusal = sized(b'{"message": "unknown field stream_options"}', status=b"400 Bad Request")
     server = await serve([[refusal], [0.05, refusal], chunked(event("42", finish="stop"))])
     backend, notes = Chat(url=server.url), []
-    transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: 0, limit=2)
+    transport = open_transport(backend, TransportSettings(timeouts=Timeouts(), clock=lambda: 0, limit=2))
     try:
         first = ask(backend, transport, REQUEST, note=notes.append)
         second = ask(backend, transport, REQUEST, note=notes.append)
@@ -260,7 +260,7 @@ async def test_what_a_service_refuses_is_left_out_and_told_once(serve):
 async def test_a_refusal_that_nothing_can_be_done_about_is_sent_once(serve):
     server = await serve([[sized(b'{"message": "too long"}', status=b"422 Unprocessable")]])
     backend = Chat(url=server.url)
-    transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: 0, limit=2)
+    transport = open_transport(backend, TransportSettings(timeouts=Timeouts(), clock=lambda: 0, limit=2))
     prediction = await ask(backend, transport, REQUEST)
     await transport.aclose()
     assert prediction.failure == Failure("status", "HTTP 422: too long", 422)

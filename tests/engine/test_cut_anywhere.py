@@ -13,7 +13,7 @@ from memory import MemoryLoop
 from aisb import Request
 from aisb_backend_openai import OpenAIChat
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._record.log import decode, encode, extents
 from aisb_engine._spec import Timeouts
 from aisb_engine._stream import KnownEvents, compiled_module, reader
@@ -78,7 +78,9 @@ def said(reply, cuts, known=None):
     backend = OpenAIChat(url="http://127.0.0.1:9", model="m")
 
     async def one():
-        transport = open_transport(backend, timeouts=Timeouts(), clock=loop.nanoseconds, limit=1)
+        transport = open_transport(
+            backend, TransportSettings(timeouts=Timeouts(), clock=loop.nanoseconds, limit=1)
+        )
         try:
             return await ask(backend, transport, Request("1", text="?"), known=known)
         finally:

@@ -11,7 +11,7 @@ import pytest
 from aisb import Request
 from aisb_backend_openai import OpenAIChat
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._spec import Timeouts
 
 HEAD = (
@@ -72,7 +72,8 @@ async def answers(*replies, timeouts=None, close=False, clock=None):
     backend = Plain(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", model="m")
     ticks = itertools.count(1_000)
     transport = open_transport(
-        backend, timeouts=timeouts or Timeouts(), clock=clock or (lambda: next(ticks)), limit=1
+        backend,
+        TransportSettings(timeouts=timeouts or Timeouts(), clock=clock or (lambda: next(ticks)), limit=1),
     )
     try:
         return [

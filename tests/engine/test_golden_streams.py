@@ -8,7 +8,7 @@ from scripted import chunked, sized
 
 from aisb._types import Failure
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._spec import Timeouts
 from golden import GOLDEN, MS, REQUEST
 
@@ -77,7 +77,9 @@ async def test_a_golden_stream_arrives_whole_over_a_socket(
     server = await serve([script], tls=server_tls if tls else None)
     backend = Chat(url=server.url, ca_file=str(certificate) if tls else None, transport=carrier)
     ticks = iter(range(1, 1 << 40))
-    transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: next(ticks), limit=2)
+    transport = open_transport(
+        backend, TransportSettings(timeouts=Timeouts(), clock=lambda: next(ticks), limit=2)
+    )
     try:
         for _ in range(2):
             prediction = await ask(backend, transport, REQUEST)

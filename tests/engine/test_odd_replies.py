@@ -10,7 +10,7 @@ from aisb import Request
 from aisb_backend_mindie import MindIEStream
 from aisb_backend_openai import OpenAIChat, OpenAICompletions
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._record.log import decode, encode, extents
 from aisb_engine._spec import Timeouts
 
@@ -18,7 +18,9 @@ from aisb_engine._spec import Timeouts
 async def asked(serve, factory, script, **timeouts):
     server = await serve([script])
     backend = factory(url=server.url, model="m")
-    transport = open_transport(backend, timeouts=Timeouts(**timeouts), clock=time.monotonic_ns, limit=1)
+    transport = open_transport(
+        backend, TransportSettings(timeouts=Timeouts(**timeouts), clock=time.monotonic_ns, limit=1)
+    )
     try:
         made = await ask(backend, transport, Request("17", text="6 x 7?"))
     finally:

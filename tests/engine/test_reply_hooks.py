@@ -11,7 +11,7 @@ from aisb._backend import HttpBackend, HttpCall, error_text
 from aisb._errors import UsageError
 from aisb._types import Chunk, Request
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._spec import Timeouts
 
 REQUEST = Request("17", text="6 x 7?")
@@ -42,7 +42,9 @@ async def answer(serve, script):
     server = await serve([script])
     backend = Repeating(url=server.url)
     ticks = iter(range(1, 1 << 40))
-    transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: next(ticks), limit=1)
+    transport = open_transport(
+        backend, TransportSettings(timeouts=Timeouts(), clock=lambda: next(ticks), limit=1)
+    )
     try:
         return await ask(backend, transport, REQUEST)
     finally:

@@ -24,6 +24,7 @@ from aisb_engine._http.reply import document
 from aisb_engine._http.transport import (
     OUT_OF_STEP,
     Exchange,
+    TransportSettings,
     WireRequest,
     is_close_race,
     open_transport,
@@ -54,7 +55,7 @@ async def connect(carrier):
     def open_one(url, *, limit=4, timeouts=None, clock=time.monotonic_ns, **options):
         backend = Chat(url=url, transport=options.pop("transport", carrier), **options)
         limits = Timeouts(**(timeouts or {}))
-        opened.append(open_transport(backend, timeouts=limits, clock=clock, limit=limit))
+        opened.append(open_transport(backend, TransportSettings(timeouts=limits, clock=clock, limit=limit)))
         return opened[-1]
 
     yield open_one
@@ -697,10 +698,12 @@ async def test_after_a_reply_that_nobody_asked_for_connections_are_not_kept_any_
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     transport = open_transport(
         Chat(url=url, transport="native"),
-        timeouts=Timeouts(),
-        clock=time.monotonic_ns,
-        limit=4,
-        say=said.append,
+        TransportSettings(
+            timeouts=Timeouts(),
+            clock=time.monotonic_ns,
+            limit=4,
+            say=said.append,
+        ),
     )
     first = [await get(transport, url), await get(transport, url)]
     assert [body(one) for one in first] == [b"1", b"2"]
@@ -733,10 +736,12 @@ async def test_httpx_detects_a_reply_that_nobody_asked_for_when_it_arrives_with_
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     transport = open_transport(
         Chat(url=url, transport="httpx"),
-        timeouts=Timeouts(),
-        clock=time.monotonic_ns,
-        limit=4,
-        say=said.append,
+        TransportSettings(
+            timeouts=Timeouts(),
+            clock=time.monotonic_ns,
+            limit=4,
+            say=said.append,
+        ),
     )
     assert [body(await get(transport, url)) for _ in range(2)] == [b"1", b"2"]
     assert len(connections) == 1
@@ -793,7 +798,8 @@ async def test_a_request_under_way_on_a_kept_connection_fails_when_the_service_i
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     transport = open_transport(
-        Chat(url=url, transport="native"), timeouts=Timeouts(), clock=time.monotonic_ns, limit=4
+        Chat(url=url, transport="native"),
+        TransportSettings(timeouts=Timeouts(), clock=time.monotonic_ns, limit=4),
     )
     await asyncio.gather(get(transport, url), get(transport, url))
     waiting = asyncio.create_task(fail(transport, url))  # on the first of the two, which is idle the longest
@@ -852,7 +858,8 @@ def test_a_proxy_of_an_unknown_kind_is_told_in_words(environment):
     environment.setenv("ALL_PROXY", "gopher://proxy.example:70")
     with pytest.raises(ServiceError, match="the proxy that the environment names cannot be used: "):
         open_transport(
-            Chat(url="http://model.example"), timeouts=Timeouts(), clock=time.monotonic_ns, limit=1
+            Chat(url="http://model.example"),
+            TransportSettings(timeouts=Timeouts(), clock=time.monotonic_ns, limit=1),
         )
 
 
@@ -892,10 +899,12 @@ async def test_fetch_says_what_to_try_when_nobody_answers(serve, server_tls):
 
 def test_a_wrong_port_and_a_wrong_certificate_file_are_told_before_anything_is_sent(tmp_path):
     with pytest.raises(UsageError, match=r"url = 'http://h:x': the port must be a number from 1 to 65535"):
-        open_transport(Chat(url="http://h:x"), timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
+        open_transport(
+            Chat(url="http://h:x"), TransportSettings(timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
+        )
     file = tmp_path / "ca.pem"
     file.write_text("no certificate")
     for name in (file, tmp_path / "absent.pem"):
         backend = Chat(url="https://h", ca_file=str(name))
         with pytest.raises(UsageError, match="is not a file of certificates in PEM form"):
-            open_transport(backend, timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
+            open_transport(backend, TransportSettings(timeouts=Timeouts(), clock=time.monotonic_ns, limit=1))

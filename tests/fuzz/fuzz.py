@@ -37,7 +37,7 @@ with atheris.instrument_imports(include=["aisb", "aisb_backend_openai", "aisb_ba
     from aisb_backend_triton import Triton, TritonStream
     from aisb_backend_vllm import VLLMChat, VLLMCompletions, VLLMGenerate
     from aisb_engine._http.assembly import ask
-    from aisb_engine._http.transport import open_transport
+    from aisb_engine._http.transport import TransportSettings, open_transport
     from aisb_engine._record.log import decode, encode, extents
     from aisb_engine._spec import Timeouts
     from aisb_engine._stream import compiled_module, reader
@@ -127,7 +127,9 @@ def answer(backend: HttpBackend, pieces: list[bytes], end: str) -> Prediction:
     fresh = unlearnt(backend)
 
     async def once() -> Prediction:
-        transport = open_transport(fresh, timeouts=TIMEOUTS, clock=LOOP.nanoseconds, limit=1)
+        transport = open_transport(
+            fresh, TransportSettings(timeouts=TIMEOUTS, clock=LOOP.nanoseconds, limit=1)
+        )
         try:
             return await ask(fresh, transport, request_for(fresh))
         finally:

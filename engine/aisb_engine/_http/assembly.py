@@ -14,7 +14,7 @@ from aisb._types import Chunk, Failure, Prediction, Request
 from aisb_engine._faults import RAISED, exception_text, is_stop
 from aisb_engine._headers import checked_headers, own_headers
 from aisb_engine._http.reply import finish, predict
-from aisb_engine._http.transport import Exchange, Transport, WireRequest, open_transport
+from aisb_engine._http.transport import Exchange, Transport, TransportSettings, WireRequest, open_transport
 from aisb_engine._stream import KnownEvents, StreamReader
 
 Note = Callable[[str], None]
@@ -83,7 +83,9 @@ async def stream_once(backend: HttpBackend, request: Request) -> AsyncIterator[C
 
     from aisb_engine._spec import Timeouts
 
-    transport = open_transport(backend, timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
+    transport = open_transport(
+        backend, TransportSettings(timeouts=Timeouts(), clock=time.monotonic_ns, limit=1)
+    )
     chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
     task = asyncio.create_task(ask(backend, transport, request, sink=chunks.put_nowait))
     task.add_done_callback(lambda _: chunks.put_nowait(None))

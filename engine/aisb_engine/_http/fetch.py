@@ -98,12 +98,13 @@ async def _fetch_natively(
     from aisb_engine._http.assembly import wire
     from aisb_engine._http.native import NativeTransport
     from aisb_engine._http.reply import document
-    from aisb_engine._http.transport import Exchange
+    from aisb_engine._http.transport import Exchange, TransportSettings
     from aisb_engine._spec import Timeouts
     from aisb_engine._stream import StreamReader
 
     limits = Timeouts(connect=timeout, first_byte=timeout, between_bytes=timeout, total=timeout)
-    transport = NativeTransport(backend, timeouts=limits, clock=time.perf_counter_ns, limit=1)
+    settings = TransportSettings(timeouts=limits, clock=time.perf_counter_ns, limit=1)
+    transport = NativeTransport(backend, settings)
     exchange = Exchange(StreamReader())
     try:
         call = HttpCall(path, body, method="GET" if body is None else "POST")

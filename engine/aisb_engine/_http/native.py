@@ -12,31 +12,27 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from aisb._backend import HttpBackend, host_and_port, port_of
 from aisb._errors import AttemptFailed
 from aisb._types import Failure
 from aisb_engine._http.fetch import tls_context, why_unreachable
+from aisb_engine._http.request_heads import RequestHeads
 from aisb_engine._http.transport import (
     END_WAIT,
     OUT_OF_STEP,
     SUCCESS,
-    Clock,
     Deadlines,
     Exchange,
+    TransportSettings,
     WireRequest,
     is_close_race,
     reuse_given_up,
 )
 from aisb_engine._stream import Inbox
-from aisb_engine._stream.compression import LARGEST_REPLY, too_large
-from aisb_engine._stream.head import LONGEST_HEAD
-
-if TYPE_CHECKING:
-    from aisb_engine._spec import Timeouts
-
+from aisb_engine._stream.compression import too_large
 
 DRAIN = 1.0
 """The time in seconds that a connection waits for the end of a reply after its last event."""
@@ -53,22 +49,12 @@ class StaleConnection(Exception):  # noqa: N818 - private: the pool always catch
 class NativeTransport:
     """The pool of connections to one service, at most `limit` of them."""
 
-    def __init__(
-        self,
-        backend: HttpBackend,
-        *,
-        timeouts: Timeouts,
-        clock: Clock,
-        limit: int,
-        max_reply: int = LARGEST_REPLY,
-        max_head: int = LONGEST_HEAD,
-        say: Callable[[str], None] = lambda _line: None,
-    ) -> None:
-        self.max_reply, self.max_head = max_reply, max_head
-        self._say = say
+    def __init__(self, backend: HttpBackend, settings: TransportSettings) -> None:
+        self.max_reply, self.max_head = settings.max_reply, settings.max_head
+        self._say = settings.say
         parts = urlsplit(backend.url)
-        self.timeouts = timeouts
-        self.clock = clock
+        self.timeouts = settings.timeouts
+        self.clock = settings.clock
         self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
         self._url = backend.url
         self._host = parts.hostname or ""
@@ -77,7 +63,7 @@ class NativeTransport:
         self.is_tls = self._tls is not None
         if self._tls:
             self._tls.set_alpn_protocols(["http/1.1"])
-        self._limit = limit
+        self._limit = settings.limit
         self._held = 0  # connections that are open or being opened
         self._open: set[Connection] = set()
         # The longest idle connection is used first: bytes that a service sent without a request have arrived.
@@ -461,25 +447,3 @@ class Connection(asyncio.Protocol):
         if not self._answer.done():
             self._answer.set_exception(AttemptFailed(replace(failure, status=exchange.reader.status or None)))
         self.abort()
-
-
-class RequestHeads:
-    """Encodes requests, and caches the latest head, because most requests of a run share it."""
-
-    __slots__ = ("_first_line", "_head", "_headers")
-
-    def __init__(self) -> None:
-        self._headers: tuple[tuple[str, str], ...] | None = None
-        self._first_line = ("", "")
-        self._head = b""
-
-    def message(self, request: WireRequest) -> bytes:
-        """Return the bytes of a request."""
-        method, target, headers, body, _ = request
-        if headers is not self._headers or (method, target) != self._first_line:
-            self._headers, self._first_line = headers, (method, target)
-            lines = [f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers)]
-            self._head = "".join(lines).encode("latin-1")
-        if not body and method == "GET":
-            return self._head + b"\r\n"
-        return b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(body), body)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aisb import HttpBackend, Prediction, Request
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._masking import mask_failure
 from aisb_engine._spec import Timeouts
 
@@ -29,7 +29,9 @@ class ServiceClient:
     ) -> None:
         timeouts = Timeouts(connect=connect, first_byte=first_byte, between_bytes=between_bytes, total=total)
         self._backend = backend
-        self._transport = open_transport(backend, timeouts=timeouts, clock=time.monotonic_ns, limit=1)
+        self._transport = open_transport(
+            backend, TransportSettings(timeouts=timeouts, clock=time.monotonic_ns, limit=1)
+        )
 
     async def ask(self, request: Request) -> Prediction:
         """Make one attempt at a request; a failure is part of the prediction."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aisb._backend import HttpBackend, HttpCall
@@ -73,20 +74,24 @@ class Transport(Protocol):
         """Close every connection."""
 
 
-def open_transport(
-    backend: HttpBackend,
-    *,
-    timeouts: Timeouts,
-    clock: Clock,
-    limit: int,
-    max_reply: int = LARGEST_REPLY,
-    max_head: int = LONGEST_HEAD,
-    say: Callable[[str], None] = lambda _line: None,
-) -> Transport:
-    """Return a transport to a backend's service, with at most `limit` connections.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportSettings:
+    """What a transport keeps to: at most `limit` connections, deadlines, and the largest reply.
 
     A reply fails if it has more than `max_reply` bytes, decompressed, or a head of more than `max_head`.
     `say` shows the user a line about the service, such as that it sends replies that no request asked for.
+    """
+
+    timeouts: Timeouts
+    clock: Clock
+    limit: int
+    max_reply: int = LARGEST_REPLY
+    max_head: int = LONGEST_HEAD
+    say: Callable[[str], None] = lambda _line: None
+
+
+def open_transport(backend: HttpBackend, settings: TransportSettings) -> Transport:
+    """Return a transport to a backend's service.
 
     Raises:
         UsageError: a certificate file or the port is wrong.
@@ -96,27 +101,10 @@ def open_transport(
     if proxy or backend.transport == "httpx":
         from aisb_engine._http.transport_httpx import HttpxTransport
 
-        return HttpxTransport(
-            backend,
-            proxy=proxy,
-            timeouts=timeouts,
-            clock=clock,
-            limit=limit,
-            max_reply=max_reply,
-            max_head=max_head,
-            say=say,
-        )
+        return HttpxTransport(backend, settings, proxy=proxy)
     from aisb_engine._http.native import NativeTransport
 
-    return NativeTransport(
-        backend,
-        timeouts=timeouts,
-        clock=clock,
-        limit=limit,
-        max_reply=max_reply,
-        max_head=max_head,
-        say=say,
-    )
+    return NativeTransport(backend, settings)
 
 
 OUT_OF_STEP = "the service sent a reply that no request asked for: this one may be that of another request"

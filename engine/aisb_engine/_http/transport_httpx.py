@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -27,19 +26,15 @@ from aisb_engine._http.transport import (
     END_WAIT,
     OUT_OF_STEP,
     SUCCESS,
-    Clock,
     Deadlines,
     Exchange,
+    TransportSettings,
     WireRequest,
     is_close_race,
     reuse_given_up,
 )
-from aisb_engine._stream.compression import LARGEST_REPLY, too_large
-from aisb_engine._stream.head import LONGEST_HEAD
+from aisb_engine._stream.compression import too_large
 from aisb_engine._stream.problems import invalid_http
-
-if TYPE_CHECKING:
-    from aisb_engine._spec import Timeouts
 
 HASTY = 16
 """After a reply whose HTTP ended late, this many replies skip the wait for it; then one checks again."""
@@ -48,26 +43,15 @@ HASTY = 16
 class HttpxTransport:
     """Requests over one httpx client, and over a second one after a reply that no request asked for."""
 
-    def __init__(
-        self,
-        backend: HttpBackend,
-        *,
-        proxy: str | None,
-        timeouts: Timeouts,
-        clock: Clock,
-        limit: int,
-        max_reply: int = LARGEST_REPLY,
-        max_head: int = LONGEST_HEAD,
-        say: Callable[[str], None] = lambda _line: None,
-    ) -> None:
-        self._say = say
-        self._max_reply = max_reply
-        self._max_head = max_head
+    def __init__(self, backend: HttpBackend, settings: TransportSettings, *, proxy: str | None) -> None:
+        self._say = settings.say
+        self._max_reply = settings.max_reply
+        self._max_head = settings.max_head
         self._base = f"{urlsplit(backend.url).scheme}://{host_and_port(backend.url)}"
         self._connects_to = proxy or backend.url
-        self._timeouts = timeouts
+        self._timeouts = settings.timeouts
         self.shared: tuple[str, tuple[tuple[str, str], ...]] | None = None
-        self._clock = clock
+        self._clock = settings.clock
         self._connect_ns = 0  # how long the latest connect took
         self._hasty = 0  # how many replies still skip the wait for the end of their HTTP
         self._replies = 0
@@ -78,13 +62,13 @@ class HttpxTransport:
                 http2=importlib.util.find_spec("h2") is not None,
                 proxy=proxy,
                 trust_env=False,
-                timeout=httpx.Timeout(None, connect=timeouts.connect),
-                limits=httpx.Limits(max_connections=limit, max_keepalive_connections=kept),
+                timeout=httpx.Timeout(None, connect=settings.timeouts.connect),
+                limits=httpx.Limits(max_connections=settings.limit, max_keepalive_connections=kept),
             )
 
         self._without_reuse = partial(client, 0)
         try:
-            self._client = client(limit)
+            self._client = client(settings.limit)
             self._clients = [self._client]
         except (ImportError, ValueError, httpx.InvalidURL) as error:
             raise ServiceError(f"the proxy that the environment names cannot be used: {error}") from error

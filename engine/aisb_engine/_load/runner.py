@@ -153,18 +153,20 @@ class SubtaskRunner:
             yield
             return
         from aisb_engine._http.asker import Asker
-        from aisb_engine._http.transport import open_transport
+        from aisb_engine._http.transport import TransportSettings, open_transport
         from aisb_engine._load.capacity import max_connections
 
         timeouts, limit = self.share.load.timeouts, limit or max_connections()
         transport = open_transport(
             self.backend,
-            timeouts=timeouts,
-            clock=self.clock,
-            limit=limit,
-            max_reply=self.share.load.max_reply,
-            max_head=self.share.load.max_head,
-            say=self._say_once,
+            TransportSettings(
+                timeouts=timeouts,
+                clock=self.clock,
+                limit=limit,
+                max_reply=self.share.load.max_reply,
+                max_head=self.share.load.max_head,
+                say=self._say_once,
+            ),
         )
         self._asker = Asker(self.backend, transport, self.note, self.share.load.session_header)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import orjson
 
 from aisb._deprecated import Renamed
 from aisb._errors import RunError, ServiceError, UsageError
-from aisb._types import Prediction, Request, Sample
+from aisb._types import Prediction, Request
 from aisb_engine._budget import BudgetUsed
 from aisb_engine._data.forms import convert_prompt
 from aisb_engine._http.waiting import waiting_for
@@ -29,17 +29,17 @@ from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import now
 from aisb_engine._record.predictions import prompt_of
 from aisb_engine._resolve.params import sends, unknown_to
+from aisb_engine._scoring.judge_tally import JudgeTally
 from aisb_engine._scoring.judges import judge_backend
 
 if TYPE_CHECKING:
     from aisb._backend import Backend
     from aisb._plugins import Plugins
     from aisb_engine._budget import TokenBudget
-    from aisb_engine._record.predictions import RenderedSample
     from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._replies.marks import known_marks
 from aisb_engine._replies.thoughts import VisibleText
-from aisb_engine._spec import Judge, Load, RunSpec, Task
+from aisb_engine._spec import Judge, Load, RunSpec
 
 MAX_CONCURRENT_QUESTIONS = 32
 
@@ -67,45 +67,6 @@ class AnswerRequests(Protocol):
 
         It raises ServiceError if nothing has succeeded for longer than `load.outage`.
         """
-
-
-@dataclass(slots=True)
-class JudgeTally:
-    """Counts of judging one subtask. `found` questions were in the log; tokens are those of all replies.
-
-    A reply whose tokens the service does not report adds nothing; `reported` counts the others.
-    """
-
-    questions: int = 0
-    found: int = 0
-    failed: int = 0
-    replies: int = 0
-    reported: int = 0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    not_sent: set[str] = field(default_factory=set)
-
-    def add(self, prediction: Prediction) -> None:
-        """Add the tokens of one reply."""
-        usage = prediction.usage
-        self.replies += 1
-        if usage is None or usage.input_tokens is None or usage.output_tokens is None:
-            return
-        self.reported += 1
-        self.input_tokens = (self.input_tokens or 0) + usage.input_tokens
-        self.output_tokens = (self.output_tokens or 0) + usage.output_tokens
-
-    def summary(self, judge: str) -> str:
-        """Return a summary in one line."""
-        words = f"judged by {judge}: {self.questions} questions, {self.found} of them answered in the log"
-        if self.input_tokens is not None:
-            words += f", {self.input_tokens:,} tokens in, {self.output_tokens:,} out"
-        if unknown := self.replies - self.reported:
-            words += f" (unknown for {unknown} of {self.replies} replies)"
-        words += f", {self.failed} failed" if self.failed else ""
-        return words + (
-            f"; its backend does not send {', '.join(sorted(self.not_sent))}" if self.not_sent else ""
-        )
 
 
 @dataclass(slots=True)
@@ -355,41 +316,6 @@ def _retrieve_exception(sending: asyncio.Task[Prediction]) -> None:
     """Retrieve the exception of a question that nobody waits for any more, which asyncio would report."""
     if not sending.cancelled():
         sending.exception()
-
-
-def with_sent_prompts(
-    samples: Mapping[str, Sample], rendered: Iterable[RenderedSample], task: Task
-) -> dict[str, Sample]:
-    """Return samples with the field `sent_prompt`, the question as the model got it, for the judge.
-
-    Few-shot examples are left out. Of several turns in one request, each has its role. Tasks with several
-    requests per sample have no such field, because only the last reply is graded.
-    """
-    if not task.is_single:
-        return dict(samples)
-    with_shots = bool(task.prompt.shots)
-    prompts = {one.sample.id: prompt_text(one.prompt, only_last=with_shots) for one in rendered}
-    return {
-        key: replace(sample, fields={**sample.fields, "sent_prompt": prompts.get(key)})
-        for key, sample in samples.items()
-    }
-
-
-def prompt_text(prompt: str | Sequence[Mapping[str, Any]], *, only_last: bool = False) -> str:
-    """Return a prompt as one text: its only user turn as it is, several turns with their roles."""
-    if isinstance(prompt, str):
-        return prompt
-    turns = [(str(turn["role"]), _content_text(turn["content"])) for turn in prompt]
-    if only_last or len(turns) == 1:
-        return turns[-1][1] if turns else ""
-    return "\n\n".join(f"{role}: {text}" for role, text in turns)
-
-
-def _content_text(content: str | Sequence[Mapping[str, Any]]) -> str:
-    """Return the text of a turn; other parts by their kind."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(str(part.get("text", f"<{part.get('type', 'part')}>")) for part in content)
 
 
 def judging_of(

@@ -32,10 +32,11 @@ from aisb_engine._record.scores import write_scores
 from aisb_engine._record.stored import summaries
 from aisb_engine._scoring.graders import Graders, RunGraders
 from aisb_engine._scoring.judges import is_judged
-from aisb_engine._scoring.judging import Judging, with_sent_prompts
+from aisb_engine._scoring.judging import Judging
 from aisb_engine._scoring.metrics import bounds, outcomes, over_areas, over_some_groups
 from aisb_engine._scoring.scoring import evaluator_details, measure, question_count, score
 from aisb_engine._scoring.second_readings import Dispute, disputed
+from aisb_engine._scoring.sent_prompts import with_sent_prompts
 from aisb_engine._spec import MarksTable, RunTable, Subtask, Task
 
 

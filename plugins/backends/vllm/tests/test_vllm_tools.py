@@ -8,7 +8,7 @@ from aisb import Prediction, Request
 from aisb_backend_vllm import VLLMChat
 from aisb_backend_vllm._toolcalls import find_tool_calls
 from aisb_engine._http.assembly import ask
-from aisb_engine._http.transport import open_transport
+from aisb_engine._http.transport import TransportSettings, open_transport
 from aisb_engine._spec import Timeouts
 from aisb_mock import MockOptions, start_mock
 
@@ -62,7 +62,7 @@ async def test_a_call_comes_out_alike_whoever_takes_it_from_the_text(form, strea
     with start_mock(MockOptions(tool_calls=form)) as mock:
         backend = VLLMChat(url=mock.url, stream=stream, returns_tool_calls=form == "field")
         request = Request("17", text="Add one.", params={"tools": [TOOL]})
-        transport = open_transport(backend, timeouts=Timeouts(), clock=lambda: 0, limit=1)
+        transport = open_transport(backend, TransportSettings(timeouts=Timeouts(), clock=lambda: 0, limit=1))
         made = await ask(backend, transport, request)
         await transport.aclose()
     assert (made.failure, made.text) == (None, "")
