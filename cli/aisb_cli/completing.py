@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from aisb_analysis.options import complete_last, complete_runs
 
 if TYPE_CHECKING:
     import click
 
     from aisb_engine import Catalog, Plugins
 
-WORK_DIR = Path("outputs/default")
+__all__ = ["complete_models", "complete_runs", "complete_tasks"]
 
 
 def complete_models(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -25,7 +26,7 @@ def complete_models(context: click.Context, parameter: click.Parameter, incomple
             *plugins.names("backend"),
             *own.get("models", {}),
         ]
-        return _fitting(names, incomplete)
+        return complete_last(names, incomplete)
     return []
 
 
@@ -40,30 +41,10 @@ def complete_tasks(context: click.Context, parameter: click.Parameter, incomplet
         if colon:
             _, entry = catalog.find("task", Selection.parse(name), own.get("tasks", {}))
             variants = read_toml(entry.path).get("variants", {}) if entry else {}
-            return _fitting([f"{name}:{variant}" for variant in variants], incomplete)
+            return complete_last([f"{name}:{variant}" for variant in variants], incomplete)
         tasks = [entry.name for entry in catalog.entries("task")]
-        return _fitting([*tasks, *catalog.aliases, *own.get("tasks", {})], incomplete)
+        return complete_last([*tasks, *catalog.aliases, *own.get("tasks", {})], incomplete)
     return []
-
-
-def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete names and tags of runs in the work folder, the latest first."""
-    del parameter
-    with suppress(Exception):
-        from aisb_engine import RunFolder
-
-        work_dir = Path(context.params.get("work_dir") or WORK_DIR)
-        found = list(reversed(RunFolder.list(work_dir)))
-        tags = [tag for run in found for tag in run.tags]
-        return _fitting(["latest", *tags, *(run.timestamp for run in found)], incomplete)
-    return []
-
-
-def _fitting(names: Iterable[str], incomplete: str) -> list[str]:
-    """Return the names that match the text after the last comma, with the text before it."""
-    before, comma, last = incomplete.rpartition(",")
-    fitting = dict.fromkeys(name for name in names if name.startswith(last))
-    return [before + comma + name for name in fitting]
 
 
 def _offered() -> tuple[Plugins, Catalog, dict[str, Any]]:

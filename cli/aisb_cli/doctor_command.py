@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from aisb_cli import shared_options as shared
-from aisb_cli.completing import complete_models
 from aisb_cli.terminal import as_json_text, plain_stream
 
 if TYPE_CHECKING:
@@ -24,13 +23,7 @@ STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX"
 
 @click.command()
 @click.option("--url", "urls", multiple=True, metavar="URL", help="Also check this service (repeatable).")
-@click.option(
-    "--models",
-    "model",
-    metavar="NAME",
-    shell_complete=complete_models,
-    help="Model file for requests to the service [default: detected].",
-)
+@shared.model_of_service
 @click.option(
     "--launcher", metavar="NAME", help="Also check where this launcher places workers, such as a Ray cluster."
 )

@@ -45,14 +45,7 @@ class ImportCommand(click.Command):
     help="Task that grades them [default: the one with the same name]; a new name of a performance result.",
 )
 @click.option("--model", metavar="NAME", help="Name of the model [default: from the tool].")
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Your own tasks [default: ./aisb.toml].",
-)
+@shared.config_file("Your own tasks [default: ./aisb.toml].")
 @click.option("--no-score", is_flag=True, help="Only import; score later with aisb score.")
 @shared.work_dir("Parent of run folders.")
 @click.pass_context

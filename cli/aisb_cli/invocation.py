@@ -46,7 +46,7 @@ class Invocation:
             click.UsageError: the words are no command line of `aisb run`, or have an option for a single run
                 alone, such as --dry-run.
         """
-        from aisb_cli.run_command import parse_run
+        from aisb_cli.run_flags import parse_run
 
         return parse_run(words, plugins, dry=dry)
 

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb_cli import shared_options as shared
-from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
     from aisb_cli.quick.ladder import Rung
     from aisb_cli.services import Service
     from aisb_engine import Plugins
 
-DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
 SECONDS = 45.0
 """For the loads; the questions before them take up to 15 s."""
 WIDTH = 100
@@ -31,22 +29,10 @@ WIDTH = 100
 @click.option(
     "--url", metavar="URL", help="Address of the service [default: the usual ports of this machine]."
 )
-@click.option(
-    "--models",
-    "model",
-    metavar="NAME",
-    shell_complete=complete_models,
-    help="Model file for requests to the service [default: detected].",
-)
+@shared.model_of_service
 @shared.model_name
 @shared.api_key_env
-@click.option(
-    "--slo",
-    "objectives",
-    multiple=True,
-    metavar="NAME=LIMIT",
-    help=f"Objective (repeatable) [default: {DEFAULTS}].",
-)
+@shared.objectives
 @click.option(
     "--seconds",
     type=click.FloatRange(1, 600),
@@ -55,15 +41,7 @@ WIDTH = 100
     metavar="S",
     help="Time for the loads.",
 )
-@click.option(
-    "-w",
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("outputs/quick"),
-    show_default=True,
-    metavar="DIR",
-    help="Where the folder of the runs is made.",
-)
+@shared.work_dir("Where the folder of the runs is made.", Path("outputs/quick"))
 @shared.as_json
 @click.pass_context
 def quick(context: click.Context, /, **flags: Any) -> int:
@@ -82,7 +60,7 @@ def quick(context: click.Context, /, **flags: Any) -> int:
     from aisb_cli.quick.questions import ask_questions
     from aisb_engine import parse_run_objectives
 
-    objectives = parse_run_objectives(",".join(flags["objectives"]) or DEFAULTS)
+    objectives = parse_run_objectives(",".join(flags["objectives"]) or shared.OBJECTIVES)
     plugins = shared.load_plugins(context)
     options = {"model": flags["model_name"], "api_key_env": flags["api_key_env"]}
     began = time.monotonic()

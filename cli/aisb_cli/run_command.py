@@ -1,26 +1,26 @@
-"""`aisb run`: convert flags to an `aisb_engine.RunCommand`, execute it, and check its result."""
+"""`aisb run`: its options, its execution, and the checks of its result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from aisb_cli import shared_options as shared
+from aisb_cli.aisbench_flags import aisbench_options, refuse_python
 from aisb_cli.completing import complete_models, complete_runs, complete_tasks
 from aisb_cli.ending import show_ending
 from aisb_cli.gates import GATE_FLAGS, Gates, gate_options, read_gates, show_checks
 from aisb_cli.grouped_help import Grouped, help_all
-from aisb_cli.judge_options import allow_options, judge_options, judge_table
-from aisb_cli.load_options import LOAD_FLAGS, load_options, load_table
-from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options, selected_tasks
+from aisb_cli.judge_options import allow_options, judge_options
+from aisb_cli.load_options import LOAD_FLAGS, load_options
+from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options
+from aisb_cli.run_flags import run_command
 from aisb_cli.spread import SpreadOptions
 from aisb_cli.sweep_line import sweep_line
 from aisb_cli.terminal import held_output
-from aisb_cli.under_load import show_under_load, under_load_option, with_load
+from aisb_cli.under_load import show_under_load, under_load_option
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins, RunCommand
@@ -68,14 +68,6 @@ HEADINGS = {
 }
 
 
-FOR_ONE_RUN = frozenset((
-    "search", "dry_run", "as_json", "block", "reuse", "name", "debug", "fail_under", "slo", "junit",
-    "under_load",
-))  # fmt: skip
-"""Options for a single run only. Other commands that accept the options of `aisb run` refuse these."""
-TABLES = "aisb_cli.tables"
-"""The key in a context's `meta` for tables that another command merges over `aisb.toml`."""
-COMES_WITH = "both come with aisb-compat-aisbench"
 COMMON_OPTIONS = (
     "models", "datasets", "mode", "sets", "url", "max_out_len", "concurrency", "request_rate", "num_prompts",
     "reuse", "work_dir", "data_dir",
@@ -90,7 +82,7 @@ class Run(SpreadOptions, Grouped):
         """Parse the arguments. Refuse Python files and lists of values, naming the command for them."""
         takes_file = any(isinstance(parameter, click.Argument) for parameter in self.params)
         if not takes_file and args and not args[0].startswith("-") and not ctx.resilient_parsing:
-            _refuse_python(Path(args[0]))
+            refuse_python(Path(args[0]))
         if line := sweep_line(args):
             ctx.fail(f"a run has one load and one length of prompts; a sweep measures several:\n  {line}")
         return super().parse_args(ctx, args)
@@ -98,42 +90,6 @@ class Run(SpreadOptions, Grouped):
     headings = HEADINGS
     usual = COMMON_OPTIONS
     others = "Flags of AISBench that do nothing here"
-
-
-def _not_needed(flag: str, *, why: str, **more: Any) -> Callable[[Any], Any]:
-    """Return an option for a flag of AISBench that has no effect here; it prints why."""
-
-    def print_reason(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        del parameter
-        if value and not context.resilient_parsing:
-            click.echo(f"{flag} is not needed here: {why}", err=True)
-
-    return click.option(
-        flag,
-        expose_value=False,
-        callback=print_reason,
-        hidden=True,
-        help=f"{why[0].upper()}{why[1:]}.",
-        **more,
-    )
-
-
-def _refuse_config_dir(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Refuse `--config-dir`, which only AISBench reads."""
-    del parameter
-    if value and not context.resilient_parsing:
-        raise click.UsageError(
-            f"--config-dir {value}: ais_bench --config-dir {value} reads config files in Python, and "
-            f"aisb config import {value} converts them to an aisb.toml ({COMES_WITH})"
-        )
-
-
-def _refuse_python(path: Path) -> None:
-    if path.suffix == ".py":
-        raise click.UsageError(
-            f"{path} is a config file in Python: ais_bench {path} runs it, and aisb config import {path} "
-            f"converts it to an aisb.toml ({COMES_WITH})"
-        )
 
 
 @click.command(cls=Run)
@@ -155,14 +111,7 @@ def _refuse_python(path: Path) -> None:
 @click.option("-s", "--search", is_flag=True, help="Print the file of each name; run nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved plan; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: with --search or --dry-run.")
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Your own models and tasks, or a run's configuration [default: ./aisb.toml].",
-)
+@shared.config_file("Your own models and tasks, or a run's configuration [default: ./aisb.toml].")
 @shared.sets("Override any key, e.g. task.prompt.shots=0.")
 @click.option("--block", multiple=True, metavar="PLUGIN", help="Do not load this plugin.")
 @click.option("--url", metavar="URL", help="Address of a service. Its kind and model are detected.")
@@ -247,17 +196,7 @@ def _refuse_python(path: Path) -> None:
 @click.option("--debug", is_flag=True, help="Run subtasks one by one, with log lines on the terminal.")
 @judge_options
 @allow_options
-@_not_needed("--disable-cb", is_flag=True, why="requests are always sent as answers come back")
-@_not_needed("--summarizer", metavar="NAME", why="tables follow from the results; see --merge-ds")
-@click.option(
-    "--config-dir",
-    metavar="DIR",
-    hidden=True,
-    expose_value=False,
-    callback=_refuse_config_dir,
-    help="Refused: ais_bench --config-dir DIR reads it, aisb config import DIR converts it to an aisb.toml.",
-)
-@_not_needed("--max-workers-per-gpu", type=int, why="it belongs to local models; see --max-num-workers")
+@aisbench_options
 @own_data_options
 @help_all
 @click.pass_context
@@ -317,148 +256,3 @@ def _check_gates(gates: Gates, command: RunCommand, plugins: Plugins) -> None:
         )
     spec, _ = plan_run(command, plugins)
     gates.check_names(subtask.task for subtask in spec.subtasks)
-
-
-def parse_run(words: Sequence[str], plugins: Plugins | None = None, *, dry: bool = False) -> RunCommand:
-    """Return the command that `aisb run` would execute with these arguments, for use by another command.
-
-    With `plugins`, services that are given by their address are looked at; with `dry` no token is asked for.
-
-    Raises:
-        UsageError: `aisb run` would refuse the arguments, or one of them is an option for a single run.
-    """
-    outer = click.get_current_context()
-    root = outer.find_root()
-    command = root.command.get_command(root, "run") if isinstance(root.command, click.Group) else None
-    if command is None:
-        raise click.UsageError("the command `aisb run` is missing because its plugin is blocked")
-    context = command.make_context("run", list(words), parent=root)
-    with context:
-        flags = context.params
-        for parameter in command.params:
-            if parameter.name in FOR_ONE_RUN and flags[parameter.name]:
-                flag = max(parameter.opts, key=len)
-                raise click.UsageError(f"{flag} is for a single run: leave it out of {outer.command_path}")
-        flags["sets"] = (*context.obj.settings, *flags["sets"])
-        return run_command(context, flags | {"dry_run": dry}, plugins)
-
-
-def run_command(context: click.Context, flags: dict[str, Any], plugins: Plugins | None = None) -> RunCommand:
-    """Convert flags to configuration tables; flags that were not passed set nothing.
-
-    With `plugins`, services that are given by their address are looked at.
-    """
-    from aisb_engine import RunCommand, RunInput, read_user_file, split_names
-
-    def given(**names: str) -> dict[str, Any]:
-        return {
-            key: flags[flag]
-            for key, flag in names.items()
-            if flags[flag] is not None and flags[flag] is not False  # 0 is a value
-        }
-
-    file = flags["config_file"]
-    if file is not None:
-        _refuse_python(file)
-    if file is None and Path("aisb.toml").is_file():
-        file = Path("aisb.toml")
-    run_table = given(
-        require_valid="require_valid",
-        merge_ds="merge_ds",
-        dump_eval_details="dump_eval_details",
-        launcher="launcher",
-        max_num_workers="max_num_workers",
-        max_failures="max_failures",
-        wait="wait",
-        stop_after_failures="stop_after_failures",
-        token_budget="token_budget",  # noqa: S106 - a number of tokens
-    )
-    if reporters := split_names(flags["reporters"]):
-        run_table["reporters"] = reporters
-    if flags["no_predictions_json"]:
-        run_table["predictions_json"] = False
-    if options := _performance_options(flags):
-        run_table["reporter_options"] = {"performance": options}
-    if flags["debug"]:
-        run_table["max_num_workers"] = 1
-    names, own = selected_tasks(flags, file)
-    run_input = RunInput(
-        models=flags["models"],
-        datasets=names,
-        tasks=own,
-        file=file,
-        options=given(
-            url="url", model="model_name", api_key_env="api_key_env", allow_download="allow_download"
-        ),
-        params=given(max_tokens="max_out_len"),
-        load=load_table(flags),
-        lengths=given(input="input_len", output="output_len"),
-        run=run_table,
-        judge=judge_table(flags["judge"], flags["judge_url"], own=not flags["reuse"]),
-        sets=(*_goodput_setting(flags["goodput"]), *_tiers_setting(flags["tiers"]), *flags["sets"]),
-        tables=context.meta.get(TABLES, {}),
-    )
-    by_place = any("=" in name or "/" in name for name in flags["models"])
-    by_address = by_place or (flags["url"] and not flags["models"])
-    # Where tables are given, another command names the models.
-    if plugins is not None and TABLES not in context.meta and (by_address or flags["name"] is not None):
-        from aisb_cli.run_services import with_services
-
-        run_input = with_services(run_input, plugins, flags)
-    work_dir = flags["work_dir"]
-    if context.get_parameter_source("work_dir") is ParameterSource.DEFAULT:
-        table = {**(read_user_file(file) if file else {}), **run_input.tables}
-        work_dir = Path(table.get("run", {}).get("work_dir", work_dir))
-    command = RunCommand(
-        run_input,
-        mode=flags["mode"],
-        reuse=flags["reuse"],
-        work_dir=work_dir,
-        data_dir=flags["data_dir"],
-    )
-    if flags["under_load"] is None:
-        return command
-    user = read_user_file(file) if file else {}
-    user = {**user, "models": {**user.get("models", {}), **run_input.tables.get("models", {})}}
-    return with_load(command, flags["under_load"], user)
-
-
-def _goodput_setting(texts: Sequence[str]) -> list[str]:
-    """Return the setting for `--goodput`, which replaces all objectives of the configuration."""
-    if not texts:
-        return []
-    from aisb_engine import parse_goodput
-
-    limits = ", ".join(f"{name} = {limit!r}" for name, limit in parse_goodput(",".join(texts)).items())
-    return [f"run.reporter_options.performance.objectives={{{limits}}}"]
-
-
-def _tiers_setting(texts: Sequence[str]) -> list[str]:
-    """Return the setting for `--tier`, which replaces all tiers of the configuration."""
-    if not texts:
-        return []
-    from aisb_engine import parse_tier
-
-    tables = []
-    for name, limits in map(parse_tier, texts):
-        values = ", ".join(f"{key} = {limit!r}" for key, limit in limits.items())
-        tables.append(f'"{name}" = {{{values}}}')
-    return [f"run.tiers={{{', '.join(tables)}}}"]
-
-
-def _performance_options(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the performance reporter that flags set."""
-    options: dict[str, Any] = {}
-    if flags["dialect"]:
-        options["dialects"] = [name for text in flags["dialect"] for name in text.replace(",", " ").split()]
-    if flags["percentiles"]:
-        try:
-            options["percentiles"] = [float(text) for text in flags["percentiles"].split(",")]
-        except ValueError:
-            raise click.UsageError(
-                f"--percentiles {flags['percentiles']} is not a list like 50,90,99"
-            ) from None
-    for name in ("tables", "spec_decode"):
-        if flags[name]:
-            options[name] = True
-    return options

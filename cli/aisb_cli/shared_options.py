@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb import UsageError
-from aisb_cli.completing import complete_runs
+from aisb_analysis.options import (
+    OBJECTIVES,
+    WORK_DIR,
+    api_key_env,
+    as_json,
+    model_name,
+    objectives,
+    only_models,
+    only_tasks,
+    which_run,
+    work_dir_option,
+)
+from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins
 
-which_run = click.argument("which", metavar="RUN", default="latest", shell_complete=complete_runs)
-"""One run: a timestamp, a path, a tag, or `latest`."""
+__all__ = [
+    "OBJECTIVES", "api_key_env", "as_json", "config_file", "data_dir", "dump_eval_details", "load_plugins",
+    "merge_ds", "model_name", "model_of_service", "new_configuration", "objectives", "only_models",
+    "only_tasks", "refuse_existing", "sets", "which_run", "work_dir",
+]  # fmt: skip
 
 data_dir = click.option(
     "--data-dir",
@@ -23,16 +38,12 @@ data_dir = click.option(
     metavar="DIR",
     help="First folder to search for data files.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-only_models = click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable)."
-)
-only_tasks = click.option(
-    "--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable)."
-)
-model_name = click.option("--model-name", metavar="NAME", help="Model to request [default: the served one].")
-api_key_env = click.option(
-    "--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key."
+model_of_service = click.option(
+    "--models",
+    "model",
+    metavar="NAME",
+    shell_complete=complete_models,
+    help="Model file for requests to the service [default: detected].",
 )
 dump_eval_details = click.option(
     "--dump-eval-details", is_flag=True, help="Write each answer, its reference and verdict to results/."
@@ -60,16 +71,15 @@ def refuse_existing(file: Path, *, force: bool) -> None:
         raise UsageError(f"{file} exists already; --force replaces it, -o names another file")
 
 
-def work_dir(words: str = "Folder with run folders.") -> Callable[[Any], Any]:
-    """Return the option `--work-dir` with this help text."""
+def work_dir(words: str = "Folder with run folders.", default: Path = WORK_DIR) -> Callable[[Any], Any]:
+    """Return the option `--work-dir` with this help text and default."""
+    return work_dir_option(words, default)
+
+
+def config_file(words: str) -> Callable[[Any], Any]:
+    """Return the option `--config` with this help text."""
     return click.option(
-        "-w",
-        "--work-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("outputs/default"),
-        show_default=True,
-        metavar="DIR",
-        help=words,
+        "-c", "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help=words
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from aisb_cli.planning import sources
-from aisb_cli.run_command import TABLES, run_command
+from aisb_cli.run_flags import TABLES, run_command
 
 SEARCH_HEADERS = ("Task Type", "Task Name", "Config File Path")
 

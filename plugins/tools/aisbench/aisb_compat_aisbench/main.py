@@ -9,7 +9,8 @@ from typing import Any, cast
 import click
 
 from aisb_cli.main import main as run_main
-from aisb_cli.run_command import MODES, TABLES, Run, run
+from aisb_cli.run_command import MODES, Run, run
+from aisb_cli.run_flags import TABLES
 
 MODES_THERE = (*MODES, "judge", "infer_judge")
 REPLACED = ("mode", "config_dir", "summarizer", "name")

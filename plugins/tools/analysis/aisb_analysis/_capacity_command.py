@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb_analysis import _options as shared
+from aisb_analysis import options as shared
 
 if TYPE_CHECKING:
     from aisb import CommandContext
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from aisb_analysis._capacity.measured import MeasuredService
     from aisb_engine import Plugins
 
-DEFAULTS = "ttft_p95=2s,tpot_p95=100ms,failures=1%"
 MIN_BUDGET_SECONDS = 60.0
 TASK = "synthetic"
 DEFAULT_MODEL = "vllm-chat"
@@ -34,15 +33,9 @@ DEFAULT_LENGTHS = (512, 128)
 @click.option(
     "--models", "model", metavar="NAME", help="Model file or backend for the service [default: detected]."
 )
-@click.option("--model-name", metavar="NAME", help="Model to request [default: the served one].")
-@click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the API key.")
-@click.option(
-    "--slo",
-    "objectives",
-    multiple=True,
-    metavar="NAME=LIMIT",
-    help=f"Objective (repeatable) [default: {DEFAULTS}].",
-)
+@shared.model_name
+@shared.api_key_env
+@shared.objectives
 @click.option(
     "--budget", default="10m", show_default=True, metavar="TIME", help="Time to spend: 600s, 10m, 1h."
 )
@@ -57,7 +50,7 @@ DEFAULT_LENGTHS = (512, 128)
     help="Tokens of replies to synthetic prompts [default: 128].",
 )
 @click.option("--launcher", metavar="NAME", help="Launcher of the workers [default: local].")
-@shared.work_dir_option("outputs/capacity", "Work folder, for the folder of the search.")
+@shared.work_dir_option("Work folder, for the folder of the search.", Path("outputs/capacity"))
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of data files.")
 @click.option(
     "-r",
@@ -86,7 +79,7 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     from aisb_analysis._together import show_together
     from aisb_engine import RunFolder, parse_run_objectives
 
-    limits = limits_of(parse_run_objectives(",".join(flags["objectives"]) or DEFAULTS))
+    limits = limits_of(parse_run_objectives(",".join(flags["objectives"]) or shared.OBJECTIVES))
     budget = read_budget(flags["budget"])
     folder = flags["reuse"] or RunFolder.create(flags["work_dir"], datetime.now().astimezone()).path
     folder.mkdir(parents=True, exist_ok=True)

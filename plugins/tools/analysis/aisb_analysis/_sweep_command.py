@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb_analysis import _options as shared
+from aisb_analysis import options as shared
 
 if TYPE_CHECKING:
     from aisb import CommandContext
@@ -53,7 +54,7 @@ INTERRUPTED = 130
     metavar="NAME,…",
     help="Reporters of all points [default: all that support several runs].",
 )
-@shared.work_dir_option("outputs/sweeps", "Work folder, for the folder of the sweep.")
+@shared.work_dir_option("Work folder, for the folder of the sweep.", Path("outputs/sweeps"))
 @click.pass_context
 def sweep(context: click.Context, /, **flags: Any) -> int:
     """Measure every combination of the values of a grid, and report all points together.
