@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -96,15 +97,9 @@ def judged(
     ended, found = EndReason(), None
     with tests_end, program_end, os.fdopen(reading, "rb") as verdict:
         try:
-            with _two(
-                program,
-                tests,
-                program_end=program_end.fileno(),
-                tests_end=tests_end.fileno(),
-                verdict=writing,
-            ) as (
-                one,
-                other,
+            with (
+                _start(program, program_end.fileno()) as one,
+                _start(tests, tests_end.fileno(), verdict=writing) as other,
             ):
                 os.close(writing)
                 writing = -1
@@ -147,44 +142,24 @@ def _verdict(text: bytes) -> dict[str, Any] | None:
         return None
 
 
-@contextlib.contextmanager
-def _two(
-    program: ProgramEnd, tests: ProgramEnd, *, program_end: int, tests_end: int, verdict: int
-) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
-    """Start a program and its tests, each in its own box or container, connected by a channel."""
-    if program.limits.image:
-        with (
-            container(
-                program.run,
-                program.limits,
-                given=program.given,
-                files=program.files,
-                stdin=program_end,
-                stdout=program_end,
-            ) as one,
-            container(
-                tests.run,
-                tests.limits,
-                given=tests.given,
-                files=tests.files,
-                stdin=tests_end,
-                stdout=tests_end,
-                stderr=verdict,
-            ) as other,
-        ):
-            yield one, other
-        return
-    program_settings = {**program.given, "channel": program_end}
-    tests_settings = {**tests.given, "channel": tests_end, "verdict": verdict}
-    with (
-        box_command(
-            program.run, program.limits, given=program_settings, files=program.files, keep=[program_end]
-        ) as one,
-        box_command(
-            tests.run, tests.limits, given=tests_settings, files=tests.files, keep=[tests_end, verdict]
-        ) as other,
-    ):
-        yield one, other
+def _start(
+    end: ProgramEnd, channel: int, *, verdict: int | None = None
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Start one end of a channel in its own box or container; the tests also write a verdict."""
+    if end.limits.image:
+        stderr = subprocess.PIPE if verdict is None else verdict
+        return container(
+            end.run,
+            end.limits,
+            given=end.given,
+            files=end.files,
+            stdin=channel,
+            stdout=channel,
+            stderr=stderr,
+        )
+    written = {} if verdict is None else {"verdict": verdict}
+    given = {**end.given, "channel": channel, **written}
+    return box_command(end.run, end.limits, given=given, files=end.files, keep=[channel, *written.values()])
 
 
 def run_shell(

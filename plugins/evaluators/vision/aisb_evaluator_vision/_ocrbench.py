@@ -75,27 +75,24 @@ def _question(given: str, targets: list[str], fields: Fields) -> float:
 
 def _near(given: str, targets: list[str]) -> float:
     """Return 1 if the answer contains a short target, else its similarity to a long one."""
-    given, best = given.strip().replace("\n", " "), 0.0
-    for target in (one.strip().replace("\n", " ") for one in targets):
-        if len(target.split()) < FEW_WORDS:
-            best = max(best, float(target in given))
-        else:
-            alike = similarity(given, target)
-            best = max(best, alike if alike >= HALF else 0.0)
-    return best
+    given = given.strip().replace("\n", " ")
+    plain = [target.strip().replace("\n", " ") for target in targets]
+    return max((_near_one(given, one, short=len(one.split()) < FEW_WORDS) for one in plain), default=0.0)
+
+
+def _near_one(given: str, target: str, *, short: bool) -> float:
+    if short:
+        return float(target in given)
+    alike = similarity(given, target)
+    return alike if alike >= HALF else 0.0
 
 
 def _chinese_question(given: str, targets: list[str], fields: Fields) -> float:
     if fields.get("eval") in {"multiple choice", "case sensitive"}:
         return _question(given, targets, fields)
-    given, best = re.sub(r"[ \n]", "", given.lower().strip()), 0.0
-    for target in (re.sub(r"[ \n]", "", one.lower().strip()) for one in targets):
-        if len(target.split(",")) < FEW_PARTS:
-            best = max(best, float(target in given))
-        else:
-            alike = similarity(given, target)
-            best = max(best, alike if alike >= HALF else 0.0)
-    return best
+    given = re.sub(r"[ \n]", "", given.lower().strip())
+    plain = [re.sub(r"[ \n]", "", target.lower().strip()) for target in targets]
+    return max((_near_one(given, one, short=len(one.split(",")) < FEW_PARTS) for one in plain), default=0.0)
 
 
 def _counting(given: str, targets: list[str], fields: Fields) -> float:

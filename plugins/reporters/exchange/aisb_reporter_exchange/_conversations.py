@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -39,6 +40,14 @@ def prompt_messages(answer: Answer) -> list[dict[str, Any]]:
         if isinstance(prompt, str)
         else [dict(message) for message in prompt]
     )
+
+
+def prompt_text(answer: Answer) -> str:
+    """Return the prompt as one text: as it was sent, or its messages as JSON, as lm-eval has them."""
+    prompt = answer.turns[0]["origin_prompt"]
+    if isinstance(prompt, str):
+        return prompt
+    return json.dumps(without_media(prompt_messages(answer)), ensure_ascii=False)
 
 
 def reply_message(turn: Row) -> dict[str, Any]:

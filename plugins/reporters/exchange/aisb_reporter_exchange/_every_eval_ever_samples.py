@@ -16,9 +16,8 @@ from aisb_reporter_exchange._conversations import (
     content_text,
     conversation,
     is_conversation,
-    prompt_messages,
+    prompt_text,
     question,
-    without_media,
 )
 from aisb_reporter_exchange._every_eval_ever import result_id, texts
 from aisb_reporter_exchange._subtasks import Answer, ScoredSubtask, token_usage
@@ -67,7 +66,7 @@ def _content(subtask: ScoredSubtask, answer: Answer, score: Row) -> dict[str, An
         "sample_hash": hashlib.sha256(hashed.encode()).hexdigest(),
         "input": {
             "raw": raw,
-            "formatted": _formatted(answer),
+            "formatted": prompt_text(answer),
             "reference": references,
             **({"choices": choices} if choices else {}),
         },
@@ -93,14 +92,6 @@ def _content(subtask: ScoredSubtask, answer: Answer, score: Row) -> dict[str, An
     if answer.failure:
         line["error"] = answer.failure
     return {**line, "metadata": _metadata(answer, score)}
-
-
-def _formatted(answer: Answer) -> str:
-    """Return the whole prompt as one text: as it was sent, or the messages as JSON."""
-    prompt = answer.turns[0]["origin_prompt"]
-    if isinstance(prompt, str):
-        return prompt
-    return json.dumps(without_media(prompt_messages(answer)), ensure_ascii=False)
 
 
 def _output(answer: Answer) -> dict[str, Any]:

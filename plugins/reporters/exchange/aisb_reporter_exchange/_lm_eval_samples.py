@@ -11,7 +11,7 @@ from typing import Any
 
 from aisb import AisbError
 from aisb.helpers import Template, as_text
-from aisb_reporter_exchange._conversations import prompt_messages, question, without_media
+from aisb_reporter_exchange._conversations import prompt_text, question
 from aisb_reporter_exchange._subtasks import Answer, ScoredSubtask
 
 
@@ -33,7 +33,7 @@ def sample_line(
         "filter": "none",
         "metrics": [metric],
         "doc_hash": _hash(json.dumps(doc, sort_keys=True, ensure_ascii=False, default=str)),
-        "prompt_hash": _hash(_prompt(first)),
+        "prompt_hash": _hash(prompt_text(first)),
         "target_hash": _hash(target),
         metric: mean_value(repeats),
         "outcomes": [answer.score["outcome"] for answer in repeats if answer.score],
@@ -50,7 +50,7 @@ def _requests(
     subtask: ScoredSubtask, repeats: Sequence[Answer]
 ) -> tuple[dict[str, Any], list[Any], list[Any]]:
     """Return the arguments of each request, its responses, and what was kept of them to be graded."""
-    first, prompt = repeats[0], _prompt(repeats[0])
+    first, prompt = repeats[0], prompt_text(repeats[0])
     if first.last.get("logprobs"):
         scores = [[str(one["total"]), str(one["greedy"])] for one in first.last["logprobs"]]
         arguments = {
@@ -78,14 +78,6 @@ def _continuations(subtask: ScoredSubtask, answer: Answer, number: int) -> list[
         except AisbError:  # a run without its samples lacks the fields
             texts.append(f" {choice}")
     return texts
-
-
-def _prompt(answer: Answer) -> str:
-    """Return the prompt: a text as it was sent, or messages as JSON, as lm-eval has them for a chat API."""
-    prompt = answer.turns[0]["origin_prompt"]
-    if isinstance(prompt, str):
-        return prompt
-    return json.dumps(without_media(prompt_messages(answer)), ensure_ascii=False)
 
 
 def _doc(answer: Answer) -> dict[str, Any]:
