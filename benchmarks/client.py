@@ -189,8 +189,8 @@ async def aisb_loop(url, count, streams, body, rate):
     from aisb import Request
     from aisb._types import Message
     from aisb_backend_openai import OpenAIChat
-    from aisb_engine._load.capacity import raise_limit
     from aisb_engine._load.clock import RunClock
+    from aisb_engine._load.connection_limits import raise_limit
     from aisb_engine._load.runner import SubtaskRunner
     from aisb_engine._load.share import LoadShare
     from aisb_engine._progress import Progress

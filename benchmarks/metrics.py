@@ -69,7 +69,7 @@ def write_log(folder: Path, requests: int) -> int:
 def compute(folder: Path) -> None:
     """Measure a run folder, and print what it took."""
     began = time.perf_counter()
-    from aisb_engine._load.capacity import cores
+    from aisb_engine._load.connection_limits import cores
     from aisb_engine._performance.performance import measure
     from aisb_engine._performance.split import MAX_PROCESSES
     from aisb_engine._record.runfolder import RunFolder

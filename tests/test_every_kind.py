@@ -176,7 +176,7 @@ def test_its_launcher_places_the_workers_of_a_service(installed, tmp_path):
 def test_a_backend_that_no_launcher_can_place_is_asked_from_here_and_the_run_says_so(installed, tmp_path):
     ended = aisb(installed, tmp_path, "run", *TASK, "--launcher", "spawn")
     assert "100.00" in ended.stdout
-    said = "every-kind-adder: asked from this process: the launcher places HTTP and local backends"
+    said = "every-kind-adder: this process sends its requests: a launcher runs only HTTP and local backends"
     assert said in ended.stderr
 
 

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from aisb_engine._import_performance import ImportedPerformance, TimedAnswer
     from aisb_engine._import_run import ImportedPart, write_imported
     from aisb_engine._load.answering import answer_requests
-    from aisb_engine._load.capacity import ConnectionLimits
-    from aisb_engine._load.capacity import cores as usable_cores
-    from aisb_engine._load.capacity import room as connection_limits
+    from aisb_engine._load.connection_limits import ConnectionLimits, connection_limits
+    from aisb_engine._load.connection_limits import cores as usable_cores
     from aisb_engine._load.preparing import preview as preview_requests
     from aisb_engine._load.selecting import select_rows
     from aisb_engine._load.session_facts import CacheShare, prefix_cache_share
@@ -118,7 +117,7 @@ _PLACES = {
     "Catalog": "aisb_engine._resolve.catalog:Catalog",
     "Component": "aisb._plugins:Component",
     "ComponentError": "aisb_engine._faults:ComponentError",
-    "ConnectionLimits": "aisb_engine._load.capacity:ConnectionLimits",
+    "ConnectionLimits": "aisb_engine._load.connection_limits:ConnectionLimits",
     "DataColumns": "aisb_engine._data.data_columns:DataColumns",
     "DataFolders": "aisb_engine._data.datafiles:DataFolders",
     "DeclaredCommand": "aisb_engine._commands:DeclaredCommand",
@@ -177,7 +176,7 @@ _PLACES = {
     "call_step": "aisb_engine._faults:call_step",
     "component_owner": "aisb_engine._faults:owner",
     "connect_backend": "aisb_engine._http.client:connect",
-    "connection_limits": "aisb_engine._load.capacity:room",
+    "connection_limits": "aisb_engine._load.connection_limits:connection_limits",
     "declared_tier": "aisb_engine._quality:declared_tier",
     "duplicate_command_error": "aisb_engine._commands:duplicate_command_error",
     "error_words": "aisb._errors:error_words",
@@ -246,7 +245,7 @@ _PLACES = {
     "task_version": "aisb_engine._record.manifest:task_version",
     "tasks_from_data_files": "aisb_engine._data.data_file_tasks:tasks_from_data_files",
     "to_junit": "aisb_engine._reporting.junit:to_junit",
-    "usable_cores": "aisb_engine._load.capacity:cores",
+    "usable_cores": "aisb_engine._load.connection_limits:cores",
     "wait_for_service": "aisb_engine._http.waiting:waiting_for",
     "write_atomically": "aisb_engine._record.runfolder:write_atomically",
     "write_imported": "aisb_engine._import_run:write_imported",

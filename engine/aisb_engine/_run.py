@@ -106,7 +106,7 @@ def execute(
     with folder.lock(), nullcontext() if stopper else sigterm_as_ctrl_c():
         with _remove_on_error(folder, resumed=existing is not None):
             save_config(folder, spec, again=False)
-            manifest = Manifest.open(folder, plugins, asks=command.mode in SENDING_MODES)
+            manifest = Manifest.open(folder, plugins, sends=command.mode in SENDING_MODES)
             session = manifest.begin(command.words or command_line())
         with _record_end(
             ended, faults, manifest, resumed=existing is not None, measured=spec.run.performance

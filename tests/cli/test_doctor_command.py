@@ -14,7 +14,7 @@ import pytest
 from forked import run_forked
 
 from aisb_cli.doctor.machine import compiled_parts, limits, shared_commands, torch_fits
-from aisb_engine._load.capacity import ConnectionLimits
+from aisb_engine._load.connection_limits import ConnectionLimits
 from aisb_mock import MockOptions, start_mock
 
 

@@ -211,7 +211,7 @@ def test_a_failed_request_is_an_error_and_a_resumed_run_asks_from_that_turn_on(a
         assert [len(one.body["messages"]) for one in service.requests[before:]] == [6, 8]
         assert results(tmp_path)["outcomes"]["correct"] == 1
         third = aisb(*asked(service, "--reuse"), goals=(3,))
-        assert "Found 4 finished of 4, 0 failed: going on" in third.stderr
+        assert "Found 4 finished of 4, 0 failed: resuming" in third.stderr
         assert len(service.requests) == before + 2
 
 
@@ -242,7 +242,7 @@ def test_arguments_that_are_no_json_go_back_to_the_service_as_an_object(aisb):
     [
         (
             ("--workers", "2", "--concurrency", "2"),
-            "environment 'counter' of plugin counting is no function or class at the top of a",
+            "environment 'counter' of plugin counting is not a function or class at the",
         ),
         (("--set", "task.prompt.followups=['x']"), "prompt.followups cannot be set"),
         (("--set", "task.environment.use=conter"), "did you mean 'counter'?"),

@@ -271,7 +271,7 @@ def test_judging_pauses_while_the_judge_restarts(tmp_path, data, model):
         )
     assert code == 0, err
     assert re.search(r"the judge vllm-chat: paused: \d+ attempts failed in \d s and none succeeded", err)
-    assert "the judge vllm-chat: going on: the service answers again after" in err
+    assert "the judge vllm-chat: resumed: the service answers again after" in err
     assert results(tmp_path)["judge"]["failed"] == 0
 
 

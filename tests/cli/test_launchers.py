@@ -116,7 +116,7 @@ def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuratio
         ),
         (
             ["--launcher", "miscounting", "--workers", "2"],
-            "error: the launcher gave a message of worker 7; it was given the workers 0 to 1",
+            "error: the launcher forwarded a message of worker 7; its workers are 0 to 1",
         ),
     ],
 )
@@ -196,7 +196,9 @@ def test_a_backend_that_other_processes_cannot_import_is_refused(aisb, answering
         code=2,
     )  # fmt: skip
     assert not service.bodies
-    assert "error: load.workers: backend 'nameless' of plugin test-launcher is no function or class" in output
+    assert (
+        "error: load.workers: backend 'nameless' of plugin test-launcher is not a function or class" in output
+    )
     assert "so other processes cannot import it; use one worker" in output
 
 

@@ -65,14 +65,14 @@ def test_an_accuracy_run_asks_again_what_a_lost_worker_had_and_nothing_twice(tmp
     kill_a_worker(process, tmp_path, 16)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert "worker 1 ended by signal 9 before its work did; the " in output, output
+    assert "worker 1 ended by signal 9 before its work did; its " in output, output
     assert "64/64 finished, 0 failed" in output
     asked = Counter(prediction.key for prediction in records(tmp_path))
     assert len(asked) == 64
     assert set(asked.values()) == {1}
     (loss,) = losses(tmp_path)
     assert (loss["worker"], loss["not_asked"], loss["share"]) == (1, 0, 0.0)
-    assert f"the {loss['asked_again']} requests that it had are asked again" in output
+    assert f"its {loss['asked_again']} unfinished requests are sent again" in output
     assert loss["asked_again"] >= 8
 
 
@@ -107,6 +107,6 @@ def test_an_open_loop_without_a_worker_ends_with_what_it_did_not_ask(tmp_path: P
     kill_a_worker(process, tmp_path, 16)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
-    assert re.search(r"ask the rest with: aisb run --reuse \d+_\d+\b", output)
+    assert re.search(r"send the rest with: aisb run --reuse \d+_\d+\b", output)
     (loss,) = losses(tmp_path)
     assert len(records(tmp_path)) == 64 - loss["not_asked"]

@@ -107,7 +107,7 @@ def test_a_run_pauses_while_a_service_restarts_and_asks_again_what_failed_meanwh
         said
     )
     assert "trying again every 0.05 s, for 600 s in all (load.outage)" in said
-    assert "going on: the service answers again after" in said
+    assert "resumed: the service answers again after" in said
     assert "0 failed" in said
     assert "64/64" in said
     assert service.statuses.count(503) == 40
@@ -141,7 +141,7 @@ def test_a_probe_that_is_never_answered_does_not_keep_the_next_one_waiting(servi
     code, said = aisb(*asked(service), settings=settings)
     assert code == 0, said
     assert "64/64" in said
-    assert float(re.search(r"going on: the service answers again after (\d+) s", said)[1]) < 5
+    assert float(re.search(r"resumed: the service answers again after (\d+) s", said)[1]) < 5
 
 
 def test_an_outage_under_two_workers_ends_with_3_too(service: Any, aisb: Any) -> None:
@@ -205,14 +205,14 @@ def test_a_pressure_run_does_not_storm_a_service_that_is_gone(service: Any, aisb
     assert code == 1, said
     assert service.statuses.count(503) < 250
     assert re.search(r"\d+ attempts failed in \d s and none succeeded", said)
-    assert "clients are held back until one succeeds" in said
+    assert "clients are slowed down until one succeeds" in said
 
 
 def test_a_pressure_run_is_at_full_pressure_again_after_the_first_answer(service: Any, aisb: Any) -> None:
     service.status = lambda number: 503 if 20 <= number < 60 else 200
     words = ("--pressure", "--pressure-time", "2", "--concurrency", "8")
     _code, said = aisb(*asked(service, *words, mode="perf"), settings=("load.brake.failures=20",))
-    assert "clients are held back until one succeeds" in said
+    assert "clients are slowed down until one succeeds" in said
     assert service.statuses.count(200) > 100
 
 
@@ -223,6 +223,6 @@ def test_a_wait_that_a_service_asks_for_is_said_and_bounded(service: Any, aisb: 
     assert code == 0, said
     line = (
         "the service asks to wait 100 s before the next attempt (Retry-After); "
-        "it comes after 0.2 s, the most that load.longest_delay allows"
+        "it follows after 0.2 s, the maximum (load.longest_delay)"
     )
     assert said.count(line) == 1

@@ -327,7 +327,7 @@ def test_more_prompts_than_rows_are_further_rounds_that_no_cache_answers(
         words = ("--num-prompts", "150", "--concurrency", "8", "--set", "task.prompt.shots=0")
         code, output = run(tmp_path, url, *words, *load_words)
     assert code == 0, output
-    assert f"150 prompts of {ROWS} rows: rows are asked again in further rounds, marked so that no" in output
+    assert f"150 prompts of {ROWS} rows: rows are sent again in further rounds, marked so that they" in output
     assert "150/150 finished, 0 failed" in output
     found = everything(tmp_path)
     assert len({p.key for p in found}) == 150
@@ -358,7 +358,7 @@ def test_a_trace_is_sent_once_and_an_accuracy_run_never_repeats_rows(tmp_path: P
     words = ("--num-prompts", "9", "--use-timestamp", *file)
     code, output = run(traced, mock.url, *words, task="mooncake_trace")
     assert code == 0, output
-    assert "9 prompts were asked for, and the trace has 4 rows: each is sent once" in output
+    assert "9 prompts were requested, but the trace has 4 rows: each is sent once" in output
     assert len(everything(traced)) == 4
     (scored := tmp_path / "scored").mkdir()
     code, output = run(scored, mock.url, "--num-prompts", "99", mode="infer")
@@ -475,7 +475,7 @@ def test_an_accuracy_run_can_be_shared_out_and_resumed_too(tmp_path: Path, mock)
     assert len(shards(tmp_path)) == 2
     code, output = run(tmp_path, mock.url, "--reuse", "--num-prompts", "30", "--workers", "2", mode="all")
     assert code == 0, output
-    assert "Found 20 finished of 30, 0 failed: going on" in output
+    assert "Found 20 finished of 30, 0 failed: resuming" in output
     assert len({p.key for p in everything(tmp_path)}) == 30
 
 
@@ -515,11 +515,11 @@ def test_an_accuracy_run_says_how_fast_it_was_and_does_not_become_a_performance_
         (("--ramp-up", "linear:9:1"), "load.ramp_up: 'linear:9:1' goes down"),
         (
             ("--ramp-up", "linear:1:9", "--request-rate", "5"),
-            "load.ramp_up: gives the rates itself; leave request_rate out",
+            "load.ramp_up: gives the rates itself; omit request_rate",
         ),
         (("--use-timestamp",), "load.use_timestamp: request 0 has no time"),
         (("--use-timestamp", "--request-rate", "5"), "load.use_timestamp: sends at the trace's own times"),
-        (("--burstiness", "2"), "load.burstiness: has nothing to shape without request_rate or ramp_up"),
+        (("--burstiness", "2"), "load.burstiness: has no effect without request_rate or ramp_up"),
         (("--pressure", "--ramp-up", "linear:1:9"), "load.pressure_time: adds clients step by step"),
         (("--pressure", "--duration", "9"), "load.pressure_time: adds clients step by step"),
         (("--concurrency", "64000", "--pressure"), "load.concurrency: 64,000 cannot be in flight"),
@@ -530,10 +530,10 @@ def test_a_load_that_cannot_be_had_is_refused_before_the_first_request(
 ) -> None:
     if "64000" in words:
         words = ("--concurrency", "64000", "--pressure", "--workers", "1")
-        from aisb_engine._load.capacity import room
+        from aisb_engine._load.connection_limits import connection_limits
 
-        has = room()
-        if has.files is None or has.files > 64_100:
+        limits = connection_limits()
+        if limits.files is None or limits.files > 64_100:
             pytest.skip("this machine can hold that many")
     code, output = run(tmp_path, mock.url, *words)
     assert code == 2
@@ -581,7 +581,7 @@ def test_a_conversation_goes_on_from_its_first_turn_without_an_answer(tmp_path: 
             p.failure.message for p in everything(tmp_path) if p.failure
         )
         code, output = run(tmp_path, mock.url, "--reuse", mode="infer", task="talk")
-    assert "Found 7 finished of 9, 2 failed: going on" in output
+    assert "Found 7 finished of 9, 2 failed: resuming" in output
     assert code == 0, output
     last = {p.key: p for p in everything(tmp_path)}
     assert set(last) == {(str(n), 0, turn) for n in range(3) for turn in range(3)}

@@ -198,7 +198,7 @@ def test_a_larger_num_prompts_extends_a_run(tmp_path: Path) -> None:
     aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "10", cwd=tmp_path)
     more = aisb("run", "--reuse", "--num-prompts", "20", cwd=tmp_path)
     assert more.code == 0, more.err
-    assert "Found 10 finished of 20, 0 failed: going on" in more.err
+    assert "Found 10 finished of 20, 0 failed: resuming" in more.err
     assert load(only(tmp_path, "results/sim/demo_gsm8k.json"))["asked"] == 20
 
 
@@ -208,7 +208,7 @@ def test_reuse_refuses_other_requests_and_names_the_key_with_both_values(tmp_pat
     assert ended.code == 2
     assert "params.max_tokens: was 512, is 9" in ended.err
     assert "task.prompt.shots: was 4, is 0" in ended.err
-    assert "start anew without --reuse, or give the same values" in ended.err
+    assert "start a new run without --reuse, or give the same values" in ended.err
 
 
 def test_reuse_of_a_part_asks_that_part_and_a_new_task_joins_the_run(
@@ -441,7 +441,7 @@ def test_failures_above_the_limit_end_with_1_and_can_be_asked_again(tmp_path: Pa
         assert load(only(tmp_path, "results/*/demo_gsm8k.json"))["outcomes"]["error"] == 2
         again = aisb("run", "--reuse", cwd=tmp_path)
         assert again.code == 0, again.err
-        assert "Found 6 finished of 8, 2 failed: going on" in again.err
+        assert "Found 6 finished of 8, 2 failed: resuming" in again.err
         assert load(only(tmp_path, "results/*/demo_gsm8k.json"))["outcomes"]["correct"] == 8
     with start_mock(MockOptions(faults=("status-400@2",))) as server:
         allowed = aisb(

@@ -97,7 +97,7 @@ def test_a_refused_command_changes_nothing_of_the_run(tmp_path: Path) -> None:
     assert status(tmp_path) == "done"
     again = aisb("run", "--reuse", cwd=tmp_path)
     assert again.code == 0, again.err
-    assert "Found 3 finished of 3, 0 failed: going on" in again.err
+    assert "Found 3 finished of 3, 0 failed: resuming" in again.err
 
 
 def test_when_one_task_of_many_is_refused_nothing_of_the_others_is_written(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_when_one_task_of_many_is_refused_nothing_of_the_others_is_written(tmp_p
         "run", "--reuse", "--num-prompts", "6", "--set", "tasks.sums.params.max_tokens=9", cwd=tmp_path
     )
     assert refused.code == 2
-    assert "sums · sim was asked something else" in refused.err
+    assert "the requests of sums · sim differ from those" in refused.err
     assert kept_files(tmp_path) == before
 
 

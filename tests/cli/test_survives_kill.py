@@ -91,7 +91,7 @@ def test_a_run_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path
         last = aisb("run", "--reuse", cwd=stormy)
         output, _ = last.communicate(timeout=120)
         assert last.returncode == 0, output
-        assert f"finished of {REQUESTS}, 0 failed: going on" in output
+        assert f"finished of {REQUESTS}, 0 failed: resuming" in output
         received = httpx.get(f"{mock.url}/record").json()
 
     assert results(stormy) == results(calm)
@@ -124,7 +124,7 @@ def test_a_finished_run_is_not_asked_again(tmp_path: Path) -> None:
         again = aisb("run", "--reuse", cwd=tmp_path)
         output, _ = again.communicate(timeout=60)
         assert again.returncode == 0, output
-        assert "Found 64 finished of 64, 0 failed: going on" in output
+        assert "Found 64 finished of 64, 0 failed: resuming" in output
         assert httpx.get(f"{mock.url}/record").json()["requests"] == []
 
 

@@ -22,8 +22,8 @@ async def test_a_stall_of_the_loop_is_seen_in_all_its_length(tmp_path: Path) -> 
     await asyncio.sleep(0.03)
     time.sleep(0.4)  # noqa: ASYNC251 - the stall
     await asyncio.sleep(0.03)
-    health.late(1_500_000)
-    health.late(500_000)
+    health.record_lateness(1_500_000)
+    health.record_lateness(500_000)
     health.close()
     (line,) = lines(tmp_path / "vitals-0.jsonl")
     assert set(line) == NAMES

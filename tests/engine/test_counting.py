@@ -10,7 +10,7 @@ import pytest
 from aisb._backend import Backend
 from aisb._types import Chunk, Request
 from aisb_engine._load import counting
-from aisb_engine._load.counting import TokenCounting
+from aisb_engine._load.counting import ServiceCounters
 from aisb_engine._performance.counters import counter_increases
 
 
@@ -38,7 +38,7 @@ class Service(Backend):
 async def around(service: Service, seconds: float = 0.0, samples: int = 0) -> tuple[dict, list[str]]:
     """Count around a load of some seconds, or of so many samples at the service."""
     notes: list[str] = []
-    counted = TokenCounting(service, notes.append)
+    counted = ServiceCounters(service, notes.append)
     await counted.begin()
     await asyncio.sleep(seconds)
     while service.asked <= samples:  # noqa: ASYNC110 - the service is asked by a task of its own
@@ -66,7 +66,7 @@ async def test_gauges_are_looked_at_while_a_load_goes_on() -> None:
 
 async def test_a_service_without_gauges_is_asked_twice_only() -> None:
     service = Service({"parrot:prompt_tokens_total": 5.0})
-    table, _ = await around(service, 2 * counting.OFTEN)
+    table, _ = await around(service, 2 * counting.MIN_INTERVAL)
     assert service.asked == 2
     assert table["during"] == {}
 
@@ -75,15 +75,15 @@ async def test_a_service_that_does_not_answer_is_waited_for_once() -> None:
     service = Service(None)
     table, notes = await around(service)
     assert service.asked == 1
-    assert notes == [f"server counters could not be read: no answer within {counting.WITHIN:g} s"]
+    assert notes == [f"server counters could not be read: no answer within {counting.TIMEOUT_SECONDS:g} s"]
     assert counter_increases(table) is None
 
 
 async def test_a_service_that_stops_answering_leaves_what_it_said() -> None:
-    table, notes = await around(Service({"running": 1.0}, None), 2 * counting.OFTEN)
+    table, notes = await around(Service({"running": 1.0}, None), 2 * counting.MIN_INTERVAL)
     assert table["before"] == {"running": 1.0}
     assert table["after"] == {}
-    assert notes == [f"server counters could not be read: no answer within {counting.WITHIN:g} s"]
+    assert notes == [f"server counters could not be read: no answer within {counting.TIMEOUT_SECONDS:g} s"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no number"), KeyError("x"), OSError(5, "broken")])

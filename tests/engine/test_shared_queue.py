@@ -13,7 +13,7 @@ import pytest
 
 from aisb import Request
 from aisb_engine._load.handing_out import SharedRequests, shared_requests
-from aisb_engine._load.request_queue import HandedOut
+from aisb_engine._load.request_queue import WorkerQueue
 from aisb_engine._load.share import LoadShare
 from aisb_engine._spec import Load
 
@@ -29,7 +29,7 @@ def hand_out(
 
     async def work() -> None:
         nonlocal questions
-        queues: list[HandedOut] = []
+        queues: list[WorkerQueue] = []
 
         def ask(number: int, want: list[int] | None) -> None:
             nonlocal questions
@@ -47,7 +47,7 @@ def hand_out(
 
         for number in range(share.processes):
             own = replace(share, number=number)
-            queues.append(HandedOut(path, own, lambda message, n=number: ask(n, message.get("want"))))
+            queues.append(WorkerQueue(path, own, lambda message, n=number: ask(n, message.get("want"))))
         await asyncio.gather(*(queue.fill() for queue in queues))
         await asyncio.gather(*(send(n) for n in range(len(queues)) for _ in range(queues[n]._share.limit)))
         for queue in queues:

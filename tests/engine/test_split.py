@@ -18,7 +18,7 @@ import pytest
 
 from aisb._errors import RunError
 from aisb._types import Failure, Prediction, Timing, Usage
-from aisb_engine._load.capacity import cores
+from aisb_engine._load.connection_limits import cores
 from aisb_engine._performance.gaps import gap_distributions
 from aisb_engine._performance.latency import each_request
 from aisb_engine._performance.reading import LogPart, read_columns, shared_out

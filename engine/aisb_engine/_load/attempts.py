@@ -20,7 +20,7 @@ class AttemptLog(Protocol):
         """Log one attempt."""
 
 
-class Unlogged:
+class NullLog:
     """Discards attempts, such as those of warm-ups."""
 
     def append(self, prediction: Prediction, *, final: bool, extra: Mapping[str, Any] | None = None) -> None:
@@ -47,7 +47,7 @@ def delay(
     return min(backoff * 2.0 ** (attempt - 1), longest) * draw.uniform(0.5, 1.0)
 
 
-def long_wait(failure: Failure, longest: float) -> str:
+def long_wait_line(failure: Failure, longest: float) -> str:
     """Return a line that reports an unusually long requested wait; empty if the wait is short."""
     seconds = failure.retry_after
     if seconds is None or seconds < REPORTED_WAIT_SECONDS:
@@ -55,12 +55,12 @@ def long_wait(failure: Failure, longest: float) -> str:
     if seconds > longest:
         return (
             f"the service asks to wait {seconds:g} s before the next attempt (Retry-After); "
-            f"it comes after {longest:g} s, the most that load.longest_delay allows"
+            f"it follows after {longest:g} s, the maximum (load.longest_delay)"
         )
     return f"the service asks to wait {seconds:g} s before the next attempt (Retry-After): waiting"
 
 
-def facts_of(request: Request) -> dict[str, Any]:
+def log_facts(request: Request) -> dict[str, Any]:
     """Return the fields that a log record takes from its request: the requested lengths."""
     params = request.params
     max_tokens = params.get("max_tokens", params.get("max_completion_tokens"))

@@ -38,7 +38,7 @@ class FailedRequest(NamedTuple):
 
 
 class LoadBrake:
-    """Counts consecutive failed attempts, and delays further attempts if there are many.
+    """Circuit breaker: counts consecutive failed attempts, and delays further ones if there are many.
 
     A process that sends a share of the load counts only its own attempts, and brakes after its share of the
     limit. `say` gets lines for users. `to_resend` holds requests that failed in an outage that is over.
@@ -157,7 +157,7 @@ class LoadBrake:
         passed = (now - (self._since_ns or 0)) / 1e9
         failed = f"{self._failed} attempts failed in {passed:.0f} s and none succeeded"
         if self._is_slow:
-            line = f"{failed} ({self._last}): clients are held back until one succeeds"
+            line = f"{failed} ({self._last}): clients are slowed down until one succeeds"
             if not self.remarks:
                 self._say(line)
                 self.remarks.append(line)
@@ -171,4 +171,4 @@ class LoadBrake:
         self._released.set()
         if not self._is_slow:
             passed = (now - (self._since_ns or 0)) / 1e9
-            self._say(f"going on: the service answers again after {passed:.0f} s")
+            self._say(f"resumed: the service answers again after {passed:.0f} s")

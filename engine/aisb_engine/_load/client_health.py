@@ -1,7 +1,7 @@
 """Client health: each worker measures its event-loop lag, the lateness of its requests, and its CPU use.
 
-About once a second, a line of JSON goes to `vitals-N.jsonl` next to the worker's log. Without these figures,
-the backlog of a saturated client would be taken for the latency of the server.
+About once a second it appends a line of JSON to `vitals-N.jsonl` next to the worker's log. Without these
+figures, the backlog of a saturated client would look like latency of the server.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import orjson
 
 from aisb_engine._load.pacing import Clock, Timer
 
-BEAT_NS: Final = 10_000_000
-LINE_NS: Final = 1_000_000_000
+TICK_NS: Final = 10_000_000
+WRITE_INTERVAL_NS: Final = 1_000_000_000
 
 
 class ClientHealth:
     """Watches the running event loop with a timer every 10 ms, which costs about a thousandth of a core.
 
     `lag` is how late a tick of the timer was handled. Ticks that fell due while the loop was blocked count
-    one by one, each with its own lag, so that a stall weighs as much as it lasted. `late` is how long after
-    its planned time a request was launched.
+    one by one, each with its own lag, so that a stall counts in proportion to its duration. `late` is how
+    long after its planned time a request was launched.
     """
 
     __slots__ = (
@@ -49,13 +49,13 @@ class ClientHealth:
         self._in_flight = in_flight
         self._lags: list[int] = []
         self._late: int | None = None
-        self._timer = Timer(self._beat)
+        self._timer = Timer(self._tick)
         self._cpu = time.process_time_ns()
         self._since = clock()
-        self._timer.set(BEAT_NS, BEAT_NS)
-        self._due = clock() + BEAT_NS
+        self._timer.set(TICK_NS, TICK_NS)
+        self._due = clock() + TICK_NS
 
-    def late(self, by_ns: int) -> None:
+    def record_lateness(self, by_ns: int) -> None:
         """Record how long after its planned time a request was launched."""
         if self._late is None or by_ns > self._late:
             self._late = by_ns
@@ -67,13 +67,13 @@ class ClientHealth:
             self._write(self._clock())
         os.close(self._fd)
 
-    def _beat(self, count: int) -> None:
+    def _tick(self, count: int) -> None:
         now = self._clock()
         while count:
             self._lags.append(now - self._due if now > self._due else 0)
-            self._due += BEAT_NS
+            self._due += TICK_NS
             count -= 1
-        if now - self._since >= LINE_NS:
+        if now - self._since >= WRITE_INTERVAL_NS:
             self._write(now)
 
     def _write(self, now: int) -> None:

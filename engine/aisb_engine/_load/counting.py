@@ -11,14 +11,14 @@ from aisb._backend import Backend
 from aisb_engine._faults import RAISED, describe, is_stop
 from aisb_engine._record.loadfiles import GAUGES
 
-WITHIN = 2.0
+TIMEOUT_SECONDS = 2.0
 """The timeout in seconds. A service that exceeded it before the load is not polled again."""
 
-OFTEN, SELDOM = 0.25, 5.0
+MIN_INTERVAL, MAX_INTERVAL = 0.25, 5.0
 """Seconds between samples of running and waiting requests: short at first, for short loads, then longer."""
 
 
-class TokenCounting:
+class ServiceCounters:
     """The counters of one service around one load.
 
     `table` is stored in `load.json`: counters `before` and `after`, and samples of gauges `during` the load.
@@ -27,7 +27,7 @@ class TokenCounting:
     def __init__(self, backend: Backend, note: Callable[[str], None]) -> None:
         self._backend = backend
         self._note = note
-        self._looking: asyncio.Task[None] | None = None
+        self._sampler: asyncio.Task[None] | None = None
         self._before: dict[str, float] = {}
         self._after: dict[str, float] = {}
         self._during: dict[str, dict[str, float]] = {}
@@ -39,44 +39,44 @@ class TokenCounting:
 
     async def begin(self) -> None:
         """Read the counters, and begin to sample the gauges."""
-        self._before = await self._ask(self._note)
+        self._before = await self._read(self._note)
         if any(name in self._before for name in GAUGES):
-            self._looking = asyncio.create_task(self._look())
+            self._sampler = asyncio.create_task(self._sample_gauges())
 
     async def end(self) -> None:
         """Read the counters again, if they were read before the load."""
-        if self._looking:
-            self._looking.cancel()
+        if self._sampler:
+            self._sampler.cancel()
             with suppress(asyncio.CancelledError):
-                await self._looking
+                await self._sampler
         if self._before:
-            self._after = await self._ask(self._note)
+            self._after = await self._read(self._note)
 
-    async def _look(self) -> None:
-        pause = OFTEN
+    async def _sample_gauges(self) -> None:
+        pause = MIN_INTERVAL
         while True:
             await asyncio.sleep(pause)
-            pause = min(2 * pause, SELDOM)
-            counted = await self._ask(lambda _: None)
+            pause = min(2 * pause, MAX_INTERVAL)
+            values = await self._read(lambda _: None)
             for name in GAUGES:
-                if name in counted:
-                    self._add(name, counted[name])
+                if name in values:
+                    self._add_sample(name, values[name])
 
-    def _add(self, name: str, value: float) -> None:
+    def _add_sample(self, name: str, value: float) -> None:
         gauge = self._during.setdefault(name, {"looks": 0, "sum": 0.0, "most": value})
         gauge["looks"] += 1
         gauge["sum"] += value
         gauge["most"] = max(gauge["most"], value)
 
-    async def _ask(self, note: Callable[[str], None]) -> dict[str, float]:
-        counted: dict[str, float] = {}
+    async def _read(self, note: Callable[[str], None]) -> dict[str, float]:
+        values: dict[str, float] = {}
         try:
-            async with asyncio.timeout(WITHIN):
-                counted = dict(await self._backend.counters())
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                values = dict(await self._backend.counters())
         except TimeoutError:
-            note(f"server counters could not be read: no answer within {WITHIN:g} s")
+            note(f"server counters could not be read: no answer within {TIMEOUT_SECONDS:g} s")
         except RAISED as error:  # counters are optional: the failure is noted, and the run continues
             if is_stop(error):
                 raise
             note(f"server counters could not be read: {describe(error)}")
-        return counted
+        return values

@@ -26,20 +26,20 @@ async def ask_directly(
 ) -> Prediction:
     """Make one attempt through `Backend.generate`; a failure is part of the prediction, never raised.
 
-    Chunks are stamped when they arrive, unless the backend stamps them itself with the clock that it gets.
+    Chunks are stamped when they arrive, unless the backend stamps them itself with `backend.clock`.
     A request for log-likelihoods has no chunks; `Backend.logprob` answers it.
     """
     backend.clock = clock
     sent = clock()
-    gathered = _Gathered()
+    reply = _Reply()
     failure: Failure | None = None
     logprobs: tuple[Logprob, ...] = ()
     try:
         if request.continuations:
-            logprobs = await _options(backend, request)
+            logprobs = await _score_continuations(backend, request)
         else:
             async for chunk in backend.generate(request):
-                gathered.add(chunk, chunk.stamp_ns if chunk.stamp_ns is not None else clock())
+                reply.add(chunk, chunk.stamp_ns if chunk.stamp_ns is not None else clock())
     except AttemptFailed as error:
         failure = error.failure
     except RunError:
@@ -50,9 +50,9 @@ async def ask_directly(
         if is_stop(error):
             raise
         failure = Failure("protocol", exception_text(error))
-    failure = failure or failed_finish(gathered.finish_reason)
+    failure = failure or failed_finish(reply.finish_reason)
     return replace(
-        gathered.prediction(),
+        reply.prediction(),
         logprobs=logprobs,
         sample_id=request.sample_id,
         repeat=request.repeat,
@@ -62,16 +62,16 @@ async def ask_directly(
         timing=Timing(
             planned_ns=planned_ns,
             sent_ns=sent,
-            chunk_ns=gathered.stamps,
-            chunk_kinds=tuple(gathered.kinds),
-            chunk_tokens=gathered.tokens if len(gathered.tokens) == len(gathered.stamps) else array("i"),
+            chunk_ns=reply.stamps,
+            chunk_kinds=tuple(reply.kinds),
+            chunk_tokens=reply.tokens if len(reply.tokens) == len(reply.stamps) else array("i"),
             done_ns=clock(),
             streamed=not request.continuations and getattr(backend, "stream", True),
         ),
     )
 
 
-async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
+async def _score_continuations(backend: Backend, request: Request) -> tuple[Logprob, ...]:
     """Get the log-likelihoods of a request's continuations."""
     from aisb_engine._http.likelihood import score_options
 
@@ -79,7 +79,7 @@ async def _options(backend: Backend, request: Request) -> tuple[Logprob, ...]:
     return score_options(alone, wholes, request.continuations)
 
 
-class _Gathered:
+class _Reply:
     """Joins the chunks of one reply as they arrive."""
 
     def __init__(self) -> None:

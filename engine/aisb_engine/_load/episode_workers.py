@@ -1,9 +1,9 @@
 """Run episodes on workers: each worker makes the environment itself, and runs whole episodes.
 
-A line of a request file has, with the request that begins an episode, its sample and the replies of earlier
-commands. A worker sends `episode` (one that has ended, for the record), `fault` (what the environment raised)
-and `question` (a request of the environment to another model). The run sends `reply` to a question, and with
-`take` the `replies` that a lost worker got.
+Each line of a request file has the first request of an episode, its sample, and the replies that earlier
+commands received. A worker sends these messages: `episode` (an episode that has ended, to be recorded),
+`fault` (an exception of the environment) and `question` (a request of the environment to another model). The
+run answers a question with `reply`, and adds to `take` the `replies` that a lost worker had received.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aisb_engine._replies.marks import Marks
 
 PERMISSION = "AISB_ALLOW_"
-"""The beginning of variables that allow something to a component, such as to run programs."""
+"""The prefix of variables that permit something to a component, such as running programs."""
 
 
 def permissions() -> dict[str, str]:
@@ -70,8 +70,8 @@ class EnvironmentRecipe:
         """Make the environment, in the process of a worker."""
         module, _, name = self.place.partition(":")
         factory = getattr(import_module(module), name)
-        made: Environment = factory(**arguments(factory, self.options, {Ask: ask}))
-        return made
+        environment: Environment = factory(**arguments(factory, self.options, {Ask: ask}))
+        return environment
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ class WorkerEpisodes:
         self._questions: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
         self._numbers = count()
 
-    def made(self, recipe: EnvironmentRecipe) -> Episodes:
+    def make(self, recipe: EnvironmentRecipe) -> Episodes:
         """Return the episodes, with an environment of this process."""
         return Episodes(
             recipe.make(self.ask),
@@ -178,7 +178,7 @@ class WorkerEpisodes:
         self._samples[request.sample_id] = Sample(**{**table, "choices": tuple(table["choices"])})
         self._take(attached["replies"])
 
-    def obey(self, message: Mapping[str, Any]) -> None:
+    def handle(self, message: Mapping[str, Any]) -> None:
         """Take the replies that a lost worker got, or the reply to a question."""
         self._take(message.get("replies", ()))
         waiting = self._questions.pop(message.get("reply", ""), None)

@@ -1,7 +1,7 @@
 """Let a model act in an environment: model and environment take turns until one of them ends the episode.
 
-Each turn is a request like any other: sent, timed, tried again and logged by the runner. An episode that an
-earlier command did not finish starts anew, and takes the replies that are in the log from there.
+Each turn is a request like any other: the runner sends, times, retries and logs it. An episode that an
+earlier command did not finish starts again from its beginning, with the replies that are already in the log.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Episodes:
     """The episodes of one subtask.
 
     `samples` maps ids to samples. `answers` holds the logged replies of earlier commands, `ended` the
-    episodes that they finished. `visible` returns a reply's text without reasoning. `keep` gets each episode
-    when it ends; `record_fault` gets what raised, the exception, and the episode's name. `unfinished` counts
-    the episodes that this command did not bring to an end. `ask` is what the environment was given to ask
-    another model, if it does.
+    episodes that they finished. `visible` returns a reply's text without reasoning. `keep` is called with
+    each episode when it ends; `record_fault` with the method that raised, the exception, and the episode's
+    name. `unfinished` counts the episodes that this command started and did not finish. `ask` sends requests
+    of the environment to another model, if it has one.
     """
 
     environment: Environment
@@ -87,11 +87,11 @@ class Episodes:
         (`is_over`); a resumed run continues with that turn.
 
         Raises:
-            ServiceError: another model that the environment asks cannot be reached.
+            ServiceError: the other model of the environment cannot be reached.
             RunError: the log cannot be written.
         """
         conversation = _Conversation(request)
-        during, ended_by, failure = "its call", cast("EndedBy | None", None), None
+        during, ended_by, failure = "its call", cast("EndedBy | None", None), None  # as messages name it
         episode: Episode | None = None
         state: Mapping[str, Any] = {}
         try:
@@ -117,7 +117,7 @@ class Episodes:
                     conversation.add(messages)
             during = "state"
             state = dict(episode.state())
-        except BudgetUsed:  # the environment has asked another model; a larger budget goes on from here
+        except BudgetUsed:  # by a request to the other model; a run with a larger budget continues from here
             self.unfinished += 1
             return
         except (ServiceError, RunError):
@@ -125,7 +125,7 @@ class Episodes:
         except RAISED as error:
             if is_stop(error):
                 raise
-            ended_by, failure = "failure", self._recorded(request, during, error)
+            ended_by, failure = "failure", self._record_fault(request, during, error)
         finally:
             await self._close(request, episode)
         self.keep(conversation.ended(ended_by, state, failure))
@@ -148,9 +148,9 @@ class Episodes:
         except RAISED as error:
             if is_stop(error):
                 raise
-            self._recorded(request, "close", error)
+            self._record_fault(request, "close", error)
 
-    def _recorded(self, request: Request, during: str, error: BaseException) -> str:
+    def _record_fault(self, request: Request, during: str, error: BaseException) -> str:
         self.record_fault(during, error, request_id(request.sample_id, request.repeat))
         return describe(error)
 
@@ -226,8 +226,8 @@ class _Conversation:
 def _sendable(call: Mapping[str, Any]) -> dict[str, Any]:
     """Return a call as the conversation repeats it.
 
-    Servers parse the arguments of earlier calls for their chat template, and refuse the request where they
-    are no JSON object (vLLM, llama.cpp): such arguments are sent as the one member of an object.
+    vLLM and llama.cpp parse the arguments of earlier calls for the chat template, and reject the request if
+    they are not a JSON object. Such arguments are wrapped: they become the only member of an object.
     """
     arguments = call.get("arguments") or "{}"
     try:

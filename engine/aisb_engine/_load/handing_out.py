@@ -1,4 +1,4 @@
-"""The run's end of the queue that the workers of a closed loop share: which requests each may send.
+"""The run's side of the queue that the workers of a closed loop share: it assigns requests to workers.
 
 The requests of a lost worker are taken back and given to other workers, unless the load is measured. So a
 worker that finds the queue empty does not end at once: it waits until nothing is in flight on any worker.
@@ -15,13 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 from aisb._types import Request
-from aisb_engine._load.request_queue import Stretch
+from aisb_engine._load.request_queue import RequestSpan
 from aisb_engine._load.share import Attach, PlannedRequest, parse_request, write_requests
 from aisb_engine._record.stored import Key
 
 RESERVE = 4
-"""A worker gets requests ahead only while this many times as many are left for each worker. Towards the end
-it gets only what its clients can send at once, so that all workers end together."""
+"""A worker gets requests in advance only while at least this many times as many are left per worker. Towards
+the end it gets only what its clients can send at once, so that all workers end together."""
 
 Replies = list[tuple[int, Mapping[str, Any]]]
 """Messages to workers, each with the worker's number."""
@@ -68,11 +68,11 @@ class SharedRequests:
         is_first = worker not in self._started
         self._started.add(worker)
         self._working.add(worker)
-        stretches = self.give(worker, demand, ahead)
+        spans = self.give(worker, demand, ahead)
         if not self.takes_back:
             self.is_over = self.is_complete
-        if stretches or is_first or self.is_over or not self.takes_back or not self.is_complete:
-            return [(worker, self._reply(stretches))]
+        if spans or is_first or self.is_over or not self.takes_back or not self.is_complete:
+            return [(worker, self._reply(spans))]
         self._waiting[worker] = (demand, ahead)
         return self._end_if_all_idle()
 
@@ -119,7 +119,7 @@ class SharedRequests:
         waiting, self._waiting = self._waiting, {}
         return [(worker, self._reply(self.give(worker, *question))) for worker, question in waiting.items()]
 
-    def give(self, worker: int, demand: int, ahead: int) -> list[Stretch]:
+    def give(self, worker: int, demand: int, ahead: int) -> list[RequestSpan]:
         """Return requests for a worker whose clients want `demand` in all, with `ahead` more in its queue.
 
         Clients get what they want as long as requests are left. The first time, no worker gets more than an
@@ -138,7 +138,7 @@ class SharedRequests:
         self._counts_by_worker[worker] += count
         if count:
             self._idle.discard(worker)
-        return list(self._stretches(worker, count))
+        return list(self._spans(worker, count))
 
     def count_of(self, worker: int) -> int:
         """Return how many requests a worker was given."""
@@ -151,26 +151,26 @@ class SharedRequests:
     def _limited(self, count: int) -> int:
         return count if self._is_endless else min(count, self._left)
 
-    def _stretches(self, worker: int, count: int) -> Iterator[Stretch]:
+    def _spans(self, worker: int, count: int) -> Iterator[RequestSpan]:
         positions = self._positions_by_worker[worker]
         while count and self._returned:
             place = self._returned.popleft()
             positions.append(place)
             self._to_send += self._replies.get(place, ())  # kept: this worker may be lost as well
-            yield Stretch(self._offsets[place], 1, 0)
+            yield RequestSpan(self._offsets[place], 1, 0)
             count -= 1
         while count:
             number, place = divmod(self._handed_out, len(self._offsets))
             part = min(count, len(self._offsets) - place)
             if not self._is_endless:
                 positions.extend(range(place, place + part))
-            yield Stretch(self._offsets[place], part, number)
+            yield RequestSpan(self._offsets[place], part, number)
             self._handed_out += part
             count -= part
 
-    def _reply(self, stretches: Iterable[Stretch]) -> Mapping[str, Any]:
+    def _reply(self, spans: Iterable[RequestSpan]) -> Mapping[str, Any]:
         replies, self._to_send = self._to_send, []
-        message = {"take": [list(each) for each in stretches], "is_complete": self.is_over}
+        message = {"take": [list(each) for each in spans], "is_complete": self.is_over}
         return {**message, "replies": replies} if replies else message
 
     def _end_if_all_idle(self) -> Replies:

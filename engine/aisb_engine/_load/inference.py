@@ -13,13 +13,13 @@ from typing import Literal
 
 from aisb._errors import AisbError, CheckFailed, ConfigError, PluginError, RunError, ServiceError
 from aisb._types import Request
-from aisb_engine._load.capacity import check_files
 from aisb_engine._load.clock import RunClock
+from aisb_engine._load.connection_limits import check_files
 from aisb_engine._load.episode_workers import SharedEpisodes
 from aisb_engine._load.episodes import Episodes, episodes_of
 from aisb_engine._load.launching import LaunchedSubtask
 from aisb_engine._load.load_record import LoadRecord
-from aisb_engine._load.loads import is_open, planned
+from aisb_engine._load.loads import is_open, plan_times
 from aisb_engine._load.placing import Placing
 from aisb_engine._load.prefix_cache import WARM_UP
 from aisb_engine._load.prepared import AnswerFunction, PreparedSubtask
@@ -39,7 +39,7 @@ from aisb_engine._stopper import SignalStop, Stopper
 
 OPEN_LOOP_LEAD_NS = 2_000_000
 """The first request of an open loop is due this long after everything is ready, at the earliest."""
-RESUMED_IN_AISBENCHS_WORDS = "Found {} tmp items, run infer task from the last interrupted position"
+AISBENCH_RESUME_LINE = "Found {} tmp items, run infer task from the last interrupted position"
 """The line that AISBench prints for a resumed run, for scripts that search for it; only with its layout."""
 
 
@@ -69,13 +69,13 @@ async def infer(stage: InferenceStage) -> None:
             for slot in range(stage.spec.run.max_num_workers):
                 slots.put_nowait(slot)
             tasks: list[asyncio.Task[None]] = []
-            with _displayed_progress(stage):
+            with _show_progress(stage):
                 # All subtasks, and all workers on this machine, share one clock.
                 began_ns = time.perf_counter_ns()
                 for one in stage.subtasks:
                     task = asyncio.create_task(run_subtask(stage, one, placing, slots, began_ns))
                     tasks.append(task)
-                await _all_ended(stage, tasks)
+                await _wait_for_all(stage, tasks)
         finally:
             for other in stage.other_models:
                 await other.aclose()
@@ -128,15 +128,15 @@ async def run_subtask(
             runner.say, runner.on_failure, runner.episodes = say, stage.check_failures, episodes
             runner.sessions = sessions_of(one, clock)
             record = LoadRecord(one, progress, clock, cache_buster, placing.at_once)
-            placement, is_apart = placing.placement(one, slot), placing.is_apart(one)
-            if count and not is_apart:  # a model in worker processes cannot answer warm-ups here
+            placement, loads_in_workers = placing.placement(one, slot), placing.loads_in_workers(one)
+            if count and not loads_in_workers:  # a model in worker processes cannot answer warm-ups here
                 await _warm_up(runner, one, record)
             async with record.recording(
                 folder,
                 note,
                 stage.stopping,
                 counted=stage.timed,
-                watched=one.backend.local and not is_apart,
+                watched=one.backend.local and not loads_in_workers,
             ):
                 if stage.stopping.is_set():
                     pass
@@ -158,7 +158,7 @@ async def run_subtask(
                     with LogWriter(share.log_file(folder), session=stage.session) as log_writer:
                         runner.log = log_writer
                         if stage.budget is not None:
-                            runner.log = BudgetedLog(log_writer, stage.budget, runner.begin_nothing_more)
+                            runner.log = BudgetedLog(log_writer, stage.budget, runner.stop_sending)
                         for line in await runner.run(source, start):
                             record.remark(line)
             is_left = progress.finished < progress.total or (episodes is not None and episodes.unfinished > 0)
@@ -180,12 +180,12 @@ def _check_budget(stage: InferenceStage, placing: Placing) -> None:
         raise ConfigError("run.token_budget", "a budget is kept where one process sends; use --workers 1")
 
 
-def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["go on", "pause", "slow"]:
+def _on_outage(stage: InferenceStage, one: PreparedSubtask) -> Literal["continue", "pause", "slow"]:
     """Return how a load reacts to an outage: a measured load must not pause."""
     if not stage.performance:
         return "pause"
     load = one.subtask.load
-    return "slow" if load.pressure_time or (load.duration and not is_open(load)) else "go on"
+    return "slow" if load.pressure_time or (load.duration and not is_open(load)) else "continue"
 
 
 def plan_requests(
@@ -205,7 +205,7 @@ def plan_requests(
     if load.use_timestamp or answers:
         listed = list(one.requests(answers, progress, is_done))
         count = len(listed)
-    schedule = planned(load, count, [(request.id, request.at) for request in listed or ()])
+    schedule = plan_times(load, count, [(request.id, request.at) for request in listed or ()])
     if len(schedule) < count:  # the duration ends it
         progress.total -= count - len(schedule)
         count = len(schedule)
@@ -274,13 +274,12 @@ def _resume(
     progress.resumed = progress.finished = len(finished)
     progress.phase, progress.started = "sending", time.monotonic()
     if log.damaged:
-        note(f"{log.damaged} damaged stretches of the log passed over; their samples are asked again")
+        note(f"{log.damaged} damaged sections of the log skipped; their requests are sent again")
     if log.attempts:
         failed = len(log.latest) - len(log.finished)
-        found = f"Found {len(finished)} finished of {progress.total}, {failed} failed: going on"
-        lines = [found]
+        lines = [f"Found {len(finished)} finished of {progress.total}, {failed} failed: resuming"]
         if stage.spec.run.files_apart:
-            lines.append(RESUMED_IN_AISBENCHS_WORDS.format(len(finished)))
+            lines.append(AISBENCH_RESUME_LINE.format(len(finished)))
         for line in lines:
             note(line)
             stage.display.say(f"{one.name}: {line}")
@@ -312,13 +311,13 @@ def _write_predictions(stage: InferenceStage, one: PreparedSubtask) -> None:
 
 
 @contextmanager
-def _displayed_progress(stage: InferenceStage) -> Iterator[None]:
-    """Show the counts of all subtasks while the block runs; stop it at Ctrl-C."""
+def _show_progress(stage: InferenceStage) -> Iterator[None]:
+    """Show the counts of all subtasks while the block runs; stop the stage at Ctrl-C."""
     at_once = stage.spec.run.max_num_workers
     if at_once > 1 and len(stage.subtasks) > 1:
         clients = sorted((one.subtask.load.clients(one.backend) for one in stage.subtasks), reverse=True)
         stage.display.say(f"up to {at_once} subtasks and {sum(clients[:at_once])} requests at once")
-    with _stopped_by_interrupt(stage):
+    with _stop_on_interrupt(stage):
         stage.display.start(list(stage.progress.values()))
         try:
             yield
@@ -327,7 +326,7 @@ def _displayed_progress(stage: InferenceStage) -> Iterator[None]:
 
 
 @contextmanager
-def _stopped_by_interrupt(stage: InferenceStage) -> Iterator[None]:
+def _stop_on_interrupt(stage: InferenceStage) -> Iterator[None]:
     """Stop the stage at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once."""
     if stage.stopper is not None:
         yield
@@ -361,7 +360,7 @@ def _stopped_by_interrupt(stage: InferenceStage) -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-async def _all_ended(stage: InferenceStage, tasks: list[asyncio.Task[None]]) -> None:
+async def _wait_for_all(stage: InferenceStage, tasks: list[asyncio.Task[None]]) -> None:
     """Wait for all subtasks; when one fails, stop the others and raise its error."""
     try:
         await asyncio.gather(*tasks)

@@ -27,10 +27,10 @@ from aisb._running import Channel
 from aisb_engine._faults import RAISED, backend_text, describe
 from aisb_engine._http.client import connect
 from aisb_engine._http.fetch import PROXY_VARIABLES
-from aisb_engine._load.capacity import raise_limit
 from aisb_engine._load.clock import RunClock
+from aisb_engine._load.connection_limits import raise_limit
 from aisb_engine._load.episode_workers import EnvironmentRecipe, WorkerEpisodes
-from aisb_engine._load.request_queue import HandedOut
+from aisb_engine._load.request_queue import WorkerQueue
 from aisb_engine._load.runner import SubtaskRunner
 from aisb_engine._load.share import LoadShare, read_requests
 from aisb_engine._progress import COUNTED_FIELDS, Progress
@@ -67,7 +67,7 @@ class BackendRecipe:
         try:
             state = dict(backend.state())
         except RAISED as error:
-            raise _not_for_workers(
+            raise _needs_one_worker(
                 f"backend {component.name!r} of plugin {component.plugin} failed in state: {describe(error)}"
             ) from error
         recipe = cls(place, bind(component.factory, options), present, state)
@@ -75,7 +75,7 @@ class BackendRecipe:
             try:
                 pickle.dumps(value)
             except Exception as error:
-                raise _not_for_workers(
+                raise _needs_one_worker(
                     f"{name} of backend {component.name!r} cannot be sent to other processes ({error})"
                 ) from error
         return recipe
@@ -113,14 +113,14 @@ def place_of(component: Component) -> str:
         ConfigError: they cannot find it.
     """
     if component.place is None:
-        raise _not_for_workers(
-            f"{component.kind} {component.name!r} of plugin {component.plugin} is no function or class at "
-            "the top of a module, so other processes cannot import it"
+        raise _needs_one_worker(
+            f"{component.kind} {component.name!r} of plugin {component.plugin} is not a function or class at "
+            "the top level of a module, so other processes cannot import it"
         )
     return component.place
 
 
-def _not_for_workers(reason: str) -> ConfigError:
+def _needs_one_worker(reason: str) -> ConfigError:
     return ConfigError("load.workers", f"{reason}; use one worker")
 
 
@@ -175,7 +175,7 @@ class _Worker:
         self._origin: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._progress = Progress("", "", Path())
         self._live: Callable[[], str] = str
-        self._queue: HandedOut | None = None
+        self._queue: WorkerQueue | None = None
         self._episodes: WorkerEpisodes | None = None
 
     async def run(self, job: WorkerJob) -> None:
@@ -184,8 +184,8 @@ class _Worker:
             self._episodes = WorkerEpisodes(self._channel.send)
             read = self._episodes.read
         if not job.share.is_open:
-            self._queue = HandedOut(job.requests, job.share, self._channel.send, read)
-        tasks = [asyncio.create_task(self._obey())]
+            self._queue = WorkerQueue(job.requests, job.share, self._channel.send, read)
+        tasks = [asyncio.create_task(self._handle_messages())]
         try:
             backend = job.backend.make()
             backend.clock = self._clock
@@ -207,7 +207,7 @@ class _Worker:
                 )
                 runner.say = lambda line: self._channel.send({"say": line})
                 if job.episodes is not None and self._episodes is not None:
-                    runner.episodes = self._episodes.made(job.episodes)
+                    runner.episodes = self._episodes.make(job.episodes)
                 notes = await runner.run(lambda: read_requests(job.requests, read), self._ready, self._queue)
             if words := backend_text(backend.summary, self._note):
                 self._note(words)
@@ -225,13 +225,13 @@ class _Worker:
         self._channel.send({"ready": True})
         return await self._origin
 
-    async def _obey(self) -> None:
+    async def _handle_messages(self) -> None:
         """Follow the messages of the run until its end of the channel closes."""
         while (message := await self._channel.receive()) is not None and "stop" not in message:
             if message.get("worker", self._number) != self._number:
                 continue
             if self._episodes is not None:
-                self._episodes.obey(message)
+                self._episodes.handle(message)
             if "take" in message and self._queue is not None:
                 self._queue.take(message["take"], is_complete=bool(message["is_complete"]))
             if "start" in message and not self._origin.done():
@@ -256,7 +256,7 @@ class _Worker:
                 "counts": {name: getattr(self._progress, name) for name in COUNTED_FIELDS},
                 "failures": self._progress.failures,
                 "first_failure": self._progress.first_failure,
-                "further_turns": self._progress.total,  # beside the first, of each episode
+                "further_turns": self._progress.total,  # after the first turn of each episode
                 "live": backend_text(self._live, self._note),
             }
         )

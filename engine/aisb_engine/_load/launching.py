@@ -21,7 +21,7 @@ from aisb_engine._load.load_record import LoadRecord
 from aisb_engine._load.lost_workers import FinishedWork, LostWorkers
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.runner import SubtaskRunner
-from aisb_engine._load.share import PlannedRequest, dealt_requests
+from aisb_engine._load.share import PlannedRequest, distribute_requests
 from aisb_engine._progress import COUNTED_FIELDS
 
 COMMON_START_LEAD_NS = 30_000_000
@@ -93,7 +93,7 @@ class LaunchedSubtask:
                 if not await _until_stopped(launcher.start(jobs), stopping):
                     return
                 # Only now: a worker reads no message before it has its job.
-                await cleanup.enter_async_context(_stopped_workers(stopping, launcher))
+                await cleanup.enter_async_context(_stop_workers_with_run(stopping, launcher))
                 await self._follow(start, shared)
 
     def _request_files(
@@ -103,7 +103,7 @@ class LaunchedSubtask:
         share, jobs = self.runner.share, self._jobs
         attach = None if self.episodes is None else self.episodes.attach
         if share.is_open:
-            return dealt_requests([job.requests for job in jobs], requests, attach)
+            return distribute_requests([job.requests for job in jobs], requests, attach)
         return shared_requests(
             jobs[0].requests,
             requests,
@@ -149,14 +149,14 @@ class LaunchedSubtask:
         async for number, message in launcher.watch():
             if number not in range(len(self._jobs)):
                 raise RunError(
-                    f"the launcher gave a message of worker {number!r:.80}; "
-                    f"it was given the workers 0 to {len(self._jobs) - 1}"
+                    f"the launcher forwarded a message of worker {number!r:.80}; "
+                    f"its workers are 0 to {len(self._jobs) - 1}"
                 )
             if "error" in message:
                 raise worker_error(message)
             if "lost" in message:
                 running.discard(number)
-                await self._lose(lost, number, message["lost"], is_last=not running)
+                await self._handle_loss(lost, number, message["lost"], is_last=not running)
             elif shared is not None:
                 await self._send(_answers(shared, number, message))
             if self.episodes is not None:
@@ -174,18 +174,18 @@ class LaunchedSubtask:
             self._check_end(lost, preparing)
 
     def _check_end(self, lost: LostWorkers, preparing: Iterable[int]) -> None:
-        """Raise if the load ends before it began, or with requests of lost workers unsent."""
+        """Raise if the launcher ended before the load began, or if requests of lost workers were not sent."""
         if preparing:
             missing = ", ".join(map(str, sorted(preparing)))
             raise RunError(f"the launcher ended before all workers were ready; not ready: {missing}")
         is_left = lost.shared is not None and lost.shared.takes_back and not lost.shared.is_over
         if is_left or (lost.unsent and not self.is_measured):
             raise RunError(
-                "workers were lost, and what they had could not all be asked again: ask the rest with: "
+                "workers were lost, and not all of their requests could be sent again; send the rest with: "
                 f"{command_on(self._jobs[0].folder.parents[2], 'aisb run --reuse')}"
             )
 
-    async def _lose(self, lost: LostWorkers, number: int, reason: str, *, is_last: bool) -> None:
+    async def _handle_loss(self, lost: LostWorkers, number: int, reason: str, *, is_last: bool) -> None:
         """Continue without a worker: count what it finished, and give the rest to others.
 
         Raises:
@@ -197,7 +197,7 @@ class LaunchedSubtask:
         ended = None if self.episodes is None else [*self.episodes.ended]
         done = await asyncio.to_thread(FinishedWork.of, job.share.log_file(job.folder), job.session, ended)
         passed_ns = runner.clock() - self._started_ns
-        facts = await asyncio.to_thread(lost.lose, number, done, job.requests, passed_ns)
+        facts = await asyncio.to_thread(lost.record, number, done, job.requests, passed_ns)
         # Under another number: a new worker in its place counts from zero.
         self._counts[-1 - number] = done.counts(self._counts.pop(number, None))
         self._add_up()
@@ -213,8 +213,8 @@ class LaunchedSubtask:
     def _loss_line(self, reason: str, facts: Mapping[str, Any]) -> str:
         resent, missing = facts["asked_again"], facts["not_asked"]
         if missing:
-            return f"{reason}; {missing} requests that it had are lost"
-        return f"{reason}; the {resent} requests that it had are asked again"
+            return f"{reason}; its {missing} unfinished requests are lost"
+        return f"{reason}; its {resent} unfinished requests are sent again"
 
     async def _send(self, replies: Replies) -> None:
         for number, message in replies:
@@ -306,7 +306,7 @@ async def _until_stopped(work: Awaitable[None], stopping: asyncio.Event) -> bool
 
 
 @asynccontextmanager
-async def _stopped_workers(stopping: asyncio.Event, launcher: Launcher) -> AsyncIterator[None]:
+async def _stop_workers_with_run(stopping: asyncio.Event, launcher: Launcher) -> AsyncIterator[None]:
     """Stop the workers when the run is stopped; at once if it already is."""
 
     async def stop() -> None:

@@ -18,8 +18,8 @@ from aisb._backend import HttpBackend
 from aisb._types import Sample
 from aisb_engine._faults import backend_text
 from aisb_engine._http.fetch import proxy_for
-from aisb_engine._load.counting import TokenCounting
-from aisb_engine._load.loads import is_endless, requested
+from aisb_engine._load.counting import ServiceCounters
+from aisb_engine._load.loads import is_endless, requested_load
 from aisb_engine._load.pacing import Clock
 from aisb_engine._load.prefix_cache import PrefixCacheBuster
 from aisb_engine._load.prepared import PreparedSubtask
@@ -29,7 +29,7 @@ from aisb_engine._masking import mask_url
 from aisb_engine._progress import Progress
 from aisb_engine._record.runfolder import write_atomically
 
-CERTAIN_NS = 1_000_000
+MAX_UNCERTAINTY_NS = 1_000_000
 """The largest uncertainty of the clocks of several machines that still allows a common timeline."""
 
 
@@ -48,7 +48,9 @@ class LoadRecord:
         self._progress = progress
         self._clock = clock
         load, samples = prepared.subtask.load, prepared.samples
-        load_facts = requested(load, prepared.backend, prepared.workers, prepared.subtask.merged, samples)
+        load_facts = requested_load(
+            load, prepared.backend, prepared.workers, prepared.subtask.merged, samples
+        )
         sessions = session_facts(prepared)
         if sessions is not None and load.cache_share is None:  # a server need not keep everything
             load_facts |= {"cache_share": sessions["cache_share"], "cache_share_least": 0.0}
@@ -76,10 +78,11 @@ class LoadRecord:
     def keep_clock(self, facts: Mapping[str, Any]) -> None:
         """Record a launcher's report on another machine's clock; add a remark if it is too uncertain."""
         self.facts.setdefault("clocks", []).append(dict(facts))
-        if facts["uncertainty_ns"] > CERTAIN_NS:
+        if facts["uncertainty_ns"] > MAX_UNCERTAINTY_NS:
             self.remark(
-                f"the clock of node {facts['node']} is certain to {facts['uncertainty_ns'] / 1e6:.1f} ms: "
-                "figures over several nodes, as of throughput, are no more certain"
+                f"the clock of node {facts['node']} has an uncertainty of "
+                f"{facts['uncertainty_ns'] / 1e6:.1f} ms, and so have figures over several nodes, "
+                "such as throughput"
             )
 
     def keep_loss(self, facts: Mapping[str, Any]) -> None:
@@ -128,7 +131,7 @@ class LoadRecord:
     @asynccontextmanager
     async def _counters(self) -> AsyncIterator[None]:
         """Read the counters of the service before and after the block."""
-        counting = TokenCounting(self._prepared.backend, self.remark)
+        counting = ServiceCounters(self._prepared.backend, self.remark)
         await counting.begin()
         self.facts["counters"] = counting.table
         try:

@@ -1,4 +1,4 @@
-"""Derive from a load when each request is planned, the number of clients, and the number of processes."""
+"""Derive the planned times of requests, the number of clients, and the number of processes from a load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from aisb._errors import ConfigError
 from aisb._options import option_with
 from aisb._roles import RowCount
 from aisb_engine._load.arrivals import Arrival, Ramp, check_rate, schedule, trace_schedule
-from aisb_engine._load.capacity import SPARE_FILES, ConnectionLimits, check_room, cores, raise_limit, room
+from aisb_engine._load.connection_limits import (
+    SPARE_FILES,
+    ConnectionLimits,
+    check_connections,
+    connection_limits,
+    cores,
+    raise_limit,
+)
 from aisb_engine._spec import DatasetTable
 
 if TYPE_CHECKING:
@@ -25,7 +32,7 @@ STREAMS_PER_WORKER = 1024
 RATE_PER_WORKER = 2000.0
 RAMP_PARTS = 1000
 """Steps of the numeric integration that counts the requests of a ramp."""
-JOINING_SHARE = 0.1
+CLIENT_START_SHARE = 0.1
 """The fraction of a pressure run over which its clients are added, if no rate is given."""
 
 
@@ -55,11 +62,11 @@ def check_load(load: Load) -> None:
     for leading, why, others in _EXCLUSIVE:
         for other in others:
             if getattr(load, leading) and getattr(load, other):
-                raise ConfigError(f"load.{leading}", f"{why}; leave {other} out")
+                raise ConfigError(f"load.{leading}", f"{why}; omit {other}")
     if not (load.request_rate or ramp):
         for key in ("arrival", "burstiness"):
             if getattr(load, key) is not None:
-                raise ConfigError(f"load.{key}", "has nothing to shape without request_rate or ramp_up")
+                raise ConfigError(f"load.{key}", "has no effect without request_rate or ramp_up")
     if load.request_rate or ramp:
         schedule(1, rate=load.request_rate or None, ramp=ramp, **_shape(load))
 
@@ -101,7 +108,7 @@ def _requests_within(load: Load, seconds: float) -> int:
     return max(1, ceil(seconds * RAMP_PARTS / sum(gaps)))
 
 
-def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]] = ()) -> array[int]:
+def plan_times(load: Load, requests: int, times: Sequence[tuple[str, float | None]] = ()) -> array[int]:
     """Return when each request of an open loop is sent, up to its duration.
 
     `times` are the (id, time) pairs of a trace.
@@ -110,42 +117,42 @@ def planned(load: Load, requests: int, times: Sequence[tuple[str, float | None]]
         ConfigError: a trace is out of order, or has no times.
     """
     if load.use_timestamp:
-        moments = trace_schedule((at for _, at in times), [name for name, _ in times])
+        times_ns = trace_schedule((at for _, at in times), [name for name, _ in times])
     else:
         ramp = Ramp.parse(load.ramp_up) if load.ramp_up else None
-        moments = schedule(
+        times_ns = schedule(
             requests, rate=load.request_rate or None, ramp=ramp, seed=load.seed, **_shape(load)
         )
     if load.duration:
-        del moments[bisect_left(moments, round(load.duration * 1e9)) :]
-    return moments
+        del times_ns[bisect_left(times_ns, round(load.duration * 1e9)) :]
+    return times_ns
 
 
 FILES_PER_WORKER = 8
 """Open files that the command's process needs for each worker, with a reserve."""
 
 
-def joins(load: Load, clients: int) -> array[int]:
+def client_starts(load: Load, clients: int) -> array[int]:
     """Return when each client of a pressure run begins: `request_rate` a second, or within a tenth of it."""
-    rate = clients / (JOINING_SHARE * (load.pressure_time or 1.0))
+    rate = clients / (CLIENT_START_SHARE * (load.pressure_time or 1.0))
     return schedule(clients, rate=load.request_rate or max(1.0, rate), arrival="constant")
 
 
-def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> int:
+def worker_count(load: Load, backend: Backend, requests: int, notes: list[str]) -> int:
     """Return how many processes send the requests, and check that the machine can hold them.
 
     With one, the command's own process sends. There are more for over a thousand streams or 2,000 requests a
     second, up to the number of cores, and whenever one process cannot open enough files.
 
     Raises:
-        ConfigError: the machine cannot hold the concurrency, or the backend cannot be shared out.
+        ConfigError: the machine cannot hold the concurrency, or several processes cannot use the backend.
     """
     raise_limit()
-    has = room()
+    limits = connection_limits()
     shared = isinstance(backend, HttpBackend)
     if load.workers > 1 and not (shared or backend.local):
         raise ConfigError(
-            "load.workers", "a backend that is not a service runs in the command's own process; leave it out"
+            "load.workers", "a backend that is not a service runs in the command's own process; omit workers"
         )
     concurrent = load.clients(backend)
     if is_open(load) and not load.concurrency:
@@ -157,17 +164,18 @@ def workers(load: Load, backend: Backend, requests: int, notes: list[str]) -> in
         count = min(
             cores(), max(-(-concurrent // STREAMS_PER_WORKER), -(-int(rate) // int(RATE_PER_WORKER)), 1)
         )
-        if has.files is not None:
-            count = max(count, -(-concurrent // max(1, has.files - SPARE_FILES)))
-            count = min(count, max(1, has.files // FILES_PER_WORKER))
+        if limits.files is not None:
+            count = max(count, -(-concurrent // max(1, limits.files - SPARE_FILES)))
+            count = min(count, max(1, limits.files // FILES_PER_WORKER))
         count = count if shared else 1
     if count > concurrent and (load.concurrency or not is_open(load)):
         notes.append(
-            f"{count} workers were asked for, and {concurrent} requests are in flight: {concurrent} work"
+            f"{count} workers were requested, but at most {concurrent} requests are in flight: "
+            f"{concurrent} workers are used"
         )
         count = concurrent
     if shared:
-        check_room(concurrent, count, ConnectionLimits(has.files, has.ports))
+        check_connections(concurrent, count, ConnectionLimits(limits.files, limits.ports))
     return count
 
 
@@ -193,7 +201,7 @@ def part_of(total: int, worker: int, count: int) -> int:
     return total // count + (worker < total % count)
 
 
-def requested(
+def requested_load(
     load: Load, backend: Backend, workers_used: int, params: Mapping[str, Any], samples: Sequence[Sample] = ()
 ) -> dict[str, Any]:
     """Return the requested load as `load.json` stores it; null means "not requested"."""

@@ -22,15 +22,15 @@ from aisb_engine._record.log import read_file
 from aisb_engine._record.stored import Key
 
 REPLACEMENTS = 3
-"""How often one worker is replaced: a request that crashes every worker must not do so for ever."""
+"""The maximum number of times that one worker is replaced, since a request may crash every worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedWork:
     """What a lost worker finished in this session: the requests that need no further attempt.
 
-    Of episodes, `replies` holds the answered turns by sample and repeat, as records of the log, and `ended`
-    the first turns of those that need no other worker.
+    For episodes, `replies` has the answered turns by sample and repeat, as records of the log, and `ended`
+    the keys of the first turns of episodes that need not be continued.
     """
 
     keys: frozenset[Key]
@@ -98,7 +98,7 @@ class LostWorkers:
         resends = self.shared is not None and self.shared.takes_back
         return resends and self._replaced[worker] <= REPLACEMENTS
 
-    def lose(self, worker: int, done: FinishedWork, requests: Path, passed_ns: int) -> dict[str, Any]:
+    def record(self, worker: int, done: FinishedWork, requests: Path, passed_ns: int) -> dict[str, Any]:
         """Take back a worker's requests; return the record of the loss for `load.json`.
 
         `requests` is the file of its requests in an open loop; `passed_ns` is how long the load has run.

@@ -1,4 +1,4 @@
-"""Wake up at a planned time within tens of microseconds, where event loops count in milliseconds.
+"""Wake up at a planned time, accurate to tens of microseconds; event loops are accurate to milliseconds.
 
 uvloop's timers have a resolution of one millisecond, so requests that they pace leave in bursts. On Linux, a
 kernel timer (timerfd) wakes the loop as a socket does, without busy waiting. Elsewhere the loop sleeps until

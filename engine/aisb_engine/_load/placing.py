@@ -45,15 +45,15 @@ class Placing:
                 self._environments(one, 0, launcher)
             if self.spec.run.launcher != LOCAL and not self.is_launched(one):
                 display.say(
-                    f"{one.subtask.model}: asked from this process: "
-                    "the launcher places HTTP and local backends"
+                    f"{one.subtask.model}: this process sends its requests: "
+                    "a launcher runs only HTTP and local backends"
                 )
             if self.is_launched(one):
                 place_of(self.plugins.find("backend", one.model.backend))
                 if one.task.environment is not None:
                     place_of(self.plugins.find("environment", one.task.environment.use))
 
-    def is_apart(self, one: PreparedSubtask) -> bool:
+    def loads_in_workers(self, one: PreparedSubtask) -> bool:
         """Return whether worker processes load a subtask's local model, instead of this process.
 
         They do when several models run at once, each with its own devices.
@@ -66,7 +66,7 @@ class Placing:
         A single worker for a service runs elsewhere only if the user chose a launcher.
         """
         is_chosen = self.spec.run.launcher != LOCAL and isinstance(one.backend, HttpBackend)
-        return one.workers > 1 or self.is_apart(one) or is_chosen
+        return one.workers > 1 or self.loads_in_workers(one) or is_chosen
 
     def placement(self, one: PreparedSubtask, slot: int) -> Placement | None:
         """Return where a subtask's workers run; None if this process is the only worker.
@@ -77,7 +77,9 @@ class Placing:
             return None
         launcher = self._launcher()
         component = self.plugins.find("backend", one.model.backend)
-        environments = self._environments(one, slot, launcher) if self.is_apart(one) else [{}] * one.workers
+        environments = (
+            self._environments(one, slot, launcher) if self.loads_in_workers(one) else [{}] * one.workers
+        )
         error = partial(ComponentError.of, self.plugins, "launcher", self.spec.run.launcher)
         return Placement(launcher, component, error, environments)
 

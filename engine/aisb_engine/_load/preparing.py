@@ -23,7 +23,7 @@ from aisb_engine._data.samples import BrokenRow
 from aisb_engine._faults import ComponentError, make
 from aisb_engine._http.client import connect
 from aisb_engine._http.likelihood import check_scores, scores_texts
-from aisb_engine._load.loads import ends_by_time, rows_to_send, workers
+from aisb_engine._load.loads import ends_by_time, rows_to_send, worker_count
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.selecting import select_rows
 from aisb_engine._load.stage import InferenceStage
@@ -80,10 +80,10 @@ def preview(task: Task, plugins: Plugins, folders: DataFolders, count: int) -> l
     """Return the first requests of a task as they would be sent, with the rows that cannot be sent."""
     loaded = load_samples(task, plugins, folders)
     renderer = Renderer(task, plugins, folders, files=loaded.files)
-    return [_previewed(renderer, row) for row in loaded.rows[:count]]
+    return [_preview_row(renderer, row) for row in loaded.rows[:count]]
 
 
-def _previewed(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenRow:
+def _preview_row(renderer: Renderer, row: Sample | BrokenRow) -> Request | BrokenRow:
     if isinstance(row, BrokenRow):
         return row
     try:
@@ -110,7 +110,7 @@ def _environment(
     if backend.prompt_form != "chat" and not backend.has_chat_template:
         raise ConfigError(
             f"models.{subtask.model}",
-            f"{subtask.task} has an environment, which needs a chat endpoint; this one takes a text alone",
+            f"{subtask.task} has an environment, which needs a chat endpoint; this one takes only text",
         )
     ask = None
     if (other := stage.other_model(subtask)) is not None:
@@ -159,7 +159,7 @@ def _subtask(
         rows,
         stage.faults,
         wanted=wanted,
-        workers=1 if is_one or task.prompt.turns else workers(load, backend, requests, notes),
+        workers=1 if is_one or task.prompt.turns else worker_count(load, backend, requests, notes),
         nonce=nonce,
         notes=notes,
         broken=broken,
@@ -175,7 +175,7 @@ def _check_sessions(stage: InferenceStage, subtask: Subtask) -> None:
         ConfigError: it is no performance run, or other processes would send.
     """
     if not stage.performance:
-        raise ConfigError("", f"{subtask.task} has sessions, which only a performance run sends: --mode perf")
+        raise ConfigError("", f"{subtask.task} has sessions, which need a performance run: --mode perf")
     if subtask.load.workers > 1:
         raise ConfigError(
             "load.workers", f"the command's own process sends the sessions of {subtask.task}; use one"
@@ -183,7 +183,7 @@ def _check_sessions(stage: InferenceStage, subtask: Subtask) -> None:
     if stage.spec.run.launcher != LOCAL:
         raise ConfigError(
             "run.launcher",
-            f"the command's own process sends the sessions of {subtask.task}; leave it out",
+            f"the command's own process sends the sessions of {subtask.task}; omit launcher",
         )
 
 
@@ -201,11 +201,11 @@ def _scoring_models(plugins: Plugins) -> list[str]:
 def _rounds_line(load: Load, count: int | None, rows: int, *, has_mark: bool) -> str | None:
     """Return a line that says that rows are sent repeatedly, and what that means for the result."""
     if load.use_timestamp and load.num_prompts and load.num_prompts > rows:
-        return f"{load.num_prompts} prompts were asked for, and the trace has {rows} rows: each is sent once"
+        return f"{load.num_prompts} prompts were requested, but the trace has {rows} rows: each is sent once"
     if not (count and rows and count > rows):
         return None
-    mark = "marked so that no prefix cache answers" if has_mark else "which a prefix cache may answer"
-    return f"{count} prompts of {rows} rows: rows are asked again in further rounds, {mark}"
+    mark = "marked so that they miss the prefix cache" if has_mark else "which may hit the prefix cache"
+    return f"{count} prompts of {rows} rows: rows are sent again in further rounds, {mark}"
 
 
 def _load(stage: InferenceStage, name: str, task: Task, folders: DataFolders) -> LoadedSamples | None:
@@ -242,7 +242,7 @@ def _renderer(
 
 
 def _leave_out(stage: InferenceStage, name: str, error: ComponentError) -> None:
-    """Leave a task out of the run, and record the reason in place of its result."""
+    """Leave a task out of the run, and record the reason instead of a result."""
     line = stage.faults.add(error, f"task {name}")
     stage.left_out[name] = str(error)
     stage.display.say(f"{name} is skipped: {error}")

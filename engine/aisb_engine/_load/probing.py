@@ -28,14 +28,14 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
     """
     for name, backend in stage.backends.items():
         subtasks = [one for one in stage.subtasks if one.backend is backend]
-        # Each worker loads the model for itself, so this process has none to probe.
-        if subtasks and all(placing.is_apart(one) for one in subtasks):
+        # Each worker loads its own copy of the model, so this process has none to probe.
+        if subtasks and all(placing.loads_in_workers(one) for one in subtasks):
             stage.manifest.note("models", name, _model_facts(backend, ServiceInfo()))
             continue
         if backend.local:
             stage.display.say(f"{name}: loading {getattr(backend, 'model', name)}")
         try:
-            async with waiting_for(backend, stage.spec.run.wait, _teller(stage, name)):
+            async with waiting_for(backend, stage.spec.run.wait, _say_for(stage, name)):
                 with calling(stage.plugins, "backend", stage.spec.models[name].backend, "probe"):
                     info = _checked(await backend.probe())
             if isinstance(backend, HttpBackend) and any(one.task.mode == "logprob" for one in subtasks):
@@ -51,7 +51,7 @@ async def probe_models(stage: InferenceStage, placing: Placing) -> None:
             stage.display.say(mask_secrets(f"{name}: {line}"))
 
 
-def _teller(stage: InferenceStage, name: str) -> Callable[[str], None]:
+def _say_for(stage: InferenceStage, name: str) -> Callable[[str], None]:
     return lambda line: stage.display.say(mask_secrets(f"{name}: {line}"))
 
 
@@ -79,7 +79,7 @@ async def _identity(backend: Backend) -> dict[str, Any]:
     try:
         found = await asyncio.wait_for(backend.identity(), IDENTITY_SECONDS)
         return {"identity": {str(key): _plain(value) for key, value in found.items()}} if found else {}
-    except Exception:  # noqa: BLE001 - whatever a service or a plugin does here: nothing depends on it
+    except Exception:  # noqa: BLE001 - the identity is optional, so any failure is ignored
         return {}
 
 
@@ -91,5 +91,5 @@ def _checked(info: object) -> ServiceInfo:
     """Return the result of a probe, after a check of its type."""
     notes = info.notes if isinstance(info, ServiceInfo) else None
     if not isinstance(info, ServiceInfo) or not isinstance(notes, tuple | list):
-        raise TypeError(f"it returned {info!r:.80}; a probe returns a ServiceInfo, whose notes are lines")
+        raise TypeError(f"it returned {info!r:.80}; a probe must return a ServiceInfo with a list of notes")
     return info

@@ -1,4 +1,4 @@
-"""Prepare a process for sending, so that nothing delays its first requests or blocks its event loop."""
+"""Prepare a process for sending: import modules early, and keep the garbage collector from blocking."""
 
 from __future__ import annotations
 

@@ -64,9 +64,9 @@ def _checked_identity(stage: InferenceStage, one: PreparedSubtask) -> dict[str, 
     path = _identity_file(stage, one)
     if path.exists() and (lines := identity_differences(read_json(path), present)):
         raise RunError(
-            f"{one.name} was asked something else in {stage.folder}:\n"
+            f"the requests of {one.name} differ from those in {stage.folder}:\n"
             + "\n".join(f"  {line}" for line in lines)
-            + "\n  start anew without --reuse, or give the same values"
+            + "\n  start a new run without --reuse, or give the same values"
         )
     return present
 
@@ -118,7 +118,7 @@ def _note_task(stage: InferenceStage, one: PreparedSubtask) -> None:
 
 
 def _note_conversion(stage: InferenceStage, one: PreparedSubtask) -> None:
-    """Report it if prompts are sent in another form than the task's."""
+    """Report it if prompts are not sent in the task's own form."""
     style, form = one.task.prompt.style, one.backend.prompt_form
     if style == form:
         return
@@ -140,9 +140,10 @@ def _note_params(stage: InferenceStage, one: PreparedSubtask) -> None:
     if subtask.repeats > 1 and not sends(one.backend, "seed"):
         stage.display.say(
             f"{one.name}: the backend {backend} does not send seed: "
-            "repeats differ only as far as the service samples by itself"
+            "repeats differ only if the service uses a random seed"
         )
     if subtask.repeats > 1 and subtask.merged.get("temperature", 1) == 0:
         stage.display.say(
-            f"{one.name}: {subtask.repeats} repeats at temperature 0 will be alike; set params.temperature"
+            f"{one.name}: {subtask.repeats} repeats at temperature 0 will hardly differ; "
+            "set params.temperature"
         )

@@ -41,7 +41,7 @@ class OwnRequests:
         return next(self._requests, None)
 
 
-class Stretch(NamedTuple):
+class RequestSpan(NamedTuple):
     """Consecutive requests of the file: their byte offset, their number, and their round."""
 
     offset: int
@@ -49,8 +49,8 @@ class Stretch(NamedTuple):
     round: int
 
 
-class HandedOut:
-    """A worker's end of the shared queue. At most one question to the run is pending at a time.
+class WorkerQueue:
+    """A worker's side of the shared queue. At most one question to the run is pending at a time.
 
     `ask` sends a message to the run. A request is read from the file when a client takes it; `read` gets what
     is attached to it.
@@ -68,7 +68,7 @@ class HandedOut:
         self._ask = ask
         self._read_attached = read
         self._file: IO[bytes] | None = None
-        self._stretches: deque[Stretch] = deque()
+        self._spans: deque[RequestSpan] = deque()
         self._left_in_first = 0
         self._waiting: deque[asyncio.Future[Request | None]] = deque()
         self._demand = 0  # by clients, including those that still wait
@@ -88,7 +88,7 @@ class HandedOut:
     async def next(self) -> Request | None:
         """Return the next request; None when the run has none left."""
         self._demand += 1
-        if self._stretches:
+        if self._spans:
             request = self._read()
         elif self._is_complete:
             return None
@@ -102,19 +102,19 @@ class HandedOut:
         self._ask_if_low()
         return request
 
-    def take(self, stretches: Iterable[Iterable[int]], *, is_complete: bool) -> None:
+    def take(self, spans: Iterable[Iterable[int]], *, is_complete: bool) -> None:
         """Add requests that the run handed out; `is_complete` marks the last ones."""
         self._is_asking = False
         self._is_complete = self._is_complete or is_complete
-        for each in stretches:
-            stretch = Stretch(*each)
-            self._stretches.append(stretch)
-            self._received += stretch.length
+        for each in spans:
+            span = RequestSpan(*each)
+            self._spans.append(span)
+            self._received += span.length
         self._filled.set()
-        while self._waiting and (self._stretches or self._is_complete):
+        while self._waiting and (self._spans or self._is_complete):
             client = self._waiting.popleft()
             if not client.done():  # a cancelled client must not take a request with it
-                client.set_result(self._read() if self._stretches else None)
+                client.set_result(self._read() if self._spans else None)
         if self._waiting:
             self._ask_if_low()
 
@@ -141,14 +141,14 @@ class HandedOut:
 
     def _read(self) -> Request:
         """Read the next request that was handed out."""
-        stretch = self._stretches[0]
+        span = self._spans[0]
         if self._file is None:
             self._file = self._path.open("rb")
         if not self._left_in_first:
-            self._file.seek(stretch.offset)
-            self._left_in_first = stretch.length
+            self._file.seek(span.offset)
+            self._left_in_first = span.length
         _, request = parse_request(self._file.readline(), self._read_attached)
         self._left_in_first -= 1
         if not self._left_in_first:
-            self._stretches.popleft()
-        return in_round(request, stretch.round, self._share.repeats, self._share.cache_buster)
+            self._spans.popleft()
+        return in_round(request, span.round, self._share.repeats, self._share.cache_buster)

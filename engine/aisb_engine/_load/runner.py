@@ -23,11 +23,11 @@ from aisb._types import Failure, Prediction, Request
 from aisb_engine._data.conversations import next_turn
 from aisb_engine._load.attempts import (
     AttemptLog,
-    Unlogged,
+    NullLog,
     delay,
-    facts_of,
     is_retryable,
-    long_wait,
+    log_facts,
+    long_wait_line,
 )
 from aisb_engine._load.brake import LoadBrake
 from aisb_engine._load.client_health import ClientHealth
@@ -71,7 +71,7 @@ class SubtaskRunner:
     progress: Progress
     note: Note
     stopping: asyncio.Event
-    log: AttemptLog = field(default_factory=Unlogged)
+    log: AttemptLog = field(default_factory=NullLog)
     health_file: Path | None = None
     say: Note = lambda _line: None
     on_failure: Callable[[], None] = lambda: None
@@ -113,7 +113,7 @@ class SubtaskRunner:
                     group.add(asyncio.create_task(self._launch(launched, group)))
                 elif share.load.pressure_time:
                     queue = queue or OwnRequests(rounds(share, source))
-                    gates = [(origin_ns + at, Future[None]()) for at in share.joins]
+                    gates = [(origin_ns + at, Future[None]()) for at in share.client_starts]
                     for _, gate in gates:
                         group.add(asyncio.create_task(self._client(queue, gate)))
                     group.add(asyncio.create_task(open_gates(self.clock, gates)))
@@ -154,7 +154,7 @@ class SubtaskRunner:
             return
         from aisb_engine._http.asker import Asker
         from aisb_engine._http.transport import TransportSettings, open_transport
-        from aisb_engine._load.capacity import max_connections
+        from aisb_engine._load.connection_limits import max_connections
 
         timeouts, limit = self.share.load.timeouts, limit or max_connections()
         transport = open_transport(
@@ -177,7 +177,7 @@ class SubtaskRunner:
 
     def watch_for_outage(self) -> None:
         """Start to watch for an outage, unless the share says to go on: attempts wait while none succeeds."""
-        if self.share.on_outage != "go on" and self.share.load.brake.failures:
+        if self.share.on_outage != "continue" and self.share.load.brake.failures:
             self._brake = LoadBrake(self.share, self.clock, self.say)
 
     @contextmanager
@@ -236,7 +236,7 @@ class SubtaskRunner:
             for at, request in requests:
                 if self._is_closed:
                     return
-                encoded = self._encoded(request)
+                encoded = self._encode(request)
                 gate: Future[None] | None = None
                 if at > self.clock():
                     overdue = 0
@@ -260,11 +260,11 @@ class SubtaskRunner:
         finally:
             pacer.close()
 
-    def _encoded(self, request: Request) -> list[WireRequest]:
+    def _encode(self, request: Request) -> list[WireRequest]:
         """Return the encoded request; empty if it is not sent by HTTP, or starts an episode or a session."""
         return [] if self._asker is None or self.episodes or self.sessions else self._asker.prepare(request)
 
-    def begin_nothing_more(self) -> None:
+    def stop_sending(self) -> None:
         """Send no further request. Those in flight run to their end."""
         self._is_closed = True
 
@@ -285,7 +285,7 @@ class SubtaskRunner:
         if gate is not None:
             await gate
         if planned_ns is not None and self._health:
-            self._health.late(self.clock() - planned_ns)
+            self._health.record_lateness(self.clock() - planned_ns)
         self.progress.in_flight += 1
         try:
             if self.episodes is not None:
@@ -321,7 +321,7 @@ class SubtaskRunner:
         Raises:
             ServiceError: nothing has succeeded for longer than `load.outage`.
         """
-        load, progress, brake, extra = self.share.load, self.progress, self._brake, facts_of(request)
+        load, progress, brake, extra = self.share.load, self.progress, self._brake, log_facts(request)
         retries = load.retries if load.retries is not None else 3
         draw: random.Random | None = None
         attempt, sent = 1, 0
@@ -360,7 +360,7 @@ class SubtaskRunner:
             pause = 0.0 if is_paused else delay(attempt, failure, load.backoff, draw, load.longest_delay)
             again = "paused" if is_paused else f"again in {pause:.1f} s"
             self.note(f"request {request.id}: attempt {attempt}: {failure.message}; {again}")
-            self._say_once(long_wait(failure, load.longest_delay))
+            self._say_once(long_wait_line(failure, load.longest_delay))
             await asyncio.sleep(pause)
             attempt += not is_paused  # a pause uses no retries
             planned_ns = None

@@ -1,4 +1,4 @@
-"""What the sessions of a load consist of: their number, and how much a prefix cache could hold in theory."""
+"""Facts on the sessions of a load for `load.json`: the origin of their history, and the cacheable share."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SHARED = (
     ("tokens", "shared_tokens", "input_tokens_asked"),
     ("characters", "shared_characters", "input_characters"),
 )
-"""Fields of rows with sessions: how much of all prompts an earlier prompt begins with, and their size."""
+"""Fields of rows with sessions: the unit, the size of the part shared with earlier prompts, the size."""
 
 
 class CacheShare(NamedTuple):
-    """The share of the input that an earlier prompt begins with, and the unit in which it was counted."""
+    """The share of the input that is a prefix of an earlier prompt, and the unit in which it was counted."""
 
     share: float
     unit: str
 
 
 def prefix_cache_share(samples: Iterable[Sample]) -> CacheShare | None:
-    """Return the share of the input that a prefix cache without a limit holds; None if rows do not state it.
+    """Return the share of the input that an unlimited prefix cache would serve; None if rows do not state it.
 
     It is counted in tokens if all rows state tokens, otherwise in characters.
     """

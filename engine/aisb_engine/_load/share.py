@@ -15,14 +15,14 @@ import orjson
 
 from aisb._errors import StorageError
 from aisb._types import Message, Part, Request
-from aisb_engine._load.loads import is_endless, is_open, joins, part_of
+from aisb_engine._load.loads import client_starts, is_endless, is_open, part_of
 from aisb_engine._load.prefix_cache import PrefixCacheBuster, in_round
 from aisb_engine._spec import Load
 
 PlannedRequest = tuple[int, Request]
 """A request with its planned time in ns from the common start; 0 in a closed loop."""
 Attach = Callable[[Request], Mapping[str, Any]]
-"""Returns what a worker needs beside a request, as JSON values; it is written to the same line."""
+"""Returns what a worker needs in addition to a request, as JSON values; it is written to the same line."""
 ReadAttached = Callable[[Request, Mapping[str, Any]], None]
 """Receives what was attached to a request, before the request is sent."""
 RequestSource = Callable[[], Iterable[PlannedRequest]]
@@ -44,7 +44,7 @@ class LoadShare:
     processes: int = 1
     repeats: int = 1
     cache_buster: PrefixCacheBuster | None = None
-    on_outage: Literal["go on", "pause", "slow"] = "go on"
+    on_outage: Literal["continue", "pause", "slow"] = "continue"
 
     @property
     def is_open(self) -> bool:
@@ -59,11 +59,11 @@ class LoadShare:
         return max(1, part_of(self.clients, self.number, self.processes))
 
     @property
-    def joins(self) -> list[int]:
+    def client_starts(self) -> list[int]:
         """The start of each client of this process in a pressure run: ns from the common start."""
         if self.duration_ns is None:
             return []
-        times = joins(self.load, self.clients)[self.number :: self.processes]
+        times = client_starts(self.load, self.clients)[self.number :: self.processes]
         return [at for at in times if at < self.duration_ns]
 
     @property
@@ -98,7 +98,7 @@ def rounds(share: LoadShare, source: RequestSource) -> Iterator[Request]:
 
 
 @contextmanager
-def dealt_requests(
+def distribute_requests(
     paths: list[Path], requests: Iterable[PlannedRequest], attach: Attach | None = None
 ) -> Iterator[None]:
     """Write the requests of an open loop to files in turn, so that workers share every period equally.

@@ -22,8 +22,8 @@ from aisb_engine._record.runfolder import RunFolder
 from aisb_engine._spec import RunSpec, Subtask
 from aisb_engine._stopper import Stopper
 
-SOME = 100
-"""The smallest number of requests of which a limit in percent is computed in a pressure run."""
+MIN_REQUESTS = 100
+"""In a pressure run, a failure limit in percent refers to at least this many requests."""
 
 
 class OtherModel(Protocol):
@@ -99,7 +99,7 @@ class InferenceStage:
         for one in self.subtasks:
             progress, load = self.progress[one.subtask.key], one.subtask.load
             planned = progress.total or one.row_count * one.subtask.repeats
-            total += max(progress.finished, SOME) if ends_by_time(load) else planned
+            total += max(progress.finished, MIN_REQUESTS) if ends_by_time(load) else planned
         return max(1.0, total * float(limit[:-1]) / 100)
 
     @property

@@ -1,4 +1,4 @@
-"""Tasks that end together: the clients of a load, or its launched requests."""
+"""A group of tasks that ends as a whole: the clients of a load, or its launched requests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Self
 
 
 class TaskGroup:
-    """A group of tasks that ends when all are done, when one of them fails, or at the stop.
+    """A group of tasks that ends when all are done, when one of them fails, or when `stopping` is set.
 
-    The end of the block waits for that, and cancels the remaining tasks. asyncio's own group has no stop, and
-    raises an exception group.
+    The end of the block waits for one of these, and cancels the remaining tasks. Unlike this group,
+    `asyncio.TaskGroup` cannot be stopped by an event, and raises an exception group.
     """
 
     def __init__(self, stopping: asyncio.Event) -> None:
@@ -22,7 +22,7 @@ class TaskGroup:
 
     @property
     def is_ending(self) -> bool:
-        """Whether a task has failed or the stop has come, so that further tasks are useless."""
+        """Whether a task has failed or the run is stopping, so that no task should be added."""
         return self._ended.done() or self._stopping.is_set()
 
     def add(self, task: asyncio.Task[None]) -> None:

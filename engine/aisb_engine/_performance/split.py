@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from aisb._errors import RunError
 from aisb._report import command_on
-from aisb_engine._load.capacity import cores
+from aisb_engine._load.connection_limits import cores
 
 T = TypeVar("T")
 

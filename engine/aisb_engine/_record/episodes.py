@@ -1,4 +1,4 @@
-"""How episodes in an environment ended, kept next to the log: scoring needs the environment no more."""
+"""Store how episodes in an environment ended, next to the log, so that scoring needs no environment."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class EpisodeWriter:
 def read_episodes(folder: Path) -> dict[EpisodeKey, EndedEpisode]:
     """Return the episodes that have ended, by sample and repeat; the last line of each counts.
 
-    A line that is torn or damaged is passed over: its episode counts as one that has not ended.
+    An incomplete or damaged line is ignored: its episode counts as unfinished.
     """
     path, found = folder / EPISODES, dict[EpisodeKey, EndedEpisode]()
     if not path.exists():

@@ -22,15 +22,15 @@ GAUGES = ("running", "waiting")
 NS_PER_SECOND = 1e9
 
 IMPORTED = "imported.json"
-"""The file next to a log's place that has the numbers of another tool, which kept no single requests."""
+"""The file, in the log folder, with the numbers of another tool that does not store single requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientHealthSummary:
-    """How well the workers kept up over time, in milliseconds; values are those of the worst worker.
+    """How well the clients kept up with the load, in milliseconds, over all workers and seconds.
 
-    Every second has the 99th percentile of its event-loop lag; `lag` is the 95th percentile of these. `cpu`
-    is the 95th percentile of the share of a core that the worker used.
+    `lag` is the 95th percentile of the event-loop lag, of which each second has its own 99th percentile.
+    `cpu` is the 95th percentile of the share of a core that a worker used.
     """
 
     seconds: int
@@ -46,9 +46,9 @@ class LoadFiles:
 
     A load without a recorded end, as after a kill, was interrupted. `lost_workers` are those that ended
     before their work was done: `how`, and the `share` of the load that was therefore not sent. `log_file` has
-    the log lines of inference; its path is relative to the run folder. `imported` is the other tool whose
-    times these are; `chunk_times` is false if it kept only those of the first and the last chunk. `sessions`
-    says what a load of sessions consists of.
+    the log lines of inference; its path is relative to the run folder. `imported` names the tool that
+    measured an imported run; `chunk_times` is false if it stored the times of only the first and the last
+    chunk. `sessions` are the facts on a load of sessions.
     """
 
     asked: Mapping[str, Any] = field(default_factory=dict)
@@ -70,11 +70,11 @@ class LoadFiles:
     @property
     def client_health(self) -> ClientHealthSummary | None:
         """The health of the client over the whole load; None if it is unknown."""
-        return _summed(self.lines)
+        return _summarize(self.lines)
 
     def client_health_in(self, start: float, end: float) -> ClientHealthSummary | None:
         """Return the health of the client in the seconds that are completely within an interval (ns)."""
-        return _summed([line for line in self.lines if start + NS_PER_SECOND <= _time(line) <= end])
+        return _summarize([line for line in self.lines if start + NS_PER_SECOND <= _time(line) <= end])
 
     @property
     def concurrency(self) -> int | None:
@@ -157,7 +157,7 @@ def _time(line: Mapping[str, Any]) -> float:
     return float(at) if isinstance(at, int | float) else -1.0
 
 
-def _summed(lines: Sequence[Mapping[str, Any]]) -> ClientHealthSummary | None:
+def _summarize(lines: Sequence[Mapping[str, Any]]) -> ClientHealthSummary | None:
     if not lines:
         return None
 

@@ -2,7 +2,7 @@
 
 A worker appends to its own file, with one `write` per record (`records`), so a reader sees complete records
 and at most one incomplete one at the end. If bytes are damaged, the reader continues at the next mark, and
-counts the damaged stretches.
+counts the damaged sections.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import orjson
 from aisb._errors import StorageError
 from aisb._types import Prediction, request_id
 from aisb_engine._record.records import LENGTH, RECORD_HEADER, RECORD_MARK, LogRecord, decode, encode
-from aisb_engine._record.stored import Key, LatestAttempts, StoredRecord, entry_of, mapped, summary_of
+from aisb_engine._record.stored import Key, LatestAttempts, StoredRecord, entry_of, map_file, summary_of
 
 
 class LogWriter:
@@ -33,7 +33,7 @@ class LogWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.session = session
-        self._end = _sound_length(path)
+        self._end = _valid_length(path)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.ftruncate(self._file, self._end)
         os.lseek(self._file, self._end, os.SEEK_SET)
@@ -73,7 +73,7 @@ class LogWriter:
 
 
 class Log(NamedTuple):
-    """The content of a log folder: the latest attempt for each key, and the number of damaged stretches."""
+    """The content of a log folder: the latest attempt for each key, and the number of damaged sections."""
 
     latest: LatestAttempts
     attempts: int
@@ -106,20 +106,20 @@ def read_folder(folder: Path) -> Log:
 
 
 def read_file(path: Path) -> Iterator[LogRecord | None]:
-    """Yield the records of one worker's file in order; None for a damaged stretch."""
+    """Yield the records of one worker's file in order; None for a damaged section."""
     for _, _, record in _records(path):
         yield record
 
 
 def _records(path: Path) -> Iterator[tuple[int, int, LogRecord | None]]:
     """Yield the records of a file with the start and end of their payloads."""
-    data = mapped(path)
+    data = map_file(path)
     for start, end in extents(data):
         yield start, end, decode(memoryview(data)[start:end]) if start >= 0 else None
 
 
 def rewrite_log(path: Path, change: Callable[[dict[str, Any]], bool]) -> Iterator[bytes | None]:
-    """Yield the records of one worker's file as bytes; None for a damaged stretch.
+    """Yield the records of one worker's file as bytes; None for a damaged section.
 
     `change` is called with the header of each record, and returns whether it changed it. A changed record is
     encoded again, with the same time stamps.
@@ -198,7 +198,7 @@ def _facts(record: bytes) -> tuple[tuple[str, int, int], int, int, str]:
 
 
 def extents(data: bytes | mmap, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each valid payload; (-1, end) for a damaged or incomplete stretch.
+    """Yield (start, end) of each valid payload; (-1, end) for a damaged or incomplete section.
 
     `start` and `end` limit the reading, and must be the beginnings of records.
     """
@@ -237,8 +237,8 @@ def _payload_end(data: bytes | mmap, at: int) -> int | None:
     return start + cast("int", length)
 
 
-def _sound_length(path: Path) -> int:
+def _valid_length(path: Path) -> int:
     """Return the end of the last valid record of a file."""
     if not path.exists():
         return 0
-    return max((end for start, end in extents(mapped(path)) if start >= 0), default=0)
+    return max((end for start, end in extents(map_file(path)) if start >= 0), default=0)

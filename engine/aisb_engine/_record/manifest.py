@@ -19,7 +19,7 @@ from aisb_engine._masking import mask_command
 from aisb_engine._record.runfolder import RunFolder, read_json, write_atomically
 from aisb_engine._spec import Judge, Subtask, Task
 
-IDENTITY_LEFT_OUT = {"num_return_sequences"}
+IDENTITY_EXCLUDED = {"num_return_sequences"}
 """Parameters that only set the number of requests."""
 
 
@@ -29,15 +29,15 @@ class Manifest:
     A command that sends nothing does not change it; such commands are listed in another file.
     """
 
-    def __init__(self, folder: RunFolder, data: dict[str, Any], *, asks: bool = True) -> None:
+    def __init__(self, folder: RunFolder, data: dict[str, Any], *, sends: bool = True) -> None:
         self.folder = folder
         self.data = data
-        self._sessions: list[dict[str, Any]] = data["sessions"] if asks else other_sessions(folder)
-        self._asks = asks
+        self._sessions: list[dict[str, Any]] = data["sessions"] if sends else other_sessions(folder)
+        self._sends = sends
 
     @classmethod
-    def open(cls, folder: RunFolder, plugins: Plugins, *, asks: bool = True) -> Manifest:
-        """Read the manifest of a run, or create one; `asks` tells whether the command sends requests."""
+    def open(cls, folder: RunFolder, plugins: Plugins, *, sends: bool = True) -> Manifest:
+        """Read the manifest of a run, or create one; `sends` tells whether the command sends requests."""
         data = read_json(folder.manifest) if folder.manifest.exists() else {"sessions": []}
         data |= {
             "aisb": __version__,
@@ -50,14 +50,14 @@ class Manifest:
                 if info.state == "loaded"
             },
         }
-        return cls(folder, data, asks=asks)
+        return cls(folder, data, sends=sends)
 
     def begin(self, command: Sequence[str]) -> int:
         """Record that a command works on the run; return its number, which log records contain."""
         session = {"started": now(), "command": mask_command(command), "ended": None, "exit_code": None}
-        self._sessions.append(session | ({"begun": False} if self._asks else {}))
+        self._sessions.append(session | ({"begun": False} if self._sends else {}))
         self.save()
-        return len(self.data["sessions"]) - self._asks
+        return len(self.data["sessions"]) - self._sends
 
     def note_begun(self) -> None:
         """Record that the command sends requests: its input was compared with the run, and accepted."""
@@ -86,7 +86,7 @@ class Manifest:
     def save(self) -> None:
         """Write the manifest, or the list of commands that send nothing."""
         file, data = (
-            (self.folder.manifest, self.data) if self._asks else (self.folder.scorings, self._sessions)
+            (self.folder.manifest, self.data) if self._sends else (self.folder.scorings, self._sessions)
         )
         write_atomically(file, orjson.dumps(data, option=orjson.OPT_INDENT_2))
 
@@ -150,15 +150,15 @@ def identity(
     adapters: str | None = None,
     other: Judge | None = None,
 ) -> dict[str, Any]:
-    """Return everything that determines a request, by key: in a resumed run all of it must be the same.
+    """Return everything that determines a request, by key. A resumed run must have the same values.
 
-    `other` is the model that the environment asks. Keys that only some runs have (media, LoRA adapters, that
-    model) are omitted from others.
+    `other` is the second model of an environment, such as a simulated user. Keys for media, LoRA adapters and
+    that model are present only in runs that use them.
     """
     table = _without_row_count(task)
     sample = {k: v for k, v in table.get("sample", {}).items() if k not in {"target", "clean", "cluster"}}
     dataset = {k: v for k, v in table["dataset"].items() if k not in {"path", "layouts", "columns"}}
-    params = {k: v for k, v in subtask.merged.items() if k not in IDENTITY_LEFT_OUT}
+    params = {k: v for k, v in subtask.merged.items() if k not in IDENTITY_EXCLUDED}
     return {
         **flatten_tables("task.prompt", table.get("prompt", {})),
         **(flatten_tables("task.environment", table["environment"]) if task.environment else {}),
@@ -178,7 +178,7 @@ def identity(
 
 
 def _other_identity(other: Judge) -> dict[str, Any]:
-    """Return what determines the replies of the model that an environment asks, such as a simulated user."""
+    """Return what determines the replies of an environment's second model, such as a simulated user."""
     params = flatten_tables("judge.params", {**other.params, **other.forced})
     model = other.model
     return {
@@ -192,7 +192,7 @@ def _other_identity(other: Judge) -> dict[str, Any]:
 def identity_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return a line for each key in which two identities differ, with both values."""
     return [
-        f"{key}: was {_shown(old.get(key))}, is {_shown(new.get(key))}"
+        f"{key}: was {_show(old.get(key))}, is {_show(new.get(key))}"
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
@@ -214,7 +214,7 @@ def command_line() -> list[str]:
     return ["aisb", *sys.argv[1:]]
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     if value is None:
         return "not set"
     text = orjson.dumps(value).decode()

@@ -1,4 +1,4 @@
-"""The run folder: the places of a run's files, finding it again, and one writer at a time."""
+"""The run folder: the paths of a run's files, finding a run by its name, and the lock for one writer."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class RunFolder:
         return apart if apart.is_dir() else self.path
 
     def keep_apart(self) -> None:
-        """Use a subfolder for predictions and results, since another tool's layout has their usual places."""
+        """Use a subfolder for predictions and results: another tool's layout uses their usual paths."""
         (self.path / APART).mkdir(exist_ok=True)
 
     @property
@@ -186,7 +186,7 @@ class RunFolder:
 
     @property
     def late_judge(self) -> Path:
-        """The judge of a run that was started without one, and scored with one later."""
+        """The judge's configuration of a run that was started without a judge, and scored with one later."""
         return self.path / "judge" / "judge.toml"
 
     @property

@@ -1,4 +1,4 @@
-"""Store the grade of every answer next to the results, so that reporters need not grade again."""
+"""Store the grade of every answer next to the results, so that reporters need no evaluator."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_scores(folder: RunFolder, model: str, task: str) -> list[GradedAnswer] 
     if not path.exists():
         return None
     try:
-        return [_verdict(orjson.loads(line)) for line in path.read_bytes().splitlines()]
+        return [_graded_answer(orjson.loads(line)) for line in path.read_bytes().splitlines()]
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(
             f"{path} is damaged: {error}\n  score the run again: {folder.command('aisb score')}"
@@ -67,7 +67,7 @@ def score_line(score: Score) -> dict[str, Any]:
     return {**line, "details": dict(score.details)} if score.details else line
 
 
-def _verdict(line: Mapping[str, Any]) -> GradedAnswer:
+def _graded_answer(line: Mapping[str, Any]) -> GradedAnswer:
     span = line["span"]
     return GradedAnswer(
         line["id"],

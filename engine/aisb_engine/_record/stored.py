@@ -1,6 +1,6 @@
-"""Predictions of a log. Large ones stay in the log, and are read each time they are used.
+"""The predictions of a log. Large ones stay in the file, and are read each time they are used.
 
-Many answers of megabytes each would not fit into memory together, but each one does.
+A run may have many answers of several megabytes, which would not fit into memory together.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def summaries(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     return predictions.summaries() if isinstance(predictions, Predictions) else iter(predictions)
 
 
-def mapped(path: Path) -> mmap.mmap | bytes:
+def map_file(path: Path) -> mmap.mmap | bytes:
     """Return the bytes of a file as a memory map."""
     with path.open("rb") as file:
         try:

@@ -82,7 +82,7 @@ def test_both_kinds_of_task_run_are_shown_and_resumed(folder, place):
     assert "tokens computed, " in log.read_text()
     more = run(place, *words(folder, "--datasets", "told", "--num-prompts", "14", "--reuse"))
     assert more.returncode == 0, more.stderr
-    assert "Found 10 finished of 14, 0 failed: going on" in more.stderr
+    assert "Found 10 finished of 14, 0 failed: resuming" in more.stderr
     assert len(lines(place, "told")) == 14
     other = run(
         place,

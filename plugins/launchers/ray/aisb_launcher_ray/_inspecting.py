@@ -87,7 +87,7 @@ def _node(name: str, limits: Limits, clock_ms: float) -> tuple[Finding, int]:
     most = min(known, default=STREAMS * limits.processors)
     files = "no limit of open files" if limits.files is None else f"{limits.files:,} open files"
     ports = "" if limits.ports is None else f", {limits.ports:,} local ports"
-    text = f"{limits.processors} processors, {files}{ports}; its clock is certain to {clock_ms:.2f} ms"
+    text = f"{limits.processors} processors, {files}{ports}; clock uncertainty {clock_ms:.2f} ms"
     if limits.files is not None and limits.files < FEW_FILES:
         return _found(name, "problem", text, "ulimit -n 65536 before `ray start` there"), most
     if clock_ms > CERTAIN_MS:

@@ -173,7 +173,7 @@ def test_an_accuracy_run_survives_a_cut_network_and_asks_again_only_after_the_le
     run.wait_for_records(20)
     (cut_off,) = far.workers()
     lose(run, far.cut)
-    run.wait_for_words("asked again")
+    run.wait_for_words("are sent again")
     assert ended_after([cut_off], 0) < 0.1  # it reaches the service still, so it must have ended before
     check_accuracy(run)
 

@@ -177,7 +177,7 @@ def _notes(stage: _Stage, ungraded: Mapping[str, set[tuple[str, int]]]) -> Itera
     if stage.masker.count:
         yield f"keys were masked in {stage.masker.count} texts"
     if stage.damaged:
-        yield f"{stage.damaged} damaged stretches of the log were left out"
+        yield f"{stage.damaged} damaged sections of the log were left out"
     for key, found in ungraded.items():
         yield (f"{key}: {len(found)} answers cannot be graded again from the capsule; their grades are kept")
 

@@ -31,7 +31,7 @@ class ConnectionLimits(NamedTuple):
         return None if self.files is None else max(1, self.files - SPARE_FILES)
 
 
-def room() -> ConnectionLimits:
+def connection_limits() -> ConnectionLimits:
     """Return the limit of open files after `raise_limit`, and the number of local ports to one service."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     ports = None
@@ -56,7 +56,7 @@ def check_files() -> None:
         StorageError: the message names the limit, and how to raise it.
     """
     raise_limit()
-    files = room().files
+    files = connection_limits().files
     if files is not None and files < MIN_FILES:
         raise StorageError(
             f"this process may open {files} files at a time, and a run needs at least {MIN_FILES}: "
@@ -70,7 +70,7 @@ def max_connections() -> int:
     return 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - SPARE_FILES)
 
 
-def check_room(connections: int, workers: int, limits: ConnectionLimits) -> None:
+def check_connections(connections: int, workers: int, limits: ConnectionLimits) -> None:
     """Refuse a concurrency that this machine does not allow.
 
     Raises:
