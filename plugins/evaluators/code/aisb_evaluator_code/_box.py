@@ -218,9 +218,14 @@ def _binds(run: Mapping[str, Any]) -> list[str]:
 
 def ended_by(process: subprocess.Popen[bytes], *, seconds: float) -> EndReason:
     """Return how a box ended, if it ends within `seconds`."""
-    group = process.group if isinstance(process, SandboxBox) else None
     with contextlib.suppress(subprocess.TimeoutExpired):
         status = process.wait(timeout=seconds)
         words = process.stderr.read(2000).decode(errors="replace") if process.stderr else ""
-        return EndReason(status, words, status == TOO_MUCH or bool(group and group.out_of_memory))
-    return EndReason(out_of_memory=bool(group and group.out_of_memory))
+        return EndReason(status, words, ran_out_of_memory(process, status))
+    return EndReason(out_of_memory=ran_out_of_memory(process))
+
+
+def ran_out_of_memory(process: subprocess.Popen[bytes], status: int | None = None) -> bool:
+    """Return whether a process of a box was killed for lack of memory; the box may still run."""
+    group = process.group if isinstance(process, SandboxBox) else None
+    return status == TOO_MUCH or bool(group and group.out_of_memory)

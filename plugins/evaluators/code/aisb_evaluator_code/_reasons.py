@@ -55,7 +55,7 @@ def reason(
         result["problem"] += f" (line {found['line'] - lines_before} of the program)"
     result["problem"] = with_absence(result["problem"])
     if ended.out_of_memory:
-        result["problem"] = f"out of memory: the limit of the program and its processes is {limits.tree} MB"
+        result["problem"] = out_of_memory(limits)
     elif ended.status in SPENT:
         result["problem"] = f"killed: it reached the limit of {limits.seconds:g} s of CPU time (timeout)"
     elif ended.status == NOT_COMPILED:
@@ -63,6 +63,11 @@ def reason(
     elif found.get("closed") and ended.status not in (None, 0, 1):
         result["problem"] += f" ({_words_of(ended.status or 0)})"
     return result
+
+
+def out_of_memory(limits: Limits) -> str:
+    """Return the problem of a program that was killed for lack of memory."""
+    return f"out of memory: the limit of the program and its processes is {limits.tree} MB"
 
 
 def first_error(words: str) -> str:

@@ -18,10 +18,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aisb_evaluator_code._box import Containment, Limits, box_command, containment, ended_by
+from aisb_evaluator_code._box import (
+    Containment,
+    Limits,
+    box_command,
+    containment,
+    ended_by,
+    ran_out_of_memory,
+)
 from aisb_evaluator_code._container import container
 from aisb_evaluator_code._packages import folders
-from aisb_evaluator_code._reasons import NOT_COMPILED, EndReason, first_error, raised_words, reason
+from aisb_evaluator_code._reasons import (
+    NOT_COMPILED,
+    TOO_MUCH,
+    EndReason,
+    first_error,
+    out_of_memory,
+    raised_words,
+    reason,
+)
 
 __all__ = [
     "Containment",
@@ -107,7 +122,9 @@ def judged(
                 tests_end.close()
                 text, late = _read(verdict.fileno(), limits.deadline, 1 << 16)
                 found = _verdict(text)
-                if not (found and found["passed"]) and not late:
+                if late:  # a program waits forever for a process that the kernel has killed
+                    ended = EndReason(out_of_memory=ran_out_of_memory(one))
+                elif not (found and found["passed"]):
                     ended = ended_by(one, seconds=0.5)
                 no_box = _no_verdict(ended, ended_by(other, seconds=1)) if not text and not late else ""
         finally:
@@ -118,7 +135,7 @@ def judged(
     if found:
         return reason(found, ended, limits, lines_before)
     if late:
-        return {"passed": False, "problem": f"timeout after {limits.deadline:g} s"}
+        return reason({"passed": False, "problem": f"timeout after {limits.deadline:g} s"}, ended, limits)
     if text:
         return {"passed": False, "error": text.decode(errors="replace").strip()[-400:]}
     if no_box:
@@ -165,7 +182,10 @@ def _start(
 def run_shell(
     command: str, files: Mapping[str, str], limits: Limits, *, stdin: str = "", binds: Sequence[str] = ()
 ) -> tuple[int | None, str]:
-    """Run a shell command in a box; return its status (None: timeout, or too much output) and its output."""
+    """Run a shell command in a box; return its status (None: timeout, or too much output) and its output.
+
+    If a process was killed for lack of memory and the command failed, the output says so.
+    """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -179,9 +199,10 @@ def run_shell(
             limit = limits.output << 20
             text, late = _read(process.stdout.fileno(), limits.deadline, limit + 1)
             output = text[:limit].decode(errors="replace")
-            if late or len(text) > limit:
-                return None, output
-            return process.wait(timeout=5), output
+            status = None if late or len(text) > limit else process.wait(timeout=5)
+            if status != 0 and ran_out_of_memory(process, status):
+                return TOO_MUCH, out_of_memory(limits)
+            return status, output
     except subprocess.TimeoutExpired:
         return None, output
     finally:

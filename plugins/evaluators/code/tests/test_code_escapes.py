@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aisb_evaluator_code._cases import run_cases
 from aisb_evaluator_code._groups import Parents, parents, usable
 from aisb_evaluator_code._leftovers import remove_left_over
 from aisb_evaluator_code._sandbox import Limits, containment, run_program, run_shell, run_tests
@@ -279,6 +280,29 @@ def test_the_memory_of_all_that_a_program_starts_is_bound_by_a_control_group():
         limits=Limits(memory=4096, tree=512),
     )
     assert found["problem"] == "out of memory: the limit of the program and its processes is 512 MB"
+
+
+WAITING = """
+import os, time
+if os.fork() == 0:
+    block = b"x" * (200 << 20)
+    time.sleep(20)
+while True:
+    time.sleep(0.05)  # its child is dead, for which it does not ask
+"""
+
+
+def test_a_program_that_waits_for_a_process_that_was_killed_for_memory_is_told_of_memory():
+    if not usable():
+        pytest.skip("no control group for memory can be made here")
+    limits = Limits(seconds=1, memory=512, tree=128)
+    words = "out of memory: the limit of the program and its processes is 128 MB"
+    body = "".join(f"    {line}\n" for line in WAITING.strip().splitlines())
+    assert ran(f"def plus_one(n):\n{body}", limits=limits) == {"passed": False, "problem": words}
+    assert run_cases(WAITING, {"cases": [{"input": "", "output": "1"}]}, limits) == {
+        "passed": False,
+        "problem": f"case 1: {words}",
+    }
 
 
 def test_the_memory_of_all_that_a_program_starts_is_watched_where_there_is_no_control_group():
