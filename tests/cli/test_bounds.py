@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 
@@ -27,15 +28,11 @@ class Ended(NamedTuple):
 
 
 def aisb(*words: str, cwd: Path, memory: int | None = None, files: int | None = None) -> Ended:
-    def limit() -> None:
-        if memory:
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        if files:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
-    ended = subprocess.run(
+    wanted = {resource.RLIMIT_AS: memory, resource.RLIMIT_NOFILE: files}
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=240, preexec_fn=limit,
+        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=240,
+        limits={kind: value for kind, value in wanted.items() if value},
         env={**{k: v for k, v in os.environ.items() if not k.startswith("AISB_")}, "COLUMNS": "80"},
     )  # fmt: skip
     return Ended(ended.returncode, ended.stdout.decode("utf-8", "replace"))

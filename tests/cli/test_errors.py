@@ -9,6 +9,7 @@ import sys
 import termios
 
 import pytest
+from forked import run_forked
 
 from aisb import UnknownName
 from aisb_cli.errors import OPTIONS_ELSEWHERE, wrap
@@ -18,7 +19,7 @@ RUN = [sys.executable, "-m", "aisb_cli.main"]
 
 
 def test_a_wrong_option_is_an_error_like_any_other():
-    done = subprocess.run([*RUN, "tasks", "list", "--jsn"], capture_output=True, text=True, check=False)
+    done = run_forked([*RUN, "tasks", "list", "--jsn"], capture_output=True, text=True, check=False)
     first, second = done.stderr.splitlines()
     assert done.returncode == 2
     assert first.startswith("error: no such option")
@@ -72,14 +73,14 @@ def test_an_error_that_goes_to_a_file_is_not_wrapped():
     ],
 )
 def test_a_misspelt_word_is_an_error_with_the_nearest_one(words, said, tmp_path):
-    done = subprocess.run([*RUN, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = run_forked([*RUN, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == f"error: {said}"
 
 
 @pytest.mark.parametrize("words", [[], ["runs"], ["tasks"], ["mock"]])
 def test_a_group_without_a_command_shows_its_help_and_no_error(words):
-    done = subprocess.run([*RUN, *words], capture_output=True, text=True, check=False)
+    done = run_forked([*RUN, *words], capture_output=True, text=True, check=False)
     shown = done.stdout + done.stderr
     assert shown.startswith(" ".join(["Usage: aisb", *words]))
     assert "error:" not in shown
@@ -97,7 +98,7 @@ def test_a_group_without_a_command_shows_its_help_and_no_error(words):
     ],
 )
 def test_an_option_of_another_tool_is_answered_with_the_one_of_this_tool(option, instead):
-    done = subprocess.run([*RUN, "run", option, "3"], capture_output=True, text=True, check=False)
+    done = run_forked([*RUN, "run", option, "3"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         f"error: no such option '{option}'; write {instead} here",
@@ -113,7 +114,7 @@ def test_only_options_that_exist_are_named_instead_of_those_of_other_tools():
 
 def test_an_address_as_judge_is_an_error_that_names_the_option_for_it(tmp_path):
     words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--judge", "http://127.0.0.1:9"]
-    done = subprocess.run([*RUN, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = run_forked([*RUN, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert "  --judge vllm-chat --judge-url http://127.0.0.1:9" in done.stderr.splitlines()
 

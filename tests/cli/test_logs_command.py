@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb_cli.main import cli
 
@@ -109,7 +109,7 @@ def test_following_a_run_shows_its_lines_until_it_ends(tmp_path: Path) -> None:
     words = ["run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "12"]
     words += ["--set", "model.ttft_ms=500", "--concurrency", "4"]
     command = [sys.executable, "-m", "aisb_cli.main"]
-    running = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    running = Forked([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for line in running.stderr:
         if "requests; log:" in line:
             break

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from forked import Forked
 
 from aisb_engine._record.log import read_file
 from aisb_mock import MockOptions, start_mock
@@ -25,7 +26,7 @@ def slow():
 
 
 def begin(work: Path, url: str, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return Forked(
         [
             sys.executable, "-m", "aisb_cli.main", "run", "--models", "vllm_api_stream_chat", "--url", url,
             "--datasets", "demo_gsm8k", "--workers", "2", "-w", str(work), *words,

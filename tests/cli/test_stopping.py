@@ -104,20 +104,20 @@ target = "{a}"
 """
 
 
-def stopped(run: subprocess.Popen[str], work: Path) -> str:
+def stopped(run: subprocess.Popen[str], work: Path, size: int = 10_000) -> str:
     """Stop a run by Ctrl-C when it has answers; return the last lines: how to go on with it."""
-    wait_for_answers(run, work)
+    wait_for_answers(run, work, size)
     run.send_signal(signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 130, output
     return output.partition("resume with: ")[2]
 
 
-def go_on(printed: str, cwd: Path) -> str:
+def go_on(printed: str, cwd: Path, **environment: str) -> str:
     """Run the printed command as it is printed."""
     program, *words = shlex.split(printed.splitlines()[0])
     assert program == "aisb"
-    again = start(*words, cwd=cwd)
+    again = start(*words, cwd=cwd, **environment)
     output, _ = again.communicate(timeout=100)
     assert again.returncode == 0, output
     return output
@@ -140,6 +140,51 @@ def test_the_printed_continuation_works_as_printed(tmp_path: Path) -> None:
     printed = output.partition("resume with: ")[2]
     assert "--block reporter-plots --mode infer --data-dir 'my data'" in printed
     assert "40/40 finished" in go_on(printed, tmp_path)
+
+
+OWN_MODEL = """
+[models.mine]
+base = "vllm_api_stream_chat"
+[models.mine.options]
+url = "{url}"
+"""
+OWN_ROWS = "".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(30))
+CHAT = (
+    "--models",
+    "vllm_api_stream_chat",
+    "--datasets",
+    "demo_gsm8k",
+    "--num-prompts",
+    "30",
+    "--url",
+    "{url}",
+)
+CONTINUED = {
+    "a key from the environment": (*CHAT, "--api-key-env", "MY_KEY"),
+    "a file with models": ("--models", "mine", "--datasets", "demo_gsm8k", "--num-prompts", "30", "--config", "my models.toml"),
+    "user-provided data": ("--models", "vllm_api_stream_chat", "--datasets", "./my sums.jsonl", "--url", "{url}"),
+    "a judge": (*CHAT, "--set", 'task.evaluate=[{{use="judge"}}]', "--judge", "vllm-chat", "--judge-url", "{url}"),
+}  # fmt: skip
+"""What a run is given that its continuation needs too."""
+
+
+@pytest.mark.parametrize("given", CONTINUED)
+def test_the_printed_continuation_has_what_the_run_was_given(tmp_path: Path, given: str) -> None:
+    key = {"MY_KEY": "sesame"} if given == "a key from the environment" else {}
+    with start_mock(MockOptions(ttft_ms=100, tokens=4, api_key=key.get("MY_KEY"))) as mock:
+        (tmp_path / "my models.toml").write_text(OWN_MODEL.format(url=mock.url))
+        (tmp_path / "my sums.jsonl").write_text(OWN_ROWS)
+        words = [word.format(url=mock.url) for word in CONTINUED[given]]
+        run = start("run", *words, "--concurrency", "2", cwd=tmp_path, **key)
+        printed = stopped(run, tmp_path, size=3_000)
+        (tmp_path / "my models.toml").unlink()  # the run folder has what it said
+        output = go_on(printed, tmp_path, **key)
+    assert "30/30 finished, 0 failed" in output
+    (folder,) = tmp_path.glob("outputs/default/*")
+    (scores,) = folder.glob("results/*/*_scores.jsonl")
+    graded = [json.loads(line) for line in scores.read_text().splitlines()]
+    assert len({one["id"] for one in graded}) == len(graded) == 30
+    assert (folder / "judge/vllm-chat").is_dir() == (given == "a judge")
 
 
 @pytest.mark.slow

@@ -8,17 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+from forked import Forked
 
-def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+
+def start(*words: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
     """Start the command without settings of the environment; its output is one stream of text."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
-    return subprocess.Popen(
+    return Forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**environment, "COLUMNS": "200"},
+        env={**environment, **more, "COLUMNS": "200"},
     )
 
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 from urllib.parse import urlsplit
 
+from forked import Forked
+
 
 def command(*words, cwd, **more):
     """Start `aisb` as a process of its own."""
     line = [sys.executable, "-m", "aisb_cli.main", *words]
-    return subprocess.Popen(line, cwd=cwd, text=True, stdout=subprocess.PIPE, **more)
+    return Forked(line, cwd=cwd, text=True, stdout=subprocess.PIPE, **more)
 
 
 class View:
     """A running `aisb view`."""
 
     def __init__(self, home, *words):
-        self.process = command(
-            "view", *words, cwd=home, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
+        self.process = command("view", *words, cwd=home, stderr=subprocess.STDOUT)
         self.said = self.process.stdout.readline()
         self.url = re.search(r"http://127\.0\.0\.1:\d+/[\w-]+/", self.said).group()
         self.port = urlsplit(self.url).port

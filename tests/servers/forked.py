@@ -1,7 +1,7 @@
 """Run commands of this project in processes forked from one that has imported its modules.
 
 Starting Python and importing what `aisb run` needs takes 0.4 s of a core, and the tests start about a thousand
-commands. `run_forked` takes what `subprocess.run` takes. The command is a process of its own, with its own arguments, folder,
+commands. `run_forked` takes what `subprocess.run` takes, and `Forked` what `subprocess.Popen` takes. The command is a process of its own, with its own arguments, folder,
 environment and files; only its imports were made before. Tests of what is imported, of start-up times and of signals
 start Python itself.
 """
@@ -16,6 +16,7 @@ import importlib.metadata
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import selectors
 import signal
@@ -65,14 +66,10 @@ def run_forked(
     timeout: float | None = None,
     stdout: int | IO[Any] | None = None,
     stderr: int | IO[Any] | None = None,
+    limits: Mapping[int, int] | None = None,
 ) -> subprocess.CompletedProcess[Any]:
-    """Run `[sys.executable, "-m", module, …]` as `subprocess.run` does."""
-    python, option, *words = map(str, command)
-    environment = dict(os.environ if env is None else env)
-    if (python, option) != (sys.executable, "-m"):
-        raise ValueError(f"only modules of this Python can be forked: {command}")
-    if changed := [name for name in FROM_THE_START if environment.get(name) != os.environ.get(name)]:
-        raise ValueError(f"{changed} act when Python starts: use subprocess.run")
+    """Run `[sys.executable, "-m", module, …]` as `subprocess.run` does, within `limits` by `resource.RLIMIT_…`."""
+    request = {**_request(command, cwd, env), "limits": list((limits or {}).items())}
     if capture_output:
         stdout = stderr = subprocess.PIPE
     with contextlib.ExitStack() as stack:
@@ -81,7 +78,6 @@ def run_forked(
         given.seek(0)
         out = _target(stack, stdout, sys.__stdout__)
         err = out if stderr == subprocess.STDOUT else _target(stack, stderr, sys.__stderr__)
-        request = {"words": words, "cwd": str(cwd or Path.cwd()), "env": environment}
         code = _served(request, [given.fileno(), out.fileno(), err.fileno()], command, timeout)
         ended: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(list(command), code)
         if stdout == subprocess.PIPE:
@@ -91,6 +87,51 @@ def run_forked(
     if check:
         ended.check_returncode()
     return ended
+
+
+class Forked(subprocess.Popen):  # type: ignore[type-arg]
+    """A process started by `Forked([sys.executable, "-m", module, …])`, which is otherwise a `Popen`."""
+
+    _ending: socket.socket
+
+    def _execute_child(self, args: Any, *given: Any) -> None:
+        """Have the process forked, with the files that `Popen` has opened for it."""
+        cwd, env = given[4:6]
+        ends, session = given[9:15], given[20]
+        stdin, _, _, stdout, _, stderr = ends
+        files = [own if own != -1 else number for number, own in enumerate((stdin, stdout, stderr))]
+        self._ending, self.pid = _started({**_request(args, cwd, env), "session": session}, files)
+        self._child_created = True
+        self._close_pipe_fds(*ends)  # type: ignore[attr-defined]
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        self._ending.settimeout(0 if wait_flags & os.WNOHANG else None)
+        try:
+            status = self._ending.recv(LENGTH.size)
+        except BlockingIOError:
+            return 0, 0
+        self._ending.close()
+        return self.pid, LENGTH.unpack(status)[0]
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        if self.returncode is None and self._waitpid_lock.acquire(blocking=False):  # type: ignore[attr-defined]
+            try:
+                ended, status = (0, 0) if self.returncode is not None else self._try_wait(os.WNOHANG)
+                if ended:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+            finally:
+                self._waitpid_lock.release()  # type: ignore[attr-defined]
+        return self.returncode
+
+
+def _request(command: Sequence[Any], cwd: str | Path | None, env: Mapping[str, str] | None) -> dict[str, Any]:
+    python, option, *words = map(str, command)
+    environment = dict(os.environ if env is None else env)
+    if (python, option) != (sys.executable, "-m"):
+        raise ValueError(f"only modules of this Python can be forked: {command}")
+    if changed := [name for name in FROM_THE_START if environment.get(name) != os.environ.get(name)]:
+        raise ValueError(f"{changed} act when Python starts: use subprocess")
+    return {"words": words, "cwd": str(cwd or Path.cwd()), "env": environment}
 
 
 def _target(stack: contextlib.ExitStack, wanted: int | IO[Any] | None, inherited: IO[Any]) -> IO[Any]:
@@ -114,20 +155,26 @@ _asking = threading.Lock()
 
 def _served(request: dict[str, Any], files: list[int], command: Sequence[Any], timeout: float | None) -> int:
     """Have one command run by the server of this process; return its exit code, or minus the signal that ended it."""
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs, _asking:
-            body = json.dumps(request).encode()
-            socket.send_fds(_server(), [LENGTH.pack(len(body))], [*files, theirs.fileno()])
-            _server().sendall(body)
-        (process,) = LENGTH.unpack(ours.recv(LENGTH.size))
-        ours.settimeout(timeout)
+    ending, process = _started(request, files)
+    with ending:
+        ending.settimeout(timeout)
         try:
-            status = ours.recv(LENGTH.size)
+            status = ending.recv(LENGTH.size)
         except TimeoutError:
             os.kill(process, signal.SIGKILL)
             raise subprocess.TimeoutExpired(list(map(str, command)), timeout or 0) from None
     return os.waitstatus_to_exitcode(LENGTH.unpack(status)[0])
+
+
+def _started(request: dict[str, Any], files: list[int]) -> tuple[socket.socket, int]:
+    """Have one command started by the server of this process; return what tells its exit status, and its id."""
+    ours, theirs = socket.socketpair()
+    with theirs, _asking:
+        body = json.dumps(request).encode()
+        socket.send_fds(_server(), [LENGTH.pack(len(body))], [*files, theirs.fileno()])
+        _server().sendall(body)
+    (process,) = LENGTH.unpack(ours.recv(LENGTH.size))
+    return ours, process
 
 
 def _server() -> socket.socket:
@@ -196,6 +243,10 @@ def _become(request: dict[str, Any], files: list[int]) -> tuple[str, Sequence[st
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    if request.get("session"):
+        os.setsid()
+    for kind, value in request.get("limits", ()):
+        resource.setrlimit(kind, (value, value))
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
