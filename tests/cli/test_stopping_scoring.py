@@ -12,62 +12,7 @@ from pathlib import Path
 
 import pytest
 from forked import run_forked
-
-PLUGIN = '''\
-"""Graders and a report that take an hour at the place that $SLOW_AT names."""
-
-import asyncio
-import os
-import time
-from pathlib import Path
-
-from aisb import Evaluator, Reporter, Score, hookimpl
-
-
-def take_long(at):
-    if os.environ.get("SLOW_AT") != at:
-        return
-    Path("is-slow").touch()
-    try:
-        time.sleep(3600)
-    except BaseException:
-        if "caught" not in at:
-            raise
-
-
-class Slow(Evaluator):
-    def score(self, answer, sample):
-        take_long("score")
-        take_long("score, caught")
-        return Score(1.0)
-
-    def summarize(self, scores):
-        take_long("summarize")
-        return None
-
-
-class SlowInThreads(Evaluator):
-    async def score(self, answer, sample):
-        await asyncio.to_thread(take_long, "threads")
-        return Score(1.0)
-
-
-class SlowReport(Reporter):
-    def report(self, run):
-        take_long("report")
-        take_long("report, caught")
-        return []
-
-
-@hookimpl
-def aisb_evaluators():
-    return {"slow": Slow, "slow-in-threads": SlowInThreads}
-
-
-@hookimpl
-def aisb_reporters():
-    return {"slow-report": SlowReport}
-'''
+from slow_plugin import write_slow_plugin
 
 CASES = [
     ("score", "slow", signal.SIGTERM),
@@ -82,13 +27,7 @@ CASES = [
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    folder = tmp_path / "plugin"
-    about = folder / "aisb_slow-1.0.dist-info"
-    about.mkdir(parents=True)
-    (folder / "aisb_slow.py").write_text(PLUGIN)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: aisb-slow\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[aisb]\nslow = aisb_slow\n")
-    return folder
+    return write_slow_plugin(tmp_path / "plugin")
 
 
 def environment(plugin: Path) -> dict[str, str]:
@@ -106,7 +45,7 @@ def test_a_signal_ends_it_soon_and_the_run_can_be_scored(
             "--num-prompts", "5", "--set", f'task.evaluate=[{{use="{evaluator}"}}]', "--reporters", "slow-report",
         ],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**environment(plugin), "SLOW_AT": at},
+        env={**environment(plugin), "SLOW_AT": at, "IS_SLOW": str(tmp_path / "is-slow")},
     )  # fmt: skip
     while not (tmp_path / "is-slow").exists():
         time.sleep(0.01)
