@@ -210,9 +210,9 @@ def test_a_performance_run_and_an_accuracy_run_are_compared_by_grades_and_by_spe
     [
         (
             (),
-            "error: a comparison has two sides, not nothing: give RUN_A RUN_B, one run with --model-a and",
+            "error: a comparison has two sides, and was given no run: use RUN_A RUN_B, one run with --model-a and",
         ),
-        (("good", "bad", "both"), "error: a comparison has two sides, not good bad both"),
+        (("good", "bad", "both"), "error: a comparison has two sides, and was given good bad both"),
         (
             ("good",),
             "error: A and B are one run, good, with good: name another run as B, or two of its models",

@@ -86,7 +86,7 @@ class MindIE(TGI):
 class MindIEStream(MindIE):
     """MindIE's own API, streamed."""
 
-    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+    stream: Annotated[bool, "stream the reply instead of receiving it as a whole"] = True
 
 
 @hookimpl

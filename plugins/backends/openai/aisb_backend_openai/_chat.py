@@ -77,7 +77,7 @@ class OpenAIChat(OpenAIService):
         """
         choices = event.get("choices")
         if not choices:
-            return self.aside(event)
+            return self.decode_without_choices(event)
         choice = choices[0]
         delta = choice.get("delta")
         if delta is None:

@@ -41,7 +41,7 @@ class OpenAICompletions(OpenAIService):
         """Translate one streamed event or one whole reply; an event with an empty text is of kind `role`."""
         choices = event.get("choices")
         if not choices:
-            return self.aside(event)
+            return self.decode_without_choices(event)
         choice = choices[0]
         text = choice.get("text") or ""
         finish = choice.get("finish_reason")

@@ -31,18 +31,18 @@ def _vllm(page: Mapping[str, Any]) -> Facts:
 def _sglang(page: Mapping[str, Any]) -> Facts:
     """Read only some entries of `/get_server_info`, since others include the server's key."""
     args = page.get("server_args")
-    said = {**args, **page} if isinstance(args, Mapping) else page
-    if not ("model_path" in said and "version" in said):
+    reported = {**args, **page} if isinstance(args, Mapping) else page
+    if not ("model_path" in reported and "version" in reported):
         return {}
     return {
         "server": "sglang",
-        "server_version": said["version"],
-        "revision": said.get("revision") or said.get("weight_version"),
-        "weights": said["model_path"],
-        "tokenizer": said.get("tokenizer_path"),
-        "quantization": said.get("quantization"),
-        "dtype": said.get("dtype"),
-        "chat_template": said.get("chat_template"),
+        "server_version": reported["version"],
+        "revision": reported.get("revision") or reported.get("weight_version"),
+        "weights": reported["model_path"],
+        "tokenizer": reported.get("tokenizer_path"),
+        "quantization": reported.get("quantization"),
+        "dtype": reported.get("dtype"),
+        "chat_template": reported.get("chat_template"),
     }
 
 
@@ -80,10 +80,10 @@ PAGES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Facts]]] = {
 """The endpoint of each kind of server and its parser; the kinds are the `owned_by` of model lists."""
 
 
-async def served_identity(service: OpenAIService, *, asks_all: bool) -> Facts:
+async def service_identity(service: OpenAIService, *, tries_all: bool) -> Facts:
     """Return what a service reports about itself and its model.
 
-    The server's own endpoint is read if the list of models tells its kind; otherwise, with `asks_all`, the
+    The server's own endpoint is read if the list of models tells its kind; otherwise, with `tries_all`, the
     endpoints of all kinds.
     """
     entry = await _entry(service)
@@ -94,13 +94,15 @@ async def served_identity(service: OpenAIService, *, asks_all: bool) -> Facts:
         "created": entry.get("created") if entry.get("owned_by") in {"openai", "system"} else None,
     }
     owner = str(entry.get("owned_by") or "").lower()
-    kinds = [kind for kind in PAGES if owner and kind.partition(",")[0] == owner] or list(PAGES) * asks_all
-    for said in await asyncio.gather(*(_page(service, *PAGES[kind]) for kind in kinds)):
-        facts |= {key: value for key, value in said.items() if value is not None and facts.get(key) is None}
-    return cleaned(facts)
+    kinds = [kind for kind in PAGES if owner and kind.partition(",")[0] == owner] or list(PAGES) * tries_all
+    for reported in await asyncio.gather(*(_page(service, *PAGES[kind]) for kind in kinds)):
+        facts |= {
+            key: value for key, value in reported.items() if value is not None and facts.get(key) is None
+        }
+    return recordable_facts(facts)
 
 
-def cleaned(facts: Mapping[str, Any]) -> Facts:
+def recordable_facts(facts: Mapping[str, Any]) -> Facts:
     """Return the facts that are fit for the record: short texts and numbers."""
     return {
         key: value[:MAX_VALUE_LENGTH] if isinstance(value, str) else value

@@ -52,7 +52,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
     https://platform.openai.com/docs/api-reference
     """
 
-    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+    stream: Annotated[bool, "stream the reply instead of receiving it as a whole"] = True
     max_tokens_name: Annotated[
         Literal["max_tokens", "max_completion_tokens"], "the service's name of the maximum reply length"
     ] = "max_tokens"
@@ -148,16 +148,16 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
 
         return await probe(self)
 
-    asks_server_pages: ClassVar[bool] = False
+    tries_all_endpoints: ClassVar[bool] = False
     """Whether `identity` tries the endpoints of every kind of server if the kind is unknown."""
 
     async def identity(self) -> Mapping[str, Any]:
         """Return what the service reports about its server, its weights and its chat template."""
-        from aisb_backend_openai._identity import served_identity
+        from aisb_backend_openai._identity import service_identity
 
-        return await served_identity(self, asks_all=self.asks_server_pages)
+        return await service_identity(self, tries_all=self.tries_all_endpoints)
 
-    def aside(self, event: Mapping[str, Any]) -> Chunk | None:
+    def decode_without_choices(self, event: Mapping[str, Any]) -> Chunk | None:
         """Translate an event without choices: usage, an error, or no content."""
         if failure := failure_in(event):
             raise AttemptFailed(failure)

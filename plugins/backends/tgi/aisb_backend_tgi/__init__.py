@@ -40,7 +40,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
     chat API is OpenAI's: use `openai-chat` for that.
     """
 
-    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
+    stream: Annotated[bool, "stream the reply instead of receiving it as a whole"] = False
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"
     prompt_form: ClassVar[Literal["chat", "text"]] = "text"
@@ -106,22 +106,22 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
         info = answer.json()
         served = info.get("model_id") if isinstance(info, Mapping) else None
         if not isinstance(info, Mapping) or not isinstance(served, str):
-            return ServiceInfo(notes=(f"the service says nothing about itself at /info ({answer.status})",))
+            return ServiceInfo(notes=(f"the service does not describe itself at /info ({answer.status})",))
         if self.model and self.check_model and self.model != served:
             raise self.unlisted_model_error("/info", [served])
         self.model = self.model or served
-        said = [f"version {info['version']}"] if info.get("version") else []
+        reported = [f"version {info['version']}"] if info.get("version") else []
         if length := info.get("max_total_tokens"):
-            said.append(f"model length {length}")
-        return ServiceInfo(models=(served,), detail=", ".join(said))
+            reported.append(f"model length {length}")
+        return ServiceInfo(models=(served,), detail=", ".join(reported))
 
     async def identity(self) -> Mapping[str, Any]:
         """Return the versions and the revision of the weights from `/info`."""
         info = (await self.fetch("/info")).json()
         names = {"version": "server_version", "sha": "server_revision", "model_sha": "revision"}
         names |= {"model_dtype": "dtype", "model_id": "weights"}
-        said = info if isinstance(info, Mapping) else {}
-        found = {names[key]: said[key] for key in names if isinstance(said.get(key), str)}
+        reported = info if isinstance(info, Mapping) else {}
+        found = {names[key]: reported[key] for key in names if isinstance(reported.get(key), str)}
         return {"server": "tgi", **found} if found else {}
 
 
@@ -129,7 +129,7 @@ class TGI(EndpointPath, ServedModel, LoraAdapters):
 class TGIStream(TGI):
     """Text Generation Inference, streamed, by its own API."""
 
-    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+    stream: Annotated[bool, "stream the reply instead of receiving it as a whole"] = True
 
 
 def hugging_face_names(params: Mapping[str, Any]) -> dict[str, Any]:

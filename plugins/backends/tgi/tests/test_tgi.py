@@ -100,7 +100,7 @@ async def test_a_probe_says_model_version_and_length(mock):
 
 async def test_a_service_without_info_is_asked_all_the_same(mock):
     info = await TGI(url=mock().url + "/elsewhere").probe()
-    assert info.notes == ("the service says nothing about itself at /info (404)",)
+    assert info.notes == ("the service does not describe itself at /info (404)",)
 
 
 async def test_a_missing_key_is_said_before_the_first_request(mock):

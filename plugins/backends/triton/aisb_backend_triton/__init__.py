@@ -36,7 +36,7 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
     are those of tensorrtllm_backend's README and ensemble/config.pbtxt.
     """
 
-    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
+    stream: Annotated[bool, "stream the reply instead of receiving it as a whole"] = False
     version: Annotated[str | None, "version of the model; default: the server's choice"] = None
     cumulative: Annotated[bool, "each event repeats all text before it (accumulate_tokens)"] = False
     echoes_prompt: Annotated[bool, "the reply begins with the prompt (exclude_input_in_output = false)"] = (
@@ -136,7 +136,7 @@ class Triton(EndpointPath, ServedModel, LoraAdapters):
 class TritonStream(Triton):
     """Triton's generate extension, streamed, with inputs named as TensorRT-LLM's `ensemble` names them."""
 
-    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = True
+    stream: Annotated[bool, "stream the reply instead of receiving it as a whole"] = True
 
 
 @hookimpl

@@ -11,7 +11,7 @@ from aisb.helpers import listed
 if TYPE_CHECKING:
     from aisb_backend_triton import Triton
 
-NOT_THERE = (403, 404, 405, 501)
+UNAVAILABLE_STATUSES = (403, 404, 405, 501)
 """Statuses of a gateway for a path that it does not forward."""
 ENSEMBLE = "ensemble"
 """TensorRT-LLM's name of the model that takes text; its parts, which take tokens, are separate models."""
@@ -32,7 +32,7 @@ async def probe(service: Triton) -> ServiceInfo:
         service.model, note = _choose(where, there)
         notes.append(note)
     ready = await service.fetch(f"{service.model_path()}/ready")
-    if ready.status in NOT_THERE and not service.check_model:
+    if ready.status in UNAVAILABLE_STATUSES and not service.check_model:
         notes.append(f"it is unknown whether the model is ready: {where} has no such path ({ready.status})")
     elif ready.status != 200:
         if there and service.check_model and service.model not in there:
@@ -51,7 +51,7 @@ async def probe(service: Triton) -> ServiceInfo:
 
 
 def _pass_over(status: int) -> str:
-    if status not in NOT_THERE:
+    if status not in UNAVAILABLE_STATUSES:
         return ""
     return "\n  if a gateway does not forward this path: --set model.check_model=false"
 

@@ -38,7 +38,7 @@ class VLLMChat(OpenAIChat):
     ] = True
 
     default_api_key_env: ClassVar[str | None] = None
-    asks_server_pages: ClassVar[bool] = True
+    tries_all_endpoints: ClassVar[bool] = True
 
     def finalize(self, prediction: Prediction, request: Request) -> Prediction:
         """Extract tool calls from the text if the service left them there."""
@@ -87,7 +87,7 @@ class VLLMCompletions(OpenAICompletions):
     ] = "prompt_logprobs"
 
     default_api_key_env: ClassVar[str | None] = None
-    asks_server_pages: ClassVar[bool] = True
+    tries_all_endpoints: ClassVar[bool] = True
 
     async def probe(self) -> ServiceInfo:
         """Determine the model like every OpenAI service, and read the server's version."""

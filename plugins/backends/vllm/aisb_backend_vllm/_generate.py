@@ -29,7 +29,7 @@ class VLLMGenerate(EndpointPath, LoraAdapters):
     """
 
     model: Annotated[str | None, "name of the model, stored with the results; it is not sent"] = None
-    stream: Annotated[bool, "receive the reply in pieces as it is written, not as a whole"] = False
+    stream: Annotated[bool, "stream the reply instead of receiving it as a whole"] = False
     cumulative: Annotated[bool, "each piece of a stream repeats all text before it"] = True
 
     params: ClassVar[frozenset[str] | Literal["any"]] = "any"

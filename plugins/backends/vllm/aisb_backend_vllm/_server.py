@@ -38,12 +38,12 @@ async def with_version(service: HttpBackend, info: ServiceInfo) -> ServiceInfo:
     """Return a probe's result with the server's version prefixed; other servers have no `/version`."""
     try:
         answer = await service.fetch("/version")
-        said = json.loads(answer.body)["version"] if answer.status == 200 else None
+        reported = json.loads(answer.body)["version"] if answer.status == 200 else None
     except (ServiceError, ValueError, LookupError, TypeError, RecursionError):
-        said = None
-    if not isinstance(said, str):
+        reported = None
+    if not isinstance(reported, str):
         return info
-    return replace(info, detail=", ".join(filter(None, (f"version {said}", info.detail))))
+    return replace(info, detail=", ".join(filter(None, (f"version {reported}", info.detail))))
 
 
 async def counters(service: HttpBackend) -> Mapping[str, float]:

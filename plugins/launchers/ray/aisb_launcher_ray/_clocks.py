@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 EXCHANGES = 40
-LONGEST_WAIT = 0.25
+ECHO_TIMEOUT = 0.25
 """UDP counts as blocked after this many seconds without an echo."""
 
 
@@ -46,7 +46,7 @@ def measure_clock(host: str, port: int, token: bytes, call: Callable[[], int]) -
     """Measure the offset of a node's clock by UDP, or by remote calls if UDP gets no answer."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as wire:
-        wire.settimeout(LONGEST_WAIT)
+        wire.settimeout(ECHO_TIMEOUT)
 
         def echo() -> int:
             question = token + secrets.token_bytes(8)
@@ -57,12 +57,12 @@ def measure_clock(host: str, port: int, token: bytes, call: Callable[[], int]) -
 
         try:
             wire.connect((host, port))
-            return _best(echo, "udp")
+            return _measure_offset(echo, "udp")
         except OSError:
-            return _best(call, "call")
+            return _measure_offset(call, "call")
 
 
-def _best(ask: Callable[[], int], way: Literal["udp", "call"]) -> ClockOffset:
+def _measure_offset(ask: Callable[[], int], way: Literal["udp", "call"]) -> ClockOffset:
     """Request the time repeatedly; use the middle of the exchange with the shortest round trip."""
     shortest = 1 << 62
     offset = 0

@@ -53,7 +53,7 @@ def connect_cluster(address: str | None) -> bool:
         }
     _silence()
     try:
-        with _kept_signals():
+        with _restored_signals():
             ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
     except Exception as error:
         where = f"the Ray cluster at {address}" if address else "a Ray cluster on this machine"
@@ -131,12 +131,12 @@ def compare_versions(
 
     ours = versions.hashes(names)
     cloudpickle.register_pickle_by_value(versions)  # nodes may lack this package
-    asked = ray.remote(num_cpus=0, max_retries=0)(versions.hashes)
+    hash_packages = ray.remote(num_cpus=0, max_retries=0)(versions.hashes)
     living = {node: address for node, address in nodes().items() if only is None or node in only}
     calls = {
-        node: asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-            names
-        )
+        node: hash_packages.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+        ).remote(names)
         for node in living
     }
     ends = time.monotonic() + within
@@ -177,7 +177,7 @@ def _silence() -> None:
 
 
 @contextmanager
-def _kept_signals() -> Iterator[None]:
+def _restored_signals() -> Iterator[None]:
     """Restore the handlers that `ray.init` replaces."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]

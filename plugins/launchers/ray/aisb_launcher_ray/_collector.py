@@ -26,9 +26,9 @@ from aisb_launcher_ray._frames import ALIVE, END, HELLO, MESSAGE, make_frame, re
 BATCH_BYTES = 1 << 20
 BATCH_EVERY = 0.5
 """The maximum seconds that data of workers waits for a batch."""
-GATHER = 0.005
+BATCH_DELAY = 0.005
 """Seconds that a message waits for others to join its batch."""
-PULSE = 0.5
+HEARTBEAT_SECONDS = 0.5
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -57,7 +57,7 @@ class Limits(NamedTuple):
     processors: int
 
 
-class Door(NamedTuple):
+class CollectorAddress(NamedTuple):
     """The address of a collector: its folder, and the port and token of its echo."""
 
     folder: str
@@ -76,7 +76,7 @@ class _Worker:
     heard: float = field(default_factory=time.monotonic)
     cpu: int = 0
     ended: str | None = None
-    is_told: bool = False
+    is_reported: bool = False
 
 
 class Collector:
@@ -88,7 +88,7 @@ class Collector:
         self._folder = Path(tempfile.mkdtemp(prefix="aisb-"))
         self._raylet = os.getppid()
         self._heard = time.monotonic()
-        self._news = asyncio.Event()
+        self._has_data = asyncio.Event()
         self._connected = asyncio.Event()
         self._messages: list[tuple[int, bytes]] = []
         self._offsets: dict[str, int] = {}
@@ -97,13 +97,13 @@ class Collector:
         self._expected, self._early = 0, dict[int, Sequence[tuple[int | None, bytes]]]()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def open(self, host: str) -> Door:
+    async def open(self, host: str) -> CollectorAddress:
         """Start to listen to workers, and to answer echoes at the address of this node."""
         loop, token = asyncio.get_running_loop(), secrets.token_bytes(16)
         await asyncio.start_unix_server(self._serve, str(self._folder / "door"))
         echo, _ = await loop.create_datagram_endpoint(lambda: Echo(token), local_addr=(host, 0))
         self._tasks.append(asyncio.create_task(self._watch()))
-        return Door(str(self._folder), echo.get_extra_info("sockname")[1], token)
+        return CollectorAddress(str(self._folder), echo.get_extra_info("sockname")[1], token)
 
     async def put(self, name: str, offset: int, data: bytes) -> None:
         """Write a part of a file that jobs read."""
@@ -142,25 +142,27 @@ class Collector:
             return self._last
         try:
             async with asyncio.timeout(BATCH_EVERY):
-                await self._news.wait()
-            await asyncio.sleep(GATHER)
+                await self._has_data.wait()
+            await asyncio.sleep(BATCH_DELAY)
         except TimeoutError:
             pass
         self._heard = time.monotonic()
-        self._news.clear()
+        self._has_data.clear()
         messages, self._messages = self._messages, []
         ending = [
-            one for one, worker in self._workers.items() if worker.ended is not None and not worker.is_told
+            one
+            for one, worker in self._workers.items()
+            if worker.ended is not None and not worker.is_reported
         ]
         chunks, is_all = self._read(is_due=bool(ending))
         ended = []
         if is_all:  # otherwise the rest of their files is sent first
             for one in ending:
                 worker = self._workers[one]
-                worker.is_told = True
+                worker.is_reported = True
                 ended.append((one, worker.ended or ""))
         else:
-            self._news.set()
+            self._has_data.set()
         self._last = Batch(number, tuple(messages), tuple(chunks), tuple(ended))
         return self._last
 
@@ -217,13 +219,13 @@ class Collector:
                 self._end(worker, got[1].decode("utf-8", "replace"))
                 return
             self._messages.append((number, got[1]))
-            self._news.set()
+            self._has_data.set()
         self._end(worker, "its process ended before its work did")
 
     def _end(self, worker: _Worker, how: str) -> None:
         if worker.ended is None:
             worker.ended = how
-            self._news.set()
+            self._has_data.set()
         for writer in (worker.writer, worker.pulse):
             if writer is not None and how:
                 writer.close()
@@ -237,7 +239,7 @@ class Collector:
     async def _watch(self) -> None:
         """Exchange heartbeats. If the run or the raylet has ended, end the workers."""
         while True:
-            await asyncio.sleep(PULSE)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             now = time.monotonic()
             if now - self._heard > self._lease:
                 shutil.rmtree(self._folder, ignore_errors=True)
@@ -266,7 +268,7 @@ def _is_busy(worker: _Worker) -> bool:
 
 
 def cpu_time(process: int) -> int:
-    """Return the CPU time of a process in ticks; 0 if the system does not tell."""
+    """Return the CPU time of a process in ticks; 0 if the system does not report."""
     try:
         after_name = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except (OSError, UnicodeDecodeError):

@@ -17,8 +17,8 @@ RAY_GIVES_UP = "RAY_gcs_rpc_server_reconnect_timeout_s"
 DEFAULT_SECONDS = 60.0
 MARGIN = 0.25
 """The part of that time that is left for this process to stop its workers and to store what they wrote."""
-LOOK_EVERY = 1.0
-ANSWER_WITHIN = 2.0
+CHECK_INTERVAL = 1.0
+ANSWER_TIMEOUT = 2.0
 
 
 def seconds_until_ray_ends() -> float:
@@ -56,10 +56,10 @@ class HeadWatch:
     def end(self) -> None:
         """End the thread, and wait for it."""
         self._over.set()
-        self._thread.join(ANSWER_WITHIN + LOOK_EVERY)
+        self._thread.join(ANSWER_TIMEOUT + CHECK_INTERVAL)
 
     def _watch(self) -> None:
-        while not self._over.wait(LOOK_EVERY):
+        while not self._over.wait(CHECK_INTERVAL):
             began = time.monotonic()
             if _answers(self.address):
                 self._silent_since = None
@@ -77,7 +77,7 @@ class HeadWatch:
 def _answers(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_WITHIN).close()
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_TIMEOUT).close()
     except OSError:
         return False
     return True

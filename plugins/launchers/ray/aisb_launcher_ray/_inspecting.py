@@ -14,7 +14,7 @@ from aisb_launcher_ray._node import RayNode
 FEW_FILES = 4096
 STREAMS = 1000
 """The number of requests in flight that one worker can sustain."""
-CERTAIN_MS = 1.0
+MAX_UNCERTAINTY_MS = 1.0
 PATIENCE = 60.0
 """The timeout of a node's answer, in seconds."""
 
@@ -22,7 +22,7 @@ Finding = Mapping[str, str]
 """`name`, `state` (ok, note or problem), `text` and `remedy`."""
 
 
-def look_at_cluster(lease: float) -> Iterator[Finding]:
+def inspect_cluster(lease: float) -> Iterator[Finding]:
     """Inspect the cluster that this process is connected to."""
     import ray
 
@@ -35,7 +35,7 @@ def look_at_cluster(lease: float) -> Iterator[Finding]:
         yield _found(
             "authentication",
             "note",
-            "whoever reaches the ports of Ray can run code there",
+            "everyone who can reach Ray's ports can run code on the cluster",
             "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN for all nodes and for aisb, before Ray starts",
         )
     differing = compare_versions(sorted({*versions.ALWAYS, *versions.packages()}), PATIENCE)
@@ -90,8 +90,8 @@ def _node(name: str, limits: Limits, clock_ms: float) -> tuple[Finding, int]:
     text = f"{limits.processors} processors, {files}{ports}; clock uncertainty {clock_ms:.2f} ms"
     if limits.files is not None and limits.files < FEW_FILES:
         return _found(name, "problem", text, "ulimit -n 65536 before `ray start` there"), most
-    if clock_ms > CERTAIN_MS:
-        return _found(name, "note", text, "figures over several nodes are no more certain than that"), most
+    if clock_ms > MAX_UNCERTAINTY_MS:
+        return _found(name, "note", text, "figures over several nodes have at least this uncertainty"), most
     return _found(name, "ok", text), most
 
 

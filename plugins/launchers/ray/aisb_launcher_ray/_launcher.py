@@ -29,14 +29,14 @@ class RayWorkers(Launcher):
         self,
         *,
         address: Annotated[
-            str | None, "the cluster's address, or 'auto' for the one on this machine; else one is started"
+            str | None, "address of the cluster, or 'auto' for one on this machine; default: start one"
         ] = None,
         cpus: Annotated[
-            float | None, "CPUs that Ray reserves for a worker; else 1, and none in a cluster of our own"
+            float | None, "CPUs that Ray reserves for a worker; default: 1, or 0 in aisb's own cluster"
         ] = None,
-        gpus: Annotated[float, "GPUs that Ray gives a worker"] = 0,
+        gpus: Annotated[float, "GPUs that Ray reserves for a worker"] = 0,
         resources: Annotated[Mapping[str, float] | None, "custom resources that a worker needs"] = None,
-        placing: Annotated[Literal["SPREAD", "PACK"], "over many nodes, or on few"] = "SPREAD",
+        placing: Annotated[Literal["SPREAD", "PACK"], "use many nodes, or few"] = "SPREAD",
         lease: Annotated[float, "seconds of silence after which a worker, or the run, counts as lost"] = 5.0,
         start_within: Annotated[float, "seconds that the cluster may take to start all workers"] = 120.0,
     ) -> None:
@@ -63,10 +63,10 @@ class RayWorkers(Launcher):
 
     def inspect(self) -> Iterator[Mapping[str, str]]:
         """Inspect the cluster for `aisb doctor`."""
-        from aisb_launcher_ray._inspecting import look_at_cluster
+        from aisb_launcher_ray._inspecting import inspect_cluster
 
         connect_cluster(self._address)
-        yield from look_at_cluster(self._lease)
+        yield from inspect_cluster(self._lease)
 
     async def start(self, jobs: Sequence[Job]) -> None:
         """Place an actor for each job, check the nodes, copy the files there, and begin."""
@@ -85,7 +85,7 @@ class RayWorkers(Launcher):
             self._start_within,
             self._why_stop,
         )
-        self._head = HeadWatch(head_address(), self._lose_head)
+        self._head = HeadWatch(head_address(), self._end_without_head)
         self._starting = asyncio.create_task(asyncio.to_thread(placing.start, dict(enumerate(jobs))))
         made = await asyncio.shield(self._starting)
         self.lead_ns = await asyncio.to_thread(_measure_sending, made, self._lease)
@@ -154,7 +154,7 @@ class RayWorkers(Launcher):
             return "the run was stopped while its workers were started"
         return self._head.why_missing() if self._head is not None else ""
 
-    def _lose_head(self, line: str) -> None:
+    def _end_without_head(self, line: str) -> None:
         """End the run; called in another thread."""
         with suppress(RuntimeError):  # the loop is closed: the run has ended
             self._loop.call_soon_threadsafe(self._events.put_nowait, (0, RunError(line), ""))
@@ -162,7 +162,7 @@ class RayWorkers(Launcher):
     def _follow(self, made: Sequence[RayNode]) -> None:
         """Start to pull the data of nodes' workers."""
 
-        def tell(*event: Any) -> None:
+        def report(*event: Any) -> None:
             with suppress(RuntimeError):  # the loop is closed, so nothing waits for this event
                 self._loop.call_soon_threadsafe(self._take, event)
 
@@ -171,7 +171,7 @@ class RayWorkers(Launcher):
             self._where |= dict.fromkeys(node.workers, node)
             self._running |= set(node.workers)
             self._watched |= set(node.workers)
-            node.pull(tell)
+            node.pull(report)
 
     def _take(self, event: LauncherEvent) -> None:
         self._events.put_nowait(event)
@@ -190,7 +190,7 @@ class RayWorkers(Launcher):
                 self._events.put_nowait((worker, None, line))
             elif self._watched or len(self._replacing) > 1:
                 self._events.put_nowait((worker, {"note": line}, ""))
-            else:  # it was the last hope of this run
+            else:  # no other worker is running
                 where = self._where[worker].address
                 self._events.put_nowait(
                     (worker, RunError(f"worker {worker} on node {where} was lost, and {line}"), "")
@@ -226,7 +226,7 @@ class RayWorkers(Launcher):
 
 
 def _measure_sending(made: Sequence[RayNode], timeout: float) -> int:
-    """Measure the duration of a message to all nodes in ns: the common start must be twice as far away."""
+    """Return twice the duration of a message to all nodes in ns: the lead time of the common start."""
     import ray
 
     began = time.perf_counter_ns()

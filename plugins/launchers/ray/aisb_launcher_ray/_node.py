@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from aisb_launcher_ray._clocks import ClockOffset, measure_clock
-from aisb_launcher_ray._collector import BATCH_BYTES, Batch, Door, FileChunk
+from aisb_launcher_ray._collector import BATCH_BYTES, Batch, CollectorAddress, FileChunk
 
-Tell = Callable[[int, bytes | Mapping[str, Any] | None, str], None]
+Report = Callable[[int, bytes | Mapping[str, Any] | None, str], None]
 """Gets a worker's number with a message, or with None and its failure when the worker has ended."""
 
 DISK = 5
 """The command's exit code if the run cannot be written on this machine."""
-SLACK = 2.0
+LEASE_MARGIN = 2.0
 """Seconds beside the lease after which the workers of a node that is out of reach have ended: the collector
-looks once in half a second, and began to count when it answered, up to half a second after it was asked."""
+looks once in half a second, and began to count when it answered, up to half a second after the request."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class RayNode:
     collector: Any
     lease: float
     targets: Mapping[str, Path]
-    door: Door | None = None
+    door: CollectorAddress | None = None
     clocks: list[ClockOffset] = field(default_factory=list)
     is_lost: bool = False
     _bases: dict[str, int] = field(default_factory=dict)
@@ -41,11 +41,12 @@ class RayNode:
     _puller: threading.Thread | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def open(self, timeout: float) -> Door:
+    def open(self, timeout: float) -> CollectorAddress:
         """Start the collector's listener, and measure the node's clock."""
         import ray
 
-        self.door = door = Door(*ray.get(self.collector.open.remote(self.address), timeout=timeout))
+        opened = self.collector.open.remote(self.address)
+        self.door = door = CollectorAddress(*ray.get(opened, timeout=timeout))
         self.measure_clock()
         return door
 
@@ -79,10 +80,10 @@ class RayNode:
             number, self._sent = self._sent, self._sent + 1
         return self.collector.deliver.remote(number, [(target, message)])
 
-    def pull(self, tell: Tell) -> None:
+    def pull(self, report: Report) -> None:
         """Start to pull batches in a thread, so that a busy run does not look dead to its workers."""
         name = f"aisb-pull-{self.address}"
-        self._puller = threading.Thread(target=self._pull, args=(tell,), name=name, daemon=True)
+        self._puller = threading.Thread(target=self._pull, args=(report,), name=name, daemon=True)
         self._puller.start()
 
     def join(self, timeout: float) -> None:
@@ -90,34 +91,34 @@ class RayNode:
         if self._puller is not None:
             self._puller.join(timeout)
 
-    def _pull(self, tell: Tell) -> None:
+    def _pull(self, report: Report) -> None:
         import ray
 
-        left, number, asked = set(self.workers), 0, 0.0
+        left, number, requested_at = set(self.workers), 0, 0.0
         try:
             while left:
-                number, asked = number + 1, time.monotonic()
+                number, requested_at = number + 1, time.monotonic()
                 batch = self._batch(number)
                 for chunk in batch.chunks:
                     self._keep(chunk)
                 for worker, message in batch.messages:
-                    tell(worker, message, "")
+                    report(worker, message, "")
                 if left <= {worker for worker, _ in batch.ended}:
-                    self._tell_clock(tell)
+                    self._report_clock(report)
                 for worker, how in batch.ended:
                     left.discard(worker)
-                    tell(worker, None, how)
+                    report(worker, None, how)
         except ray.exceptions.RayError as error:  # some are an OSError, too
             self.is_lost = True
             reason = "no answer" if isinstance(error, TimeoutError) else type(error).__name__
-            tell(min(left), {"say": f"its node {self.address} was lost ({reason})"}, "")
+            report(min(left), {"say": f"its node {self.address} was lost ({reason})"}, "")
             # It may be alive but unreachable: its workers may send until its lease ends.
-            time.sleep(max(0.0, asked + self.lease + SLACK - time.monotonic()))
+            time.sleep(max(0.0, requested_at + self.lease + LEASE_MARGIN - time.monotonic()))
             for worker in left:
-                tell(worker, None, f"its node was lost ({reason})")
+                report(worker, None, f"its node was lost ({reason})")
         except OSError as error:
-            failed = f"what workers wrote cannot be kept in the run: {error.strerror}"
-            tell(min(left), {"error": failed, "exit_code": DISK}, "")
+            failed = f"the files of the workers cannot be written to the run: {error.strerror}"
+            report(min(left), {"error": failed, "exit_code": DISK}, "")
 
     def _batch(self, number: int) -> Batch:
         import ray
@@ -137,11 +138,11 @@ class RayNode:
         finally:
             os.close(descriptor)
 
-    def _tell_clock(self, tell: Tell) -> None:
+    def _report_clock(self, report: Report) -> None:
         """Measure the clock at the end, and report its measurements."""
         with suppress(Exception):  # the node is lost: the measurement at the start stays valid
             self.measure_clock()
-        tell(self.workers[0], {"clock": self.clock_facts()}, "")
+        report(self.workers[0], {"clock": self.clock_facts()}, "")
 
     def clock_facts(self) -> dict[str, Any]:
         """Return the facts about this node's clock for `load.json`; its drift adds to the uncertainty."""

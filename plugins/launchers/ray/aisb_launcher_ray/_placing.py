@@ -16,11 +16,11 @@ from aisb_launcher_ray._collector import Collector
 from aisb_launcher_ray._node import RayNode
 from aisb_launcher_ray._worker import RayWorker
 
-ANSWER_WITHIN = 60.0
-LOOK_EVERY = 0.5
+ANSWER_TIMEOUT = 60.0
+CHECK_INTERVAL = 0.5
 """The interval at which a wait for Ray checks whether the run was stopped, in seconds."""
-TRY_EVERY = 1.0
-"""Seconds after which a worker is placed again where Ray has placed it on a node that is lost."""
+RETRY_INTERVAL = 1.0
+"""Seconds between attempts to place a worker, since Ray may select a node that has been lost."""
 
 
 class PlacingError(RunError):
@@ -31,7 +31,7 @@ class PlacingError(RunError):
 class Placing:
     """Places workers on a cluster. `cpus`, `gpus` and `resources` are what Ray reserves for each.
 
-    `workers` is the number of all workers of the run. `actors` are all that were made. `why_stop` is asked
+    `workers` is the number of all workers of the run. `actors` are all that were made. `why_stop` is pending
     while something is waited for: it returns why workers are not needed any more, or an empty text.
     """
 
@@ -69,9 +69,9 @@ class Placing:
             try:
                 return self._start(jobs, deadline, check_all=False)
             except PlacingError:
-                if self.why_stop() or time.monotonic() + TRY_EVERY > deadline:
+                if self.why_stop() or time.monotonic() + RETRY_INTERVAL > deadline:
                     raise
-            time.sleep(TRY_EVERY)
+            time.sleep(RETRY_INTERVAL)
 
     def _start(self, jobs: Mapping[int, Job], deadline: float, *, check_all: bool) -> list[RayNode]:
         import ray
@@ -80,11 +80,11 @@ class Placing:
         try:
             if check_all:
                 check_versions([*payloads.values()], self._patience, self.why_stop)
-            workers = self._placed([*jobs], deadline)
+            workers = self._create_workers([*jobs], deadline)
             if not check_all:
                 chosen = {node for _, node in workers.values()}
                 check_versions([*payloads.values()], self._patience, self.why_stop, only=chosen)
-            made = self._collected(jobs, {number: node for number, (_, node) in workers.items()})
+            made = self._create_collectors(jobs, {number: node for number, (_, node) in workers.items()})
             runs = []
             for node in made:
                 door = node.open(deadline - time.monotonic())
@@ -103,18 +103,18 @@ class Placing:
                 ]
             self._wait_until_connected(made, runs, deadline)
         except ray.exceptions.RayError as error:
-            said = str(error).strip().splitlines()
+            lines = str(error).strip().splitlines()
             raise PlacingError(
-                f"workers cannot be started on the Ray cluster: {said[-1] if said else error!r}"
+                f"workers cannot be started on the Ray cluster: {lines[-1] if lines else error!r}"
             ) from error
         return made
 
     @property
     def _patience(self) -> float:
         """The timeout of a node's list of packages, in seconds: busy nodes are slow to start a process."""
-        return max(ANSWER_WITHIN, self.start_within)
+        return max(ANSWER_TIMEOUT, self.start_within)
 
-    def _placed(self, numbers: Sequence[int], deadline: float) -> dict[int, tuple[Any, str]]:
+    def _create_workers(self, numbers: Sequence[int], deadline: float) -> dict[int, tuple[Any, str]]:
         """Create the actors of workers; return each with the id of its node.
 
         Raises:
@@ -131,23 +131,23 @@ class Placing:
         )
         made = {number: worker.remote() for number in numbers}
         self.actors += made.values()
-        asked = [each.place.remote() for each in made.values()]
-        waiting = self._wait(asked, deadline)
+        pending = [each.place.remote() for each in made.values()]
+        waiting = self._wait(pending, deadline)
         if waiting:
             for actor in made.values():
                 ray.kill(actor)  # else Ray places them when there is room again
             offered = ray.available_resources()
             free = {name: number for name, number in offered.items() if ":" not in name}
             raise RunError(
-                f"the Ray cluster placed {len(asked) - len(waiting)} of {len(asked)} workers within "
+                f"the Ray cluster placed {len(pending) - len(waiting)} of {len(pending)} workers within "
                 f"{self.start_within:g} s; "
                 f"each asks for {self.cpus:g} CPUs, {self.gpus:g} GPUs and {dict(self.resources)}; "
                 f"free are {free}"
             )
-        found = [node for node, _ in ray.get(asked)]
+        found = [node for node, _ in ray.get(pending)]
         return {number: (made[number], node) for number, node in zip(numbers, found, strict=True)}
 
-    def _collected(self, jobs: Mapping[int, Job], places: Mapping[int, str]) -> list[RayNode]:
+    def _create_collectors(self, jobs: Mapping[int, Job], places: Mapping[int, str]) -> list[RayNode]:
         """Create a collector on each node with workers."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -171,7 +171,7 @@ class Placing:
         import ray
 
         waiting = [node.collector.connected.remote() for node in made]
-        while waiting := self._wait(waiting, min(deadline, time.monotonic() + LOOK_EVERY)):
+        while waiting := self._wait(waiting, min(deadline, time.monotonic() + CHECK_INTERVAL)):
             if ended := ray.wait(list(runs), timeout=0)[0]:
                 ray.get(ended)  # raises the error that ended it
             if time.monotonic() > deadline:
@@ -187,7 +187,7 @@ class Placing:
 
         waiting = list(calls)
         while waiting:
-            left = max(0.0, min(LOOK_EVERY, deadline - time.monotonic()))
+            left = max(0.0, min(CHECK_INTERVAL, deadline - time.monotonic()))
             _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=left)
             if reason := self.why_stop():
                 raise RunError(reason)

@@ -50,14 +50,14 @@ DEFAULT_LENGTHS = (512, 128)
     help="Tokens of replies to synthetic prompts [default: 128].",
 )
 @click.option("--launcher", metavar="NAME", help="Launcher of the workers [default: local].")
-@shared.work_dir_option("Work folder, for the folder of the search.", Path("outputs/capacity"))
+@shared.work_dir_option("Work folder, which will contain the folder of the search.", Path("outputs/capacity"))
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of data files.")
 @click.option(
     "-r",
     "--reuse",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Resume an interrupted search: its folder.",
+    help="Folder of an interrupted search to resume.",
 )
 @shared.as_json
 @click.pass_context
@@ -84,7 +84,7 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     folder = flags["reuse"] or RunFolder.create(flags["work_dir"], datetime.now().astimezone()).path
     folder.mkdir(parents=True, exist_ok=True)
     options = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_stored_options(flags)}
-    _keep_or_check(folder / "capacity.json", options)
+    _store_or_check(folder / "capacity.json", options)
     plugins = context.obj.load_plugins()
     model, table = _model(context.obj, flags, plugins)
     service = _service(folder, flags, limits, (model, table))
@@ -124,7 +124,7 @@ def _stored_options(flags: dict[str, Any]) -> dict[str, Any]:
     return {key: flags[key] for key in ("url", "model", "model_name", "task", "input_len", "output_len")}
 
 
-def _keep_or_check(path: Path, options: dict[str, Any]) -> None:
+def _store_or_check(path: Path, options: dict[str, Any]) -> None:
     """Store the options of a new search; refuse other options for a search that is resumed."""
     from aisb import UsageError
     from aisb_engine import write_atomically
@@ -136,7 +136,7 @@ def _keep_or_check(path: Path, options: dict[str, Any]) -> None:
     differing = [key for key in options if kept.get(key) != json.loads(json.dumps(options[key]))]
     if differing:
         raise UsageError(
-            f"{path.parent} is a search with another {', '.join(differing)}: use its options, "
+            f"{path.parent} was started with a different {', '.join(differing)}: use its options, "
             "or start a new search without --reuse"
         )
 
@@ -152,7 +152,7 @@ def _heading(model: str, table: Mapping[str, Any], flags: Mapping[str, Any]) -> 
 
 
 def _model(context: CommandContext, flags: dict[str, Any], plugins: Plugins) -> tuple[str, dict[str, Any]]:
-    """Return the name and the table of the model. Without --models, the service at the address is looked at.
+    """Return the name and the table of the model. Without --models, the service at the address is probed.
 
     Raises:
         ServiceError: the service does not answer, is of no known kind, or serves several models.
@@ -174,7 +174,7 @@ def _service(
     folder: Path, flags: dict[str, Any], limits: list[Limit], named: tuple[str, dict[str, Any]]
 ) -> MeasuredService:
     from aisb import UsageError
-    from aisb_analysis._capacity.measured import MeasuredService, kept_names
+    from aisb_analysis._capacity.measured import MeasuredService, stored_names
     from aisb_engine import safe_name
 
     task: dict[str, Any] = {"base": flags["task"] or TASK}
@@ -184,7 +184,7 @@ def _service(
         raise UsageError("--input-len and --output-len apply to synthetic prompts; omit --datasets")
     if not flags["task"]:
         task["dataset"] = set_lengths
-    names = kept_names(folder) or (safe_name(named[0]), safe_name(task["base"]))
+    names = stored_names(folder) or (safe_name(named[0]), safe_name(task["base"]))
     return MeasuredService(
         folder,
         {names[0]: {**named[1], "abbr": names[0]}},

@@ -17,12 +17,12 @@ from aisb_analysis._paired import (
     DRAWS,
     SIGNIFICANCE,
     bootstrap,
+    detectable_difference,
     holm,
     mcnemar,
     paired_t,
     samples_needed,
     scipy_stats,
-    smallest_difference,
 )
 from aisb_engine import (
     CORRECT_THRESHOLD,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins, Subtask
 
 ComparisonVerdict = Literal["better", "worse", "tie"]
-FEW = 100
+FEW_SAMPLES = 100
 """With fewer samples the bootstrap is overconfident, so a t test must agree with it."""
 
 
@@ -120,21 +120,21 @@ def pair_up(
     models_a = list(dict.fromkeys(subtask.model for subtask in subtasks_a))
     models_b = list(dict.fromkeys(subtask.model for subtask in subtasks_b))
     if a.folder.path.resolve() == b.folder.path.resolve():
-        models_a, models_b = _within(models_a, models_b, model_a, model_b, a)
+        models_a, models_b = _models_of_one_run(models_a, models_b, model_a, model_b, a)
     if len(models_a) == len(models_b) == 1:
-        meant = {models_a[0]: models_b[0]}
+        counterparts = {models_a[0]: models_b[0]}
     else:
-        meant = {name: name for name in models_a if name in models_b}
-    if not meant:
+        counterparts = {name: name for name in models_a if name in models_b}
+    if not counterparts:
         raise UsageError(
             f"no model is on both sides: A has {', '.join(models_a)}; B has {', '.join(models_b)}\n"
             "  select them with --model-a and --model-b"
         )
     found = {(subtask.model, subtask.task): subtask for subtask in subtasks_b}
     pairs = [
-        ComparedSubtask(one, found[meant[one.model], one.task])
+        ComparedSubtask(one, found[counterparts[one.model], one.task])
         for one in subtasks_a
-        if one.model in meant and (meant[one.model], one.task) in found
+        if one.model in counterparts and (counterparts[one.model], one.task) in found
     ]
     if not pairs:
         raise UsageError(
@@ -151,7 +151,7 @@ def pair_up(
     return pairs, [] if one_run else alone
 
 
-def _within(
+def _models_of_one_run(
     models_a: list[str], models_b: list[str], model_a: str | None, model_b: str | None, run: OpenedRun
 ) -> tuple[list[str], list[str]]:
     """Return the models of one run to compare, for each side."""
@@ -264,12 +264,12 @@ def compare_grades(
     lost = tuple(
         _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change < -1e-12
     )
-    whole = once and not partial and clusters is None
-    exact = mcnemar(len(lost), len(gained)) if whole else None
+    binary = once and not partial and clusters is None
+    exact = mcnemar(len(lost), len(gained)) if binary else None
     p = resampled.p if exact is None else exact
-    if exact is None and len(set(clusters or same)) < FEW:
+    if exact is None and len(set(clusters or same)) < FEW_SAMPLES:
         p = max(p, paired_t(changes, clusters))
-    smallest = smallest_difference(changes, clusters, tests=tests, whole=whole)
+    smallest = detectable_difference(changes, clusters, tests=tests, binary=binary)
     return Comparison(
         task=names[0].task,
         model_a=names[0].model,
@@ -286,11 +286,11 @@ def compare_grades(
         corrected=p,
         verdict=_verdict(resampled.mean, p),
         smallest=None if smallest is None else 100 * smallest,
-        needed=samples_needed(changes, clusters, tests=tests, whole=whole),
+        needed=samples_needed(changes, clusters, tests=tests, binary=binary),
         gained=gained,
         lost=lost,
         unequal=tuple(_unequal_samples(a, b, len(shared), len(same))),
-        notes=tuple(_errors(a, b, same)),
+        notes=tuple(_error_notes(a, b, same)),
         clusters=None if clusters is None else len(set(clusters)),
         drop=drop(changes, clusters),
     )
@@ -326,7 +326,7 @@ def differences_in_requests(
     ]
     if all(file.exists() for file in files):
         old, new = (
-            {key: value for key, value in read_run_json(file).items() if key not in _THE_MODELS_OWN}
+            {key: value for key, value in read_run_json(file).items() if key not in _MODEL_KEYS}
             for file in files
         )
         if old.get(_NONCE) != new.get(
@@ -352,7 +352,7 @@ def _has_mark(load: Path) -> bool:
     return load.exists() and bool(read_run_json(load).get("nonce"))
 
 
-_THE_MODELS_OWN = frozenset(("model.backend", "model.model"))
+_MODEL_KEYS = frozenset(("model.backend", "model.model"))
 """Keys in which two models normally differ."""
 
 
@@ -370,7 +370,7 @@ def _unequal_samples(a: Mapping[str, Any], b: Mapping[str, Any], shared: int, sa
     return found
 
 
-def _errors(
+def _error_notes(
     a: Mapping[str, Sequence[Grade]], b: Mapping[str, Sequence[Grade]], keys: Sequence[str]
 ) -> list[str]:
     counts = [sum(g.outcome == "error" for key in keys for g in side[key]) for side in (a, b)]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--model-a", metavar="NAME", help="The model of A, if there are several.")
 @click.option("--model-b", metavar="NAME", help="The model of B, if there are several.")
 @click.option("--explain", is_flag=True, help="Split the change into different samples, rules and answers.")
-@click.option("--baseline", metavar="RUN", help="Compare with this run, which is A; the named run is B.")
+@click.option("--baseline", metavar="RUN", help="Use this run as A, and the argument as B.")
 @click.option(
     "--fail-on-regression", is_flag=True, help="Exit with code 4 if B is worse, or lacks a task of A."
 )
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     help="Compare flips with the noise of the service, from a run of aisb doctor --determinism.",
 )
 @click.option(
-    "--plan", is_flag=True, help="From a pilot run: the samples and minutes that a difference needs."
+    "--plan", is_flag=True, help="Print how many samples and minutes a difference needs, from a pilot run."
 )
 @click.option(
     "--difference",
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 @click.option(
     "--budget", metavar="TIME", help="Print the difference that can be detected in this time: 600s, 30m, 2h."
 )
-@click.option("--strict", is_flag=True, help="Let a gate fail if it is inconclusive, too.")
+@click.option("--strict", is_flag=True, help="Also let a gate fail if it is inconclusive.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every flipped sample.")
@@ -268,14 +268,14 @@ def _explanation_lines(explained: Sequence[Explanation]) -> Iterator[str]:
 
 def _cases(found: Found, alone: Sequence[str]) -> Iterator[JunitCase]:
     from aisb_analysis._compare import Comparison
-    from aisb_analysis._compare_text import shown_p
+    from aisb_analysis._compare_text import format_p
     from aisb_engine import JunitCase
 
     for one in found:
         if isinstance(one, Comparison):
             text = (
                 f"{one.verdict}: {one.a:.2f} to {one.b:.2f}, {one.difference:+.2f} points "
-                f"[{one.low:+.1f}, {one.high:+.1f}], p {shown_p(one.corrected)}"
+                f"[{one.low:+.1f}, {one.high:+.1f}], p {format_p(one.corrected)}"
             )
             name = one.task
         else:

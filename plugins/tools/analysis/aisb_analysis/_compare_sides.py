@@ -43,9 +43,9 @@ def open_sides(flags: Mapping[str, Any], plugins: Plugins, policy: Policy | None
     if len(names) == 1 and not flags["baseline"]:
         names *= 2
     if len(names) != 2:
-        words = " ".join(names) or "nothing"
+        given = " ".join(names) or "no run"
         raise UsageError(
-            f"a comparison has two sides, not {words}: give RUN_A RUN_B, one run with --model-a and "
+            f"a comparison has two sides, and was given {given}: use RUN_A RUN_B, one run with --model-a and "
             "--model-b, or RUN with --baseline RUN"
         )
     sweeps = [_sweep_folder(name) for name in names]
@@ -147,7 +147,7 @@ def _check(
 
 def _check_gate(policy: Policy, a: Sequence[OpenedRun], b: Sequence[OpenedRun], place: str) -> None:
     """Refuse sides that a gate cannot judge: several accuracy runs, or too few performance runs."""
-    from aisb_analysis._gates import LEAST_RUNS
+    from aisb_analysis._gates import MIN_RUNS
 
     counts = [[sum(run.spec.run.performance == kind for run in side) for side in (a, b)] for kind in (0, 1)]
     if max(counts[0]) > 1:
@@ -155,10 +155,10 @@ def _check_gate(policy: Policy, a: Sequence[OpenedRun], b: Sequence[OpenedRun], 
             "a gate compares at most one accuracy run on each side; repeat samples within a run with "
             "params.num_return_sequences"
         )
-    if policy.performance and any(counts[1]) and min(counts[1]) < LEAST_RUNS:
+    if policy.performance and any(counts[1]) and min(counts[1]) < MIN_RUNS:
         more = "aisb sweep --repeats 3 measures them" if place else "as in --baseline A1,A2,A3 B1,B2,B3"
         raise UsageError(
-            f"a gate on speed needs at least {LEAST_RUNS} performance runs{place} on each side, {more}; "
+            f"a gate on speed needs at least {MIN_RUNS} performance runs{place} on each side, {more}; "
             f"A has {counts[1][0]}, B has {counts[1][1]}"
         )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aisb_analysis._determinism import Determinism
     from aisb_analysis._speeds import SpeedComparison
 
-SHOWN = 8
+MAX_FLIPS = 8
 """The number of flipped samples that the terminal lists; --json has all of them."""
 
 
@@ -38,7 +38,7 @@ def comparison_lines(
         )
         yield ""
         for one in grades:
-            yield from _below(one)
+            yield from _details(one)
             if noise:
                 flipped = len(one.gained) + len(one.lost)
                 yield from (f"  {line}" for line in noise_lines(noise, flipped, one.samples))
@@ -72,12 +72,12 @@ def _row(one: Comparison, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
         f"{one.b:.2f}",
         f"{one.difference:+.2f}",
         f"[{one.low:+.1f}, {one.high:+.1f}]",
-        shown_p(one.corrected),
+        format_p(one.corrected),
         _verdict(one),
     )
 
 
-def _below(one: Comparison) -> Iterator[str]:
+def _details(one: Comparison) -> Iterator[str]:
     yield f"{one.task}: {len(one.gained)} got better{_ids(one.gained)}"
     yield f"  {len(one.lost)} got worse{_ids(one.lost)}"
     if one.clusters is not None:
@@ -89,8 +89,8 @@ def _below(one: Comparison) -> Iterator[str]:
 
 
 def _ids(flips: Sequence[Flip]) -> str:
-    ids = ", ".join(flip.id for flip in flips[:SHOWN])
-    return f": {ids}{', …' if len(flips) > SHOWN else ''}" if flips else ""
+    ids = ", ".join(flip.id for flip in flips[:MAX_FLIPS])
+    return f": {ids}{', …' if len(flips) > MAX_FLIPS else ''}" if flips else ""
 
 
 def _speed_row(one: SpeedComparison, comparisons: Sequence[SpeedComparison]) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def _speed_row(one: SpeedComparison, comparisons: Sequence[SpeedComparison]) -> 
         _mean(one.b),
         "–" if one.ratio is None else f"{one.ratio:.3f}",
         "–" if one.low is None or one.high is None else f"[{one.low:.3f}, {one.high:.3f}]",
-        "–" if one.corrected is None else shown_p(one.corrected),
+        "–" if one.corrected is None else format_p(one.corrected),
         _verdict(one),
     )
 
@@ -125,6 +125,6 @@ def _verdict(one: Comparison | SpeedComparison) -> str:
     return one.verdict if one.verdict == "tie" else f"B {one.verdict}"
 
 
-def shown_p(p: float) -> str:
+def format_p(p: float) -> str:
     """Format a p-value."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -117,7 +117,7 @@ def noise_lines(noise: Determinism, flipped: int, samples: int) -> Iterator[str]
     Raises:
         UsageError: scipy is not installed.
     """
-    from aisb_analysis._paired import SIGNIFICANCE, reach, scipy_stats
+    from aisb_analysis._paired import SIGNIFICANCE, detectable_errors, scipy_stats
 
     if not noise.pairs or not samples:
         return
@@ -131,7 +131,7 @@ def noise_lines(noise: Determinism, flipped: int, samples: int) -> Iterator[str]
     )
     yield f"that is {verdict} (p {'< 0.001' if p < 0.001 else f'{p:.3f}'})"
     if noise.flips:
-        least = 100 * reach() * sqrt(noise.flip_share / samples)
+        least = 100 * detectable_errors() * sqrt(noise.flip_share / samples)
         yield f"with this noise, {samples:,} samples detect no difference below {least:.1f} points"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aisb_analysis._compare import Comparison
     from aisb_analysis._speeds import SpeedComparison
 
-LEAST_RUNS = 3
+MIN_RUNS = 3
 """The number of performance runs that each side needs, to estimate the variation between runs."""
 
 
@@ -48,7 +48,7 @@ class GateRow:
         return f"{self.task}, {self.point}" if self.point else self.task
 
 
-_Judged = tuple[GateRow, Worsening, Allowance]
+_PendingRow = tuple[GateRow, Worsening, Allowance]
 
 
 def gate_rows(
@@ -63,23 +63,23 @@ def gate_rows(
 
     `ungraded` and `unmeasured` are (model, task, point) of accuracy and performance runs that B lacks.
     """
-    rows: list[GateRow | _Judged] = [*_score_rows(policy.tiers, grades, ungraded)]
+    rows: list[GateRow | _PendingRow] = [*_score_rows(policy.tiers, grades, ungraded)]
     rows += _speed_rows(policy.performance, speeds, unmeasured)
     verdicts = iter(judge([(row[1], row[2]) for row in rows if isinstance(row, tuple)]))
     return [replace(row[0], status=next(verdicts)) if isinstance(row, tuple) else row for row in rows]
 
 
 def _score_rows(
-    tiers: Sequence[Tier], grades: Sequence[Comparison], alone: Sequence[tuple[str, str, str]]
-) -> Iterator[GateRow | _Judged]:
+    tiers: Sequence[Tier], grades: Sequence[Comparison], missing: Sequence[tuple[str, str, str]]
+) -> Iterator[GateRow | _PendingRow]:
     for place, tier in enumerate(tiers):
         for one in grades:
             if _first_tier(tiers, one.task) == place:
                 yield _score_row(tier, one)
-        yield from _missing(tiers, place, [one.task for one in grades], alone, "score")
+        yield from _missing(tiers, place, [one.task for one in grades], missing, "score")
 
 
-def _score_row(tier: Tier, one: Comparison) -> GateRow | _Judged:
+def _score_row(tier: Tier, one: Comparison) -> GateRow | _PendingRow:
     limits = [tier.limits[key] for key in ("max_drop",) if key in tier.limits]
     limits += [tier.limits[key] * one.a / 100 for key in ("max_drop_percent",) if key in tier.limits]
     allowed = Allowance(min(limits, default=0.0), tier.limits.get("guard", 0.0))
@@ -90,7 +90,7 @@ def _score_row(tier: Tier, one: Comparison) -> GateRow | _Judged:
         100 * one.drop.estimate, 100 * one.drop.centre, 100 * one.drop.error, one.drop.freedom
     )
     low, high = worsening.interval()
-    shown = replace(
+    measured = replace(
         row,
         worse=worsening.estimate,
         low=low,
@@ -98,38 +98,38 @@ def _score_row(tier: Tier, one: Comparison) -> GateRow | _Judged:
         allowed=max(allowed),
         detectable=worsening.detectable(*allowed),
     )
-    return shown, worsening, allowed
+    return measured, worsening, allowed
 
 
 def _speed_rows(
-    tiers: Sequence[Tier], speeds: Sequence[SpeedComparison], alone: Sequence[tuple[str, str, str]]
-) -> Iterator[GateRow | _Judged]:
+    tiers: Sequence[Tier], speeds: Sequence[SpeedComparison], missing: Sequence[tuple[str, str, str]]
+) -> Iterator[GateRow | _PendingRow]:
     for place, tier in enumerate(tiers):
         names = {shown_number(number): number for number in tier.numbers}
         for one in speeds:
             # Some runs lack some numbers: without streaming there is no TPOT.
-            demanded = one.a or one.b or tier.numbers != USUAL_NUMBERS
-            if _first_tier(tiers, one.task) == place and one.name in names and demanded:
+            is_required = one.a or one.b or tier.numbers != USUAL_NUMBERS
+            if _first_tier(tiers, one.task) == place and one.name in names and is_required:
                 yield _speed_row(tier, one)
-        yield from _missing(tiers, place, [one.task for one in speeds], alone, "speed")
+        yield from _missing(tiers, place, [one.task for one in speeds], missing, "speed")
 
 
-def _speed_row(tier: Tier, one: SpeedComparison) -> GateRow | _Judged:
+def _speed_row(tier: Tier, one: SpeedComparison) -> GateRow | _PendingRow:
     margin, guard = (tier.limits.get(key, 0.0) for key in ("max_slowdown", "guard"))
     row = GateRow(
         "INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, one.name, "%", point=one.point
     )
     if not one.a or not one.b:
         return replace(row, status="MISSING", reason=f"{'B' if one.a else 'A'} does not have it")
-    if min(len(one.a), len(one.b)) < LEAST_RUNS:
+    if min(len(one.a), len(one.b)) < MIN_RUNS:
         counts = f"{len(one.a)} of A and {len(one.b)} of B"
-        return replace(row, reason=f"needs {LEAST_RUNS} runs with this number on each side, and has {counts}")
+        return replace(row, reason=f"needs {MIN_RUNS} runs with this number on each side, and has {counts}")
     worsening = slowdown(one.a, one.b, one.better)
     if worsening is None:
         return replace(row, reason="a value is 0")
     allowed = Allowance(log(1 + margin / 100), log(1 + guard / 100))
     low, high = map(_percent, worsening.interval())
-    shown = replace(
+    measured = replace(
         row,
         worse=_percent(worsening.estimate),
         low=low,
@@ -137,7 +137,7 @@ def _speed_row(tier: Tier, one: SpeedComparison) -> GateRow | _Judged:
         allowed=_percent(max(allowed)),
         detectable=_percent(worsening.detectable(*allowed)),
     )
-    return shown, worsening, allowed
+    return measured, worsening, allowed
 
 
 def _percent(logarithm: float) -> float:
@@ -152,17 +152,17 @@ def _missing(
     tiers: Sequence[Tier],
     place: int,
     tasks: Sequence[str],
-    alone: Sequence[tuple[str, str, str]],
+    missing: Sequence[tuple[str, str, str]],
     number: str,
 ) -> Iterator[GateRow]:
     """Yield rows for missing comparisons: tasks that B lacks, and patterns that match no task."""
     tier = tiers[place]
     unit: Literal["points", "%"] = "points" if number == "score" else "%"
-    for model, task, point in alone:
+    for model, task, point in missing:
         if _first_tier(tiers, task) == place:
             row = GateRow("MISSING", tier.name, tier.blocking, model, task, number, unit, point=point)
             yield replace(row, reason="B lacks it")
-    known = [*tasks, *(task for _, task, _ in alone)]
+    known = [*tasks, *(task for _, task, _ in missing)]
     for pattern in tier.tasks:
         if not any(fnmatchcase(task, pattern) for task in known):
             kinds = "performance runs" if number == "speed" else "scores"

@@ -28,8 +28,8 @@ class Worsening(NamedTuple):
 
     def interval(self) -> tuple[float, float]:
         """Return the two one-sided 95 % bounds, which form a 90 % interval."""
-        reach = float(scipy_stats().t.ppf(1 - SIGNIFICANCE, self.freedom)) * self.error
-        return self.centre - reach, self.centre + reach
+        half_width = float(scipy_stats().t.ppf(1 - SIGNIFICANCE, self.freedom)) * self.error
+        return self.centre - half_width, self.centre + half_width
 
     def p_beyond(self, allowance: float) -> float:
         """Return the one-sided p-value of the hypothesis that the true worsening is within the allowance."""

@@ -29,7 +29,7 @@ POWER = 0.8
 """The power in computations of sample sizes."""
 
 DRAWS = 10_000
-_AT_ONCE = 2_000_000
+_BATCH_VALUES = 2_000_000
 """The number of values that the bootstrap holds in memory at a time."""
 
 Clusters: TypeAlias = Sequence[Hashable] | None
@@ -97,7 +97,7 @@ def bootstrap(
         paired=True,  # draw the sum and the size of a cluster together
         vectorized=True,
         n_resamples=draws,
-        batch=max(1, _AT_ONCE // len(units)),
+        batch=max(1, _BATCH_VALUES // len(units)),
         confidence_level=1 - level,
         method="percentile",
         rng=seed,
@@ -161,47 +161,47 @@ def holm(ps: Sequence[float], weights: Sequence[float] | None = None) -> list[fl
     """
     weights = weights or [1.0] * len(ps)
     corrected = [1.0] * len(ps)
-    most, left = 0.0, fsum(weights)
+    largest, left = 0.0, fsum(weights)
     for place in sorted(range(len(ps)), key=lambda place: ps[place] / weights[place]):
-        most = max(most, min(1.0, left / weights[place] * ps[place]))
-        corrected[place] = most
+        largest = max(largest, min(1.0, left / weights[place] * ps[place]))
+        corrected[place] = largest
         left -= weights[place]
     return corrected
 
 
-def smallest_difference(
-    differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, whole: bool = True
+def detectable_difference(
+    differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, binary: bool = True
 ) -> float | None:
     """Return the minimum detectable difference at 80 % power.
 
-    (z_{1−α/2m} + z_{0.8}) times the standard error of the mean. With `whole`, differences are
+    (z_{1−α/2m} + z_{0.8}) times the standard error of the mean. With `binary`, differences are
     −1, 0 or 1, and the result is at least the smallest difference that the exact test can detect. None if no
     difference is detectable.
     """
     if len(_units(differences, clusters)) < 2:
         return None
-    shown = reach(tests) * standard_error(differences, clusters)
-    if whole:
-        shown = max(shown, _fewest_flips(tests) / len(differences))
-    return shown if 0 < shown <= 1 else None
+    detectable = detectable_errors(tests) * standard_error(differences, clusters)
+    if binary:
+        detectable = max(detectable, _fewest_flips(tests) / len(differences))
+    return detectable if 0 < detectable <= 1 else None
 
 
 def samples_needed(
-    differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, whole: bool = True
+    differences: Sequence[float], clusters: Clusters = None, *, tests: float = 1, binary: bool = True
 ) -> int | None:
     """Return the number of samples, clustered like these, that detect the observed difference.
 
     n · ((z_{1−α/2m} + z_{0.8}) · standard error / d)², at 80 % power. None without a difference.
     """
     count = len(differences)
-    seen = abs(fmean(differences)) if count else 0.0
-    if len(_units(differences, clusters)) < 2 or seen < 1e-12:
+    observed = abs(fmean(differences)) if count else 0.0
+    if len(_units(differences, clusters)) < 2 or observed < 1e-12:
         return None
-    needed = count * (reach(tests) * standard_error(differences, clusters) / seen) ** 2
-    return ceil(max(needed, _fewest_flips(tests) / seen if whole else 2) - 1e-9)
+    needed = count * (detectable_errors(tests) * standard_error(differences, clusters) / observed) ** 2
+    return ceil(max(needed, _fewest_flips(tests) / observed if binary else 2) - 1e-9)
 
 
-def reach(tests: float = 1) -> float:
+def detectable_errors(tests: float = 1) -> float:
     """Return the true difference, in standard errors, that is detected at 80 % power."""
     normal = NormalDist()
     return normal.inv_cdf(1 - SIGNIFICANCE / tests / 2) + normal.inv_cdf(POWER)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from statistics import fmean, variance
 
-from aisb_analysis._paired import reach, standard_error
+from aisb_analysis._paired import detectable_errors, standard_error
 from aisb_engine import Grade
 
 CORRELATION = 0.5
@@ -101,7 +101,7 @@ def _value(grade: Grade) -> float:
 
 def needed(pilot: Pilot, difference: float, repeats: int = 1) -> Need:
     """Return what it takes to detect a difference with this number of repeats on both sides."""
-    samples = max(2, ceil(reach() ** 2 * _variance(pilot, repeats) / difference**2 - 1e-9))
+    samples = max(2, ceil(detectable_errors() ** 2 * _variance(pilot, repeats) / difference**2 - 1e-9))
     minutes = None if pilot.seconds is None else samples * repeats * pilot.seconds / 60
     fits = pilot.size is None or samples <= pilot.size
     return Need(difference, repeats, samples, 2 * samples * repeats, minutes, fits)
@@ -116,7 +116,7 @@ def least_need(pilot: Pilot, difference: float) -> Need:
 
 def detectable(pilot: Pilot, samples: float, repeats: int = 1) -> float:
     """Return the minimum detectable difference of a number of samples and repeats."""
-    return reach() * sqrt(_variance(pilot, repeats) / samples)
+    return detectable_errors() * sqrt(_variance(pilot, repeats) / samples)
 
 
 def within_budget(pilot: Pilot, seconds: float) -> tuple[int, int, float] | None:

@@ -1,4 +1,4 @@
-"""Compare two sides by grades, by speeds, or by both: a log has replies and times."""
+"""Compare two sides by grades, by speeds, or by both."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def compare_speeds(
         for place, number in enumerate(left[0]):
             ours = _known([run[place].value for run in left])
             theirs = _known([run[place].value for run in right])
-            made = ratio(ours, theirs)
+            estimate = ratio(ours, theirs)
             found.append(
                 SpeedComparison(
                     task=pair.a.task,
@@ -123,10 +123,10 @@ def compare_speeds(
                     better=number.better,
                     a=ours,
                     b=theirs,
-                    ratio=made.ratio if made else None,
-                    low=made.low if made else None,
-                    high=made.high if made else None,
-                    p=made.p if made else None,
+                    ratio=estimate.ratio if estimate else None,
+                    low=estimate.low if estimate else None,
+                    high=estimate.high if estimate else None,
+                    p=estimate.p if estimate else None,
                     unequal=unequal,
                     doubts=doubts,
                 )
@@ -138,7 +138,7 @@ def with_verdicts(found: Sequence[SpeedComparison]) -> list[SpeedComparison]:
     """Return comparisons with their p-values corrected over all of them, and verdicts."""
     tested = [one for one in found if one.p is not None]
     corrected = iter(holm([one.p or 0.0 for one in tested]))
-    return [one if one.p is None else _judged(one, next(corrected)) for one in found]
+    return [one if one.p is None else _with_verdict(one, next(corrected)) for one in found]
 
 
 def _measured(
@@ -162,10 +162,10 @@ def _unequal(
         values = [sorted({str(_option(one, name)) for one in side}) for side in (ours, theirs)]
         if values[0] != values[1]:
             yield f"load.{name}: {', '.join(values[0])} and {', '.join(values[1])}"
-    for name, words in (("InputTokens", "input"), ("OutputTokens", "output")):
+    for name, side_name in (("InputTokens", "input"), ("OutputTokens", "output")):
         left, right = _average(ours, name), _average(theirs, name)
         if left is not None and right is not None and abs(left - right) > LENGTH_TOLERANCE * min(left, right):
-            yield f"{words} tokens of a request: {left:.4g} and {right:.4g} on average"
+            yield f"{side_name} tokens of a request: {left:.4g} and {right:.4g} on average"
 
 
 def _doubts(side: str, measured: Sequence[PerformanceResult]) -> Iterator[str]:
@@ -188,7 +188,7 @@ def _average(side: Sequence[PerformanceResult], name: str) -> float | None:
     return sum(averages) / len(averages) if averages else None
 
 
-def _judged(one: SpeedComparison, p: float) -> SpeedComparison:
+def _with_verdict(one: SpeedComparison, p: float) -> SpeedComparison:
     verdict: ComparisonVerdict = "tie"
     if p < SIGNIFICANCE and one.ratio is not None and one.ratio != 1:
         verdict = "better" if (one.ratio > 1) == (one.better == "higher") else "worse"

@@ -38,7 +38,7 @@ INTERRUPTED = 130
     is_flag=False,
     flag_value="latest",
     metavar="[DIR]",
-    help="Resume a sweep: its folder, or nothing for the latest. Finished points are not run again.",
+    help="Resume the sweep in DIR, or the latest one. Finished points are not measured again.",
 )
 @click.option(
     "--repeats",
@@ -54,7 +54,7 @@ INTERRUPTED = 130
     metavar="NAME,…",
     help="Reporters of all points [default: all that support several runs].",
 )
-@shared.work_dir_option("Work folder, for the folder of the sweep.", Path("outputs/sweeps"))
+@shared.work_dir_option("Work folder, which will contain the folder of the sweep.", Path("outputs/sweeps"))
 @click.pass_context
 def sweep(context: click.Context, /, **flags: Any) -> int:
     """Measure every combination of the values of a grid, and report all points together.
@@ -125,11 +125,11 @@ def _record(flags: dict[str, Any], words: Sequence[str]) -> tuple[SweepRecord, l
 def _runner(
     context: CommandContext, record: SweepRecord, words: Sequence[str], *, dry_run: bool
 ) -> SweepRunner:
-    """Return the runner of a sweep. Services that are given by their address are looked at, as by `aisb run`.
+    """Return the runner of a sweep. Services that are given by their address are probed, as by `aisb run`.
 
     Raises:
-        ServiceError: a service does not answer, or is of no known kind.
-        UsageError: the words are no performance run.
+        ServiceError: a service does not answer, or its kind is unknown.
+        UsageError: the options are not those of a performance run.
     """
     from aisb import UsageError
     from aisb_analysis._sweep.running import SweepRunner, missing_task, with_default_model

@@ -15,8 +15,8 @@ import pytest
 from forked import run_forked
 
 from aisb import UsageError
-from aisb_analysis._capacity.loads import Limit, MeasuredLoad, most_lag
-from aisb_analysis._capacity.measured import MeasuredService, kept_names
+from aisb_analysis._capacity.loads import Limit, MeasuredLoad, max_lag
+from aisb_analysis._capacity.measured import MeasuredService, stored_names
 from aisb_analysis._capacity_command import _service, read_budget
 from aisb_analysis._together import show_together
 from aisb_engine import Plugins, open_finished_run
@@ -97,7 +97,7 @@ def test_the_client_may_lag_by_a_fiftieth_of_the_tightest_latency_objective(
     limits: list[tuple[str, float | None]], tokens: float, most: float | None
 ) -> None:
     made = [Limit(name, name, milliseconds, 0.05) for name, milliseconds in limits]
-    assert most_lag(made, tokens) == pytest.approx(most)
+    assert max_lag(made, tokens) == pytest.approx(most)
 
 
 def test_a_point_is_discarded_for_a_lag_that_its_objectives_do_not_allow(tmp_path: Path) -> None:
@@ -118,17 +118,17 @@ def test_a_point_is_discarded_for_a_lag_that_its_objectives_do_not_allow(tmp_pat
         return service(tmp_path, url, [Limit("ttft_p95", "ttft", ttft, 0.05)])
 
     lenient, strict = read_again(2000.0), read_again(500.0)
-    assert lenient.measure(load).spoiled == ""  # what was used before is used again
+    assert lenient.measure(load).distortion == ""  # what was used before is used again
     assert "more than 40 ms of event-loop lag" in lenient.lag_line
     assert "2 % of the tightest latency objective" in lenient.lag_line
-    assert strict._point(load, open_finished_run(folder)).spoiled == (
+    assert strict._point(load, open_finished_run(folder)).distortion == (
         "the client's event loop lagged by 30.0 ms (limit 10 ms with these objectives)"
     )
 
     points.write_text(json.dumps({**line, "spoiled": "lagged"}) + "\n")
     with start_mock(MockOptions(ttft_ms=20, tpot_ms=5)) as mock:
         resumed = service(tmp_path, mock.url)
-        assert kept_names(tmp_path) == ("served", "asked")
+        assert stored_names(tmp_path) == ("served", "asked")
         again = resumed.measure(load)  # a discarded point at the end is measured again
     assert again.folder != folder.name
     assert len(points.read_text().splitlines()) == 1
@@ -180,7 +180,7 @@ def test_a_search_that_goes_on_with_another_question_is_refused(tmp_path: Path) 
     (tmp_path / "old" / "capacity.json").write_text('{"budget": 600.0}')
     ended = aisb("--url", "http://127.0.0.1:1", "--budget", "20m", "--reuse", "old", cwd=tmp_path)
     assert ended.returncode == 2
-    assert "old is a search with another limits, budget" in ended.stderr
+    assert "old was started with a different limits, budget" in ended.stderr
 
 
 def test_lengths_of_another_task_are_refused(tmp_path: Path) -> None:

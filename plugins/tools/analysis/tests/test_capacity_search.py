@@ -146,7 +146,7 @@ class Spoiling:
         if len(self.spoiled) >= self.most:
             return point
         self.spoiled.append(load)
-        return replace(point, spoiled="the client sent late")
+        return replace(point, distortion="the client sent late")
 
 
 LIMITS = [Limit("ttft_p95", "ttft", 500.0, 0.05)]
@@ -170,5 +170,5 @@ def test_a_client_that_spoils_every_point_ends_the_search() -> None:
 
 
 def test_an_objective_that_no_share_of_requests_can_keep_to_is_refused() -> None:
-    with pytest.raises(UsageError, match="failures=0%: no number of requests"):
+    with pytest.raises(UsageError, match="failures=0%: the share must be above 0"):
         limits_of(parse_objectives("failures=0%"))

@@ -8,12 +8,12 @@ import pytest
 
 from aisb_analysis._paired import (
     bootstrap,
+    detectable_difference,
     holm,
     mcnemar,
     paired_t,
     ratio,
     samples_needed,
-    smallest_difference,
     standard_error,
 )
 
@@ -72,7 +72,7 @@ def test_clusters_of_one_change_nothing():
     alone = [*range(50)]
     assert bootstrap(differences, alone) == bootstrap(differences)
     assert paired_t(differences, alone) == paired_t(differences)
-    assert smallest_difference(differences, alone) == smallest_difference(differences)
+    assert detectable_difference(differences, alone) == detectable_difference(differences)
     assert samples_needed(differences, alone) == samples_needed(differences)
 
 
@@ -86,8 +86,8 @@ def test_samples_that_always_agree_are_worth_one():
     assert paired_t(five, clusters) == pytest.approx(paired_t(differences))
     assert bootstrap(five).p < 0.05 < whole.p
     # As many clusters are needed as samples by themselves, so five times as many samples.
-    needed = samples_needed(differences, whole=False)
-    assert samples_needed(five, clusters, whole=False) == pytest.approx(5 * needed, abs=5)
+    needed = samples_needed(differences, binary=False)
+    assert samples_needed(five, clusters, binary=False) == pytest.approx(5 * needed, abs=5)
 
 
 def test_equals_on_shared_passages_are_called_different_one_time_in_twenty():
@@ -139,7 +139,7 @@ def test_of_several_tasks_with_equals_hardly_ever_one_is_called_different():
 def test_the_smallest_difference_is_found_four_times_of_five():
     draw = random.Random(17)
     count, discordant = 1000, 0.2
-    shown = smallest_difference(flips(draw, count, discordant))
+    shown = detectable_difference(flips(draw, count, discordant))
     assert shown == pytest.approx(2.8 * discordant**0.5 / count**0.5, rel=0.1)
     up = (discordant + shown) / 2 / discordant
 
@@ -158,18 +158,18 @@ def test_the_samples_needed_for_the_smallest_difference_are_those_there_are():
     needed = samples_needed(differences)
     ups, downs = round(0.13 * needed), round(0.07 * needed)
     as_many = [1.0] * ups + [-1.0] * downs + [0.0] * (needed - ups - downs)
-    assert smallest_difference(as_many) == pytest.approx(0.06, abs=0.001)
-    assert smallest_difference(differences * 4) == pytest.approx(
-        smallest_difference(differences) / 2, rel=0.01
+    assert detectable_difference(as_many) == pytest.approx(0.06, abs=0.001)
+    assert detectable_difference(differences * 4) == pytest.approx(
+        detectable_difference(differences) / 2, rel=0.01
     )
     assert samples_needed([1.0, -1.0] * 10) is None
     assert samples_needed(differences, tests=8) > needed
 
 
 def test_too_few_samples_can_show_nothing():
-    assert smallest_difference([0.0] * 5) is None  # even 5 flips of 5 are no proof
-    assert smallest_difference([0.0] * 10) == 0.6
-    assert smallest_difference([1.0]) is None
+    assert detectable_difference([0.0] * 5) is None  # even 5 flips of 5 are no proof
+    assert detectable_difference([0.0] * 10) == 0.6
+    assert detectable_difference([1.0]) is None
 
 
 def test_a_paired_t_test_is_worked_out_by_hand():

@@ -150,7 +150,7 @@ def test_services_are_curves_and_a_changed_file_ends_a_resume(tmp_path: Path) ->
         changed = aisb("sweep", "--reuse", cwd=tmp_path)
     assert changed.returncode == 2
     assert "cannot be resumed: its runs would not be comparable" in changed.stderr
-    assert "subtasks.old on synthetic.load.num_prompts: it was 4, and is 5" in changed.stderr
+    assert "subtasks.old on synthetic.load.num_prompts: was 4, is 5" in changed.stderr
 
 
 def test_failed_requests_are_a_result_and_the_sweep_goes_on(tmp_path: Path) -> None:
@@ -176,7 +176,9 @@ def test_secrets_are_not_kept_and_have_to_be_given_again(tmp_path: Path) -> None
     assert "secret" not in (tmp_path / "sweep.json").read_text()
     kept = SweepRecord.read(tmp_path)
     kept.check_same(words, grid)
-    with pytest.raises(UsageError, match=r"give all of these with --reuse, the secrets in place of \*\*\*"):
+    with pytest.raises(
+        UsageError, match=r"repeat all of them with --reuse, and replace \*\*\* by the secrets"
+    ):
         kept.check_same(words[2:], grid)
 
 
@@ -317,7 +319,7 @@ def test_a_grid_is_every_combination_and_values_may_hold_commas() -> None:
     [
         (["load.concurrency"], "write a key and its values, as in --grid load.concurrency=1,4,16"),
         (["load.concurrency=1,,4"], "write a key and its values"),
-        (["a.b=1", "a.b=2"], "--grid a.b is given twice"),
+        (["a.b=1", "a.b=2"], "--grid a.b is repeated"),
         (["a.b=1,2,1"], "the value 1 is repeated"),
     ],
 )

@@ -18,7 +18,7 @@ class Users(NamedTuple):
     throughput: float
 
 
-class Visible(NamedTuple):
+class DetectableChange(NamedTuple):
     """The smallest change of throughput that the sentinel measurements can detect, as a share."""
 
     share: float
@@ -41,7 +41,7 @@ class Capacity:
     knee: int
     users: Users | None
     changed: str
-    visible: Visible
+    visible: DetectableChange
     limiter: float | None
     segments: int
     broken: int
@@ -62,14 +62,14 @@ class Capacity:
         if self.users is not None:
             yield f"users in a closed loop: {_users(self.users)}"
         if self.limiter is None:
-            yield f"saturates at about {self.saturation:.3g} requests/s, from {self.knee} in flight on"
+            yield f"saturation: about {self.saturation:.3g} requests/s, reached with {self.knee} in flight"
         else:
             yield (
-                f"a rate limiter (429) lets {self.limiter:.3g} requests/s through: "
-                "this is the limit that is set, not the capacity of the service"
+                f"a rate limiter (429) admits {self.limiter:.3g} requests/s: "
+                "this is its configured limit, not the capacity of the service"
             )
         if self.changed:
-            yield f"the service {self.changed} during the search: the capacity is that after the change"
+            yield f"the service {self.changed} during the search: the capacity is measured after the change"
         elif self.visible.sentinels > 1:
             yield f"no change over time (minimum detectable: {100 * self.visible.share:.0f} %)"
         else:
@@ -105,7 +105,7 @@ class Capacity:
             "the budget is less than 100 times the duration of a request: "
             f"an upper bound needs {self.needed_minutes} minutes"
             if not self.two_sided
-            else f"no upper bound: only {self.broken} of {self.segments} segments broke it"
+            else f"no upper bound: the objective broke in only {self.broken} of {self.segments} segments"
             if self.broken < 2
             else "no upper bound: too few blocks"
         )
@@ -115,11 +115,11 @@ class Capacity:
 def _users(users: Users) -> str:
     if users.low == 0:
         return (
-            "not even 1"
+            "0 (one user already breaks an objective)"
             if users.high == 0
             else f"at most {users.high}"
             if users.high is not None
-            else "not known"
+            else "unknown"
         )
     if users.high is None:
         return f"at least {users.low} ({users.throughput:.3g} requests/s)"

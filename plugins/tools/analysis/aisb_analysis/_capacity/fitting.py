@@ -33,7 +33,7 @@ MAX_DISTANCE = 0.2
 omitted."""
 OVERLOADED = 0.4
 """Larger shares over a limit count as this one: in an overload they depend on the time more than the rate."""
-MOST_DISPERSION = 200.0
+MAX_DISPERSION = 200.0
 """The largest overdispersion: near saturation, up to 200 requests carry the information of one."""
 WIDER = 1.25
 """The correction of the jackknife's half width: it is too small by this value ÷ the number of blocks."""
@@ -120,7 +120,7 @@ class _Table:
             expected = self._shares[slope, ratio, place][kept]
             residuals = (over - total * expected) ** 2 / (total * expected * (1 - expected) + 0.25)
             dispersion = float(np.sum(residuals)) / max(1, len(total) - 2)
-            dispersion = min(MOST_DISPERSION, max(1.0, dispersion))
+            dispersion = min(MAX_DISPERSION, max(1.0, dispersion))
         return Fit(_peak(self._places, height[slope, ratio], int(place)), float(GRID_SLOPES[slope]))
 
 

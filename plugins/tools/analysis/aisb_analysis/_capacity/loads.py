@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
-LAG_SHARE, LEAST_LAG_MS = 0.02, 5.0
-"""The share of the tightest latency objective by which the client may lag, and what it may always lag."""
+LAG_SHARE, MIN_LAG_MS = 0.02, 5.0
+"""The client may lag by this share of the tightest latency objective, and always by this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class MeasuredLoad:
 class LoadPoint:
     """The requests of one load, as columns. Times are seconds from its beginning, `numbers` milliseconds.
 
-    `took` includes the wait for the last reply. `spoiled` is the reason if the client could not generate the
-    load.
+    `took` is the duration in seconds, up to the last reply. `distortion` is the reason if the client could
+    not generate the load.
     """
 
     load: MeasuredLoad
@@ -56,7 +56,7 @@ class LoadPoint:
     failed: Flags
     throttled: Flags
     took: float
-    spoiled: str = ""
+    distortion: str = ""
     folder: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -115,21 +115,21 @@ def _limit(objective: Objective) -> Limit:
         return Limit(name, objective.name, objective.limit, 1 - objective.percentile / 100)
     if not 0 < objective.limit < 1:
         raise UsageError(
-            f"failures={100 * objective.limit:g}%: no number of requests can prove exactly that share; "
-            "set a share between 0 and 100 %, as in failures=1%"
+            f"failures={100 * objective.limit:g}%: the share must be above 0 and below 100 %; "
+            "write it as in failures=1%"
         )
     return Limit(objective.name, objective.name, None, objective.limit)
 
 
-def most_lag(limits: Sequence[Limit], tokens: float) -> float | None:
-    """Return the event-loop lag in milliseconds that a point may have; None without a latency objective.
+def max_lag(limits: Sequence[Limit], tokens: float) -> float | None:
+    """Return the maximum event-loop lag of a point in milliseconds; None without a latency objective.
 
-    A lag of the client moves a time by at most itself. TPOT is a time divided by the tokens after the first,
-    so it moves by less. `tokens` is the length of a reply.
+    A lag of the client delays a stamp by at most the lag. TPOT is a time divided by the tokens after the
+    first, so it may change by less. `tokens` is the length of a reply.
     """
     times = [
         limit.milliseconds * (max(1.0, tokens - 1) if limit.column == "tpot" else 1)
         for limit in limits
         if limit.milliseconds is not None
     ]
-    return max(LEAST_LAG_MS, LAG_SHARE * min(times)) if times else None
+    return max(MIN_LAG_MS, LAG_SHARE * min(times)) if times else None

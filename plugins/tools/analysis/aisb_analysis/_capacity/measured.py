@@ -13,24 +13,24 @@ import orjson
 
 import aisb
 from aisb import UsageError
-from aisb_analysis._capacity.loads import LAG_SHARE, LEAST_LAG_MS, Limit, LoadPoint, MeasuredLoad, most_lag
+from aisb_analysis._capacity.loads import LAG_SHARE, MIN_LAG_MS, Limit, LoadPoint, MeasuredLoad, max_lag
 from aisb_engine import open_finished_run, write_atomically
 
 if TYPE_CHECKING:
     from aisb import FinishedRun, PerformanceResult
 
-MOST_PROMPTS = 20_000
+MAX_PROMPTS = 20_000
 POINTS_FILE = "points.jsonl"
 LAG = "loop lag"
-SPOILING = frozenset({LAG, "client CPU", "lateness"})
-"""Signals of the certificate that show the client to be the bottleneck."""
+CLIENT_SIGNALS = frozenset({LAG, "client CPU", "lateness"})
+"""Signals of the certificate which show that the client is the bottleneck."""
 
 
 class MeasuredService:
     """Measures loads with runs below `folder`, and records each in a line, so that a search can be resumed.
 
-    A search that gets the same results measures the same loads, so stored points are reused in order for as
-    long as they match. `lag_ms` is the strictest limit so far on the event-loop lag of the client.
+    A search with the same results measures the same loads, so stored points are reused in order as long as
+    their loads match. `lag_ms` is the strictest limit so far on the event-loop lag of the client.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class MeasuredService:
         self._data_dir = data_dir
         self._number = 0
         self._kept = _read_points(folder / POINTS_FILE)
-        self._forget_spoiled()
+        self._drop_distorted()
         self.lag_ms: float | None = None
 
     @property
@@ -67,20 +67,20 @@ class MeasuredService:
             return ""
         return (
             f"points with more than {self.lag_ms:.3g} ms of event-loop lag on the client were discarded "
-            f"({100 * LAG_SHARE:.0f} % of the tightest latency objective, at least {LEAST_LAG_MS:.0f} ms)"
+            f"({100 * LAG_SHARE:.0f} % of the tightest latency objective, at least {MIN_LAG_MS:.0f} ms)"
         )
 
-    def _forget_spoiled(self) -> None:
+    def _drop_distorted(self) -> None:
         """Remove the discarded points at the end of the stored ones: a resumed search measures them again."""
-        while self._kept and self._spoiled_before(self._kept[-1]):
+        while self._kept and self._stored_distortion(self._kept[-1]):
             self._kept.pop()
 
-    def _spoiled_before(self, kept: Mapping[str, Any]) -> str:
+    def _stored_distortion(self, kept: Mapping[str, Any]) -> str:
         """Return why a stored point was discarded. Older searches did not store it."""
         if "spoiled" in kept:
             return str(kept["spoiled"])
         ((_, result),) = open_finished_run(self._folder / kept["run"]).performance.items()
-        return _spoiled(result, None)
+        return _distortion(result, None)
 
     def measure(self, load: MeasuredLoad) -> LoadPoint:
         """Run one load, or read its run if an interrupted search has stored it."""
@@ -88,7 +88,7 @@ class MeasuredService:
         kept = self._kept[self._number - 1] if self._number <= len(self._kept) else None
         if kept is not None and kept["load"] == _table(load):
             point = self._point(load, open_finished_run(self._folder / kept["run"]))
-            return replace(point, spoiled=self._spoiled_before(kept))
+            return replace(point, distortion=self._stored_distortion(kept))
         self._kept = self._kept[: self._number - 1]
         finished = aisb.run(
             self._models,
@@ -100,7 +100,7 @@ class MeasuredService:
             data_dir=self._data_dir,
         )
         point = self._point(load, finished)
-        self._kept.append({"load": _table(load), "run": finished.folder.name, "spoiled": point.spoiled})
+        self._kept.append({"load": _table(load), "run": finished.folder.name, "spoiled": point.distortion})
         lines = b"".join(orjson.dumps(one) + b"\n" for one in self._kept)
         write_atomically(self._folder / POINTS_FILE, lines)
         return point
@@ -110,7 +110,7 @@ class MeasuredService:
         if not self._synthetic:
             return self._tasks
         most = max(1000, ceil(load.length * (2 * load.rate if load.rate else 50 * (load.users or 1))))
-        options = {"requests": min(most, MOST_PROMPTS), "seed": self._number}
+        options = {"requests": min(most, MAX_PROMPTS), "seed": self._number}
         return {
             name: {**task, "dataset": {**task.get("dataset", {}), **options}}
             for name, task in self._tasks.items()
@@ -150,25 +150,25 @@ class MeasuredService:
             failed,
             throttled,
             max(load.length, (result.stages[0].totals.duration_ms or 0.0) / 1000),
-            spoiled=_spoiled(result, self._most_lag(requests)),
+            distortion=_distortion(result, self._max_lag(requests)),
             folder=finished.folder.name,
         )
 
-    def _most_lag(self, requests: Mapping[str, Any]) -> float | None:
+    def _max_lag(self, requests: Mapping[str, Any]) -> float | None:
         """Return the lag that the requests of a point allow, and keep the strictest so far."""
         lengths = np.asarray(requests["output_tokens"], float)[np.asarray(requests["ok"], bool)]
-        lag = most_lag(self._limits, float(np.median(lengths)) if len(lengths) else 1.0)
+        lag = max_lag(self._limits, float(np.median(lengths)) if len(lengths) else 1.0)
         if lag is not None:
             self.lag_ms = min(self.lag_ms or lag, lag)
         return lag
 
 
-def _spoiled(result: PerformanceResult, most: float | None) -> str:
+def _distortion(result: PerformanceResult, most: float | None) -> str:
     """Return how the client distorted a result; empty if it did not.
 
     `most` is the limit on its event-loop lag in milliseconds; None: that of the certificate.
     """
-    by_certificate = SPOILING if most is None else SPOILING - {LAG}
+    by_certificate = CLIENT_SIGNALS if most is None else CLIENT_SIGNALS - {LAG}
     reasons = [
         one.reason
         for one in result.certificate.signals
@@ -186,7 +186,7 @@ def _table(load: MeasuredLoad) -> dict[str, Any]:
     return {"seconds": load.seconds, "users": load.users, "rate": load.rate, "warm": load.warm}
 
 
-def kept_names(folder: Path) -> tuple[str, str] | None:
+def stored_names(folder: Path) -> tuple[str, str] | None:
     """Return the model and the task of the stored runs of a search; None if it has none.
 
     A resumed search keeps them. Older versions had fixed names.

@@ -2,7 +2,7 @@
 
 1. A ladder of 1, 4, 16 … users, until four times the users give less than 1.8 times the throughput. The
    throughput is that of Little's law: users / mean time of the requests that began in the middle of a rung.
-   Counting completions would be wrong for users that run in step.
+   Counting completions would be wrong for users that run in lockstep.
 2. Short open-loop points, until a rate that holds and one that breaks are within 13 %. A short point is
    imprecise, so these points only locate the capacity, and are not part of the estimate.
 3. Blocks of two segments at rates around the capacity. Each block is a separate run with a warm-up.
@@ -20,7 +20,7 @@ from math import ceil, exp, log, sqrt
 import numpy as np
 
 from aisb import UsageError
-from aisb_analysis._capacity.answer import MAX_OVERLOAD, Capacity, Users, Visible
+from aisb_analysis._capacity.answer import MAX_OVERLOAD, Capacity, DetectableChange, Users
 from aisb_analysis._capacity.fitting import Fit, Segment, fit, jackknife, posterior_low, segments_near
 from aisb_analysis._capacity.loads import Limit, LoadPoint, MeasuredLoad, Service
 
@@ -28,27 +28,27 @@ LONG_BUDGET = 900.0
 """The budget in seconds from which segments are longer and sentinels more frequent."""
 LADDER_SHARE, SEARCH_SHARE, USERS_SHARE = 0.2, 0.45, 0.08
 """Shares of the budget: the end of the ladder, the end of the bracket, and the time for users."""
-GAIN = 1.8
-BRACKET = 1.13
-STEP = 1.2
+MIN_GAIN = 1.8
+BRACKET_RATIO = 1.13
+RATE_STEP = 1.2
 OVERLOADED = 0.4
 """A block with at least this share over a limit is far above the capacity."""
 OFFSETS = (0.0, -1.0, 1.0, -0.5, 0.5)
 """The offsets of the rates of successive blocks from the estimate, in units of half a logit."""
-WATCHES = 8
+SENTINELS = 8
 """The number of sentinel measurements in a budget; a change discards the segments before it."""
-LEAST_SEGMENTS = 7
-LEAST_BROKEN = 2
+MIN_SEGMENTS = 7
+MIN_BROKEN = 2
 BUDGET_IN_REQUESTS = 100
 """A two-sided interval needs a budget of this multiple of the duration of a request."""
 CHANGE, CHANGE_ERRORS = 0.05, 4.5
 """The smallest change of throughput, as a share and in standard errors, that counts as a change."""
-THROTTLED = 0.01
-MOST_USERS = 4096
-SPOILED = 3
+MAX_THROTTLED = 0.01
+MAX_USERS = 4096
+MAX_DISTORTED = 3
 """The number of consecutive points distorted by the client after which the search ends."""
 CLEAR = 2.3 * sqrt(3)
-"""The distance from a limit, in standard errors of independent requests, that decides whether users hold."""
+"""A number of users holds or breaks an objective if its share is this many standard errors from the limit."""
 
 
 class Search:
@@ -72,7 +72,7 @@ class Search:
         self._sentinels: list[tuple[float, float]] = []
         self._changed = ""
         self._throttled = False
-        self._spoiled = 0
+        self._distorted = 0
         self._e2e = 1.0
         self._knee = 1
         self._saturation = 0.0
@@ -85,7 +85,7 @@ class Search:
             UsageError: no request succeeds, or the client cannot generate the load.
         """
         self._climb()
-        self._watch()
+        self._measure_sentinel()
         low, high = self._bracket()
         limiter = self._limited_rate(high) if self._throttled else None
         before = self._spent
@@ -102,15 +102,15 @@ class Search:
         while True:
             point = self._service.measure(load)
             self._spent += point.took
-            if not point.spoiled:
-                self._spoiled = 0
+            if not point.distortion:
+                self._distorted = 0
                 self._say(f"{self._spent:5.0f} s  {what}: {self._summary(point)}")
                 return point
-            self._spoiled += 1
-            self._say(f"{self._spent:5.0f} s  {what}: not used, {point.spoiled}")
-            if self._spoiled >= SPOILED:
+            self._distorted += 1
+            self._say(f"{self._spent:5.0f} s  {what}: not used, {point.distortion}")
+            if self._distorted >= MAX_DISTORTED:
                 raise UsageError(
-                    f"this machine cannot generate the load of {what}: {point.spoiled}\n"
+                    f"this machine cannot generate the load of {what}: {point.distortion}\n"
                     "  stop other programs on it, or distribute the load with --launcher"
                 )
 
@@ -128,20 +128,20 @@ class Search:
     def _climb(self) -> None:
         users, seconds, best = 1, max(3.0, self._budget / 120), 0.0
         while True:
-            point = self._measure(MeasuredLoad(seconds, users=users), _named(users))
+            point = self._measure(MeasuredLoad(seconds, users=users), _users_text(users))
             if bool(point.failed.all()):
                 raise UsageError(
-                    f"no request of {_named(users)} succeeded, so there is no capacity to measure\n"
+                    f"no request of {_users_text(users)} succeeded, so there is no capacity to measure\n"
                     "  aisb doctor --models NAME --url URL shows what is wrong"
                 )
             self._rungs.append(point)
             throughput, time = _throughput(point)
-            if float(np.mean(point.throttled)) > THROTTLED:
+            if float(np.mean(point.throttled)) > MAX_THROTTLED:
                 self._throttled = True
                 ended = point.began + point.e2e
                 late = ~point.failed & (ended > seconds / 2) & (ended <= seconds)
                 throughput = float(np.count_nonzero(late)) / (seconds / 2)
-            stop = throughput < GAIN * best or self._throttled or users >= MOST_USERS
+            stop = throughput < MIN_GAIN * best or self._throttled or users >= MAX_USERS
             best = max(best, throughput)
             if stop or self._spent > LADDER_SHARE * self._budget:
                 break
@@ -155,13 +155,15 @@ class Search:
 
     # -- 4. the sentinel
 
-    def _watch(self) -> bool:
+    def _measure_sentinel(self) -> bool:
         """Measure the knee again; return whether the service has changed since the first measurement."""
         seconds = max(8.0, 3 * self._e2e)
-        point = self._measure(MeasuredLoad(seconds, users=self._knee), f"sentinel of {_named(self._knee)}")
+        point = self._measure(
+            MeasuredLoad(seconds, users=self._knee), f"sentinel of {_users_text(self._knee)}"
+        )
         self._sentinels.append(_log_throughput(point, seconds))
         change = self._sentinels[-1][0] - self._sentinels[0][0]
-        if len(self._sentinels) == 1 or abs(change) <= self._visible():
+        if len(self._sentinels) == 1 or abs(change) <= self._detectable_change():
             return False
         self._changed = "degrades" if change < 0 else "improves"
         self._blocks.clear()
@@ -170,7 +172,7 @@ class Search:
         self._sentinels = self._sentinels[-1:]
         return True
 
-    def _visible(self) -> float:
+    def _detectable_change(self) -> float:
         """Return the smallest change in ln throughput that counts as a change."""
         error = sqrt(float(np.mean([one[1] ** 2 for one in self._sentinels])))
         return max(log(1 + CHANGE), CHANGE_ERRORS * sqrt(2) * error)
@@ -192,16 +194,16 @@ class Search:
             if broke is None and rate > MAX_OVERLOAD * self._saturation:
                 break
             if held is not None and broke is not None:
-                if held >= broke:  # one of the two was chance, so the capacity is near both
-                    return broke / sqrt(BRACKET), held * sqrt(BRACKET)
-                if broke / held <= BRACKET:
+                if held >= broke:  # one of the two results was noise, so the capacity is near both
+                    return broke / sqrt(BRACKET_RATIO), held * sqrt(BRACKET_RATIO)
+                if broke / held <= BRACKET_RATIO:
                     break
             rate = _next_rate(held, broke, rate)
         return held, broke
 
     def _holds(self, point: LoadPoint) -> bool:
         counted = point.counted()
-        if float(np.mean(point.throttled)) > THROTTLED:
+        if float(np.mean(point.throttled)) > MAX_THROTTLED:
             self._throttled = True
         if not counted.any():
             return True
@@ -236,9 +238,11 @@ class Search:
         watched, number = self._spent, 0
         end = (1 - USERS_SHARE) * self._budget
         while self._spent + self._block_seconds() < end:
-            if self._spent - watched > self._budget / WATCHES:
+            if self._spent - watched > self._budget / SENTINELS:
                 watched = self._spent
-                if self._watch():  # earlier blocks are discarded; the time for users is used instead
+                if (
+                    self._measure_sentinel()
+                ):  # earlier blocks are discarded; the time for users is used instead
                     number, end = 0, self._budget
                 continue
             fitted, _ = self._fit()
@@ -247,12 +251,11 @@ class Search:
             load = MeasuredLoad(2 * self._segment_seconds(), rate=rate, warm=self._warm_seconds())
             self._blocks.append(self._measure(load, f"{rate:.4g} requests/s"))
             number += 1
-            if self._overloads(
-                self._blocks[-1]
-            ):  # the bracket was too high: a service that was idle breaks later
-                self._centre = min(self._centre, rate / BRACKET)
+            # An idle service breaks later, so the bracket may have been too high.
+            if self._overloads(self._blocks[-1]):
+                self._centre = min(self._centre, rate / BRACKET_RATIO)
         if self._blocks and self._spent + 8 < end:
-            self._watch()
+            self._measure_sentinel()
 
     def _overloads(self, point: LoadPoint) -> bool:
         counts = [point.count(limit, point.counted()) for limit in self._limits]
@@ -298,12 +301,12 @@ class Search:
             if self._spent + seconds > self._budget or (high is not None and high - low <= 1):
                 break
             users = (max(1, low) * 2) if high is None else (low + high) // 2 or 1
-            if users > MOST_USERS:
+            if users > MAX_USERS:
                 break
             if users in points and len(points[users]) > 3:
                 break
             points.setdefault(users, []).append(
-                self._measure(MeasuredLoad(seconds, users=users), _named(users))
+                self._measure(MeasuredLoad(seconds, users=users), _users_text(users))
             )
         throughput = _throughput(points[low][-1])[0] if low in points else 0.0
         return Users(low, None if high is None else high - 1, throughput)
@@ -337,7 +340,7 @@ class Search:
         lows, highs, breaking, segments = [], [], 0, 0
         for limit in self._limits:
             found = self._segments(limit)
-            if fitted is None or len(found) < LEAST_SEGMENTS:
+            if fitted is None or len(found) < MIN_SEGMENTS:
                 continue
             own = self._fit_of(limit)
             close = segments_near(found, own.rate)
@@ -347,7 +350,7 @@ class Search:
             broken = sum(one.over > limit.share * one.total for one in found)
             if limit == first:
                 breaking, segments = broken, len(found)
-            if half is not None and broken >= LEAST_BROKEN:
+            if half is not None and broken >= MIN_BROKEN:
                 highs.append(own.rate * exp(half))
         two_sided = self._budget >= BUDGET_IN_REQUESTS * self._e2e
         measured = fitted is not None and bool(lows)
@@ -361,7 +364,7 @@ class Search:
             knee=self._knee,
             users=users,
             changed=self._changed,
-            visible=Visible(exp(self._visible()) - 1, len(self._sentinels)),
+            visible=DetectableChange(exp(self._detectable_change()) - 1, len(self._sentinels)),
             limiter=limiter,
             segments=segments,
             broken=breaking,
@@ -400,11 +403,11 @@ class Search:
 
 def _next_rate(held: float | None, broke: float | None, rate: float) -> float:
     if held is None:
-        return rate / STEP
-    return rate * STEP if broke is None else sqrt(held * broke)
+        return rate / RATE_STEP
+    return rate * RATE_STEP if broke is None else sqrt(held * broke)
 
 
-def _named(users: int) -> str:
+def _users_text(users: int) -> str:
     return f"{users} user{'' if users == 1 else 's'}"
 
 

@@ -35,7 +35,7 @@ def parse_grids(texts: Sequence[str]) -> Grid:
                 f"--grid {text}: write a key and its values, as in --grid load.concurrency=1,4,16"
             )
         if path in grid:
-            raise UsageError(f"--grid {path} is given twice: list all values in one, as in {path}=1,4")
+            raise UsageError(f"--grid {path} is repeated: list all values in one option, as in {path}=1,4")
         if doubled := next((value for value in found if found.count(value) > 1), None):
             raise UsageError(f"--grid {text}: the value {doubled} is repeated")
         grid[path] = found

@@ -89,7 +89,7 @@ class SweepRecord:
         except FileNotFoundError as error:
             raise UsageError(f"{folder} is not the folder of a sweep: it has no {FILE}") from error
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise UsageError(f"{path} cannot be read: {error}; start anew without --reuse") from error
+            raise UsageError(f"{path} cannot be read: {error}; start a new sweep without --reuse") from error
 
     @property
     def runs(self) -> Path:
@@ -135,13 +135,13 @@ class SweepRecord:
             return
         line = self.command()
         same = (
-            f"give all of these with --reuse, the secrets in place of {MASK}"
+            f"to resume it, repeat all of them with --reuse, and replace {MASK} by the secrets"
             if MASK in line
-            else "give none but --reuse to resume it"
+            else "to resume it, use --reuse without further options"
         )
         raise UsageError(
             f"{self.folder} was started with other options:\n  {line}\n"
-            f"  {same}, or leave --reuse out for a new sweep"
+            f"  {same}; for a new sweep, omit --reuse"
         )
 
     def command(self) -> str:
@@ -183,7 +183,7 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator
     before, after = (dict(_flat(_request_settings(config), "")) for config in (old, new))
     for key in dict.fromkeys([*before, *after]):
         if before.get(key) != after.get(key):
-            yield f"{key}: it was {before.get(key, 'not set')}, and is {after.get(key, 'not set')}"
+            yield f"{key}: was {before.get(key, 'not set')}, is {after.get(key, 'not set')}"
 
 
 def _request_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class SweepRunner:
         if ended.interrupted:
             return None
         if ended.stopped_code == ServiceError.exit_code:
-            raise ServiceError(f"{ended.stopped_because}; this point has to be measured again")
+            raise ServiceError(f"{ended.stopped_because}; this point must be measured again")
         point.run, point.exit_code = ended.folder.timestamp, ended.exit_code
         for note in ended.notes:
             click.echo(note, err=True)
@@ -145,7 +145,7 @@ def missing_task(command: RunCommand) -> list[str]:
 
 
 def with_default_model(command: RunCommand) -> RunCommand:
-    """Return a command with the usual model, if it names neither a model nor the address of a service."""
+    """Return a command with the default model, if it names neither a model nor the address of a service."""
     run, run_input = _run_of_file(command), command.run_input
     if run_input.models or run.get("models") or run.get("combinations") or run_input.run.get("combinations"):
         return command
