@@ -40,6 +40,8 @@ _JUDGED = pattern(
     r"|\s?(?:is|are)\s(?:both\s|all\s|also\s)?(?:correct|right|true)\b)",
     re.IGNORECASE,
 )
+_LETTERED = pattern(r"A?B?C?D?E?F?G?H?(?<=\w)")
+"""The answer of a row whose options are not known, as letters."""
 _MATH = pattern(r"\$\$?([^$]+)\$\$?")
 _SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
@@ -56,7 +58,7 @@ def exam_answer() -> Postprocessor:
     one, box, line = choice(), boxed(), answer_line()
 
     def step(text: str, sample: Sample) -> Extract | str | None:
-        if not sample.choices:
+        if not (sample.choices or _LETTERED.fullmatch(str(sample.target))):
             return box(text, sample) or line(text, sample) or _value(text)
         folded = text.translate(_FOLD)
         runs = _runs(_ANSWERED, folded) or _whole_line(folded) or _runs(_CONCLUDED, folded)
@@ -119,7 +121,7 @@ class ExamMatch(Evaluator):
     def score(self, answer: str | None, sample: Sample) -> Score:
         """Compare one answer with the target."""
         text = answer or ""
-        if sample.choices:
+        if sample.choices or _LETTERED.fullmatch(str(sample.target)):
             chosen = _letters(text.translate(_FOLD)) or _named(text, sample)
             right = chosen == frozenset(str(sample.target))
             return Score(float(right), details={"vote": "".join(sorted(chosen))})

@@ -40,6 +40,8 @@ def found(text, sample=ASKED):
 )
 def test_several_letters_are_found_however_they_are_written(text):
     assert ExamMatch().score(found(text), ASKED).value == 1
+    unknown = Sample("0", {}, "ACD")  # a row without its options
+    assert ExamMatch().score(found(text, unknown), unknown).value == 1
 
 
 @pytest.mark.parametrize("text", ["AC", "答案：ABCD", "The answer is A.", "A", "ACE"])

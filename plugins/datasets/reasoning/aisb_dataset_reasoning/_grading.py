@@ -19,6 +19,7 @@ from aisb_evaluator_text import (
 _BRACKETS = re.compile(r"[\s()\[\]{}<>]+")
 _ROW = re.compile(r"[()\[\]{}<>](?:[\s,\"'`]*[()\[\]{}<>])*")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_OPTION = re.compile(r"\([A-R]\)")
 _LABELS = re.compile(r"\b(?:yes|no|true|false|valid|invalid)\b", re.IGNORECASE)
 _KINDS = ({"yes", "no"}, {"true", "false"}, {"valid", "invalid"})
 
@@ -29,7 +30,7 @@ def bbh_answer() -> Callable[[str, Sample], Extract | None]:
     letters, in_box, in_line = choice(), boxed(), answer_line()
 
     def step(text: str, sample: Sample) -> Extract | None:
-        if sample.choices:
+        if sample.choices or _OPTION.fullmatch(str(sample.target)):
             return letters(text, sample)
         if _BRACKETS.fullmatch(str(sample.target)):
             return _brackets(text)
@@ -81,7 +82,7 @@ class BbhMatch(Evaluator):
 
 def normalize_answer(text: str, sample: Sample, target: str) -> str:
     """Normalise an answer by the kind of the target."""
-    if sample.choices:
+    if sample.choices or _OPTION.fullmatch(target):
         named: str | None = choice_letter(text, sample)
         return named or text.strip().casefold()
     if _BRACKETS.fullmatch(target):

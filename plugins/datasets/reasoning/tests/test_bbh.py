@@ -123,6 +123,10 @@ def test_only_lettered_options_are_choices(make_task):
         ("\\boxed{\\text{pear apple}}", "apple pear", 0),
         ("\\boxed{No}\n\nThe \\boxed command is required.", "No", 1),
         ("<answer>No</answer>", "No", 1),
+        # A row of which only the letter is known.
+        ("So the answer is (B) 12/24/1929.", "(B)", 1),
+        ("The correct option is (C).", "(C)", 1),
+        ("So the answer is (A) Thomas.", "(B)", 0),
         ("Today is a fine day.", "Yes", None),
         ("Some words\nand others", "apple pear", None),
     ],

@@ -176,6 +176,9 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
             if text.startswith(opener, start) and text[:end].endswith(closer) and closer not in inner:
                 start, end = start + len(opener), end - len(closer)
                 break
-        if text[start:end].endswith((".", ",", ";", "。")):
+        # The comma of `\,` is a space, and three full stops are digits that go on.
+        if text[start:end].endswith((".", ",", ";", "。")) and not text[start:end].endswith(
+            ("\\,", "\\;", "..")
+        ):
             end -= 1
     return (start, end) if text[start:end].strip() else None

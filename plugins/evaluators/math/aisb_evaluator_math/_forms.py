@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from aisb_evaluator_math._decimals import as_fractions
+from aisb_evaluator_math._layout import completed_forms, without_layout
 from aisb_evaluator_math._units import WRAPPED
 
 _SIGNS = str.maketrans(
@@ -81,7 +82,7 @@ _LETTER_SPACING = re.compile(
 )
 _BASE = re.compile(r"\d_\{?(\d+)\}?\s*$")
 _WORD_BETWEEN = re.compile(
-    r"\s*(?:\$|\\\))?\s*(?:,\s*)?(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*(?:\$|\\\()?\s*"
+    r"\s*(?:\$|\\\))?\s*(?:,\s*)?(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b|\\(?:lor|vee)(?![a-zA-Z]))\s*(?:\$|\\\()?\s*"
 )
 
 
@@ -91,6 +92,7 @@ def tidy(text: str) -> str:
     for opener, closer in (("$$", "$$"), ("$", "$"), (r"\[", r"\]"), (r"\(", r"\)")):
         if text.startswith(opener) and text.endswith(closer) and len(text) > len(opener) + len(closer):
             text = text[len(opener) : -len(closer)]
+    text = without_layout(text.strip())
     text = re.sub(r"(\.{3,}|\\[lc]?dots|…)$|[.;,\s]+$", r"\1", text.strip())
     text = (
         _DONE.sub("", text)
@@ -110,7 +112,7 @@ def tidy(text: str) -> str:
     text = re.sub(r"(?<![\\a-zA-Z])pi\b", r"\\pi ", text)
     text = text.replace("*", r"\cdot ")
     text = _EMPTY_SET.sub(r"\\emptyset ", text).strip()
-    text = as_fractions(text)
+    text = completed_forms(as_fractions(text))
     if mixed := _MIXED.match(text):
         text = rf"{mixed[1]}\frac{{{mixed[2]}}}{{{mixed[3]}}}"
     return _balanced(text)

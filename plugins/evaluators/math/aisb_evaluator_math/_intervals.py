@@ -9,6 +9,9 @@ _RELATION = re.compile(r"\s*(\\(?:leqslant|geqslant|leqq?|geqq?|neq?|le|ge|lt|gt
 _OPPOSITE = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
 _VARIABLE = re.compile(r"[a-zA-Z]|\\(?:alpha|beta|gamma|theta|lambda|mu|phi|omega)")
 _SIZE = re.compile(r"(?:\\left)?\|\s*([a-zA-Z])\s*(?:\\right)?\|")
+_FAR = re.compile(
+    _SIZE.pattern + r"\s*(\\(?:geqslant|geqq?|ge|gt)(?![a-zA-Z])|>=|>)\s*([^<>=|,]+)"
+)  # the outside of an interval: two parts
 _MEMBER = re.compile(r"^([a-zA-Z]|\\[a-z]+)\s*\\in(?![a-zA-Z])\s*")
 _BUILDER = re.compile(
     r"^\\\{\s*([a-zA-Z])\s*(?:\\in\s*\\mathbb\s*(?:\{\s*R\s*\}|R)\s*)?(?:\\mid|\\vert|\||:|\\colon)\s*(.+?)\s*\\\}$"
@@ -76,6 +79,11 @@ class _Range(NamedTuple):
 
 
 def _conjunction(text: str) -> Described | None:
+    if far := _FAR.fullmatch(text.strip()):
+        variable, relation, value = far.groups()
+        if not _has_variable(value, variable):
+            low, high = ("]", "[") if _sign(relation).endswith("=") else (")", "(")
+            return Described(rf"(-\infty,-({value}){low}\cup{high}{value},\infty)", variable)
     ranges = [_range(part) for part in _AND.split(text)]
     found = [one for one in ranges if one]
     if len(found) < len(ranges) or len({one.variable for one in found}) != 1 or len(found) > 2:

@@ -17,6 +17,8 @@ MAX_ANSWER_LENGTH = 2000
 """The maximum length of an answer; a parser would take minutes to reject longer text."""
 
 
+_VECTOR = re.compile(r"\\begin\s*\{[pb]?matrix\}(.*)\\end\s*\{[pb]?matrix\}", re.DOTALL)
+_FUNCTION = re.compile(r"\s*[a-zA-Z](?:_\{?\w{1,3}\}?)?\s*\([^()=]*\)\s*=")
 _NAMED = re.compile(r"\s*([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*([^=<>,;]+)")
 
 
@@ -100,7 +102,7 @@ class MathVerify(Evaluator):
         gold, answer = _without_names(gold, answer)
         if (same := same_number(gold, answer)) is not None:
             return MatchVerdict(same, str(parse_rational(answer)))
-        gold, answer = _sets(gold, answer)
+        gold, answer = _sets(*_lists(*_vectors(gold, answer)))
         if forms.normalize_math(gold) == forms.normalize_math(answer):
             return MatchVerdict(True, forms.normalize_math(answer))
         reply = await self._compared(gold, answer)
@@ -145,8 +147,50 @@ def _without_names(gold: str, answer: str) -> tuple[str, str]:
     names = [_NAMED.fullmatch(side) for side in (gold, answer)]
     if all(names) and len({name[1] for name in names if name}) > 1:
         return gold, answer
+    # `y=2x+3` and `2x-y+3=0` are two equations of one line.
+    if sum(map(bool, names)) == 1 and all(
+        side.count("=") == 1 and not _FUNCTION.match(side) for side in (gold, answer)
+    ):
+        return gold, answer
     first, second = (name[2] if name else side for name, side in zip(names, (gold, answer), strict=True))
     return first, second
+
+
+def _vectors(gold: str, answer: str) -> tuple[str, str]:
+    """Return two values, with a column or row as coordinates if the other one has coordinates."""
+    vectors = [_VECTOR.fullmatch(side.strip()) for side in (gold, answer)]
+    if sum(map(bool, vectors)) != 1 or not all(
+        vector or re.fullmatch(r"\(.*,.*\)", side.strip(), re.DOTALL)
+        for vector, side in zip(vectors, (gold, answer), strict=True)
+    ):
+        return gold, answer
+    first, second = (
+        _coordinates(vector[1]) if vector else side
+        for vector, side in zip(vectors, (gold, answer), strict=True)
+    )
+    return first or gold, second or answer
+
+
+def _coordinates(inside: str) -> str | None:
+    rows, columns = re.split(r"\\\\", inside.strip()), inside.split("&")
+    if len(rows) > 1 and len(columns) > 1:
+        return None  # a matrix
+    entries = rows if len(rows) > 1 else columns
+    return f"({','.join(entry.strip() for entry in entries if entry.strip())})"
+
+
+def _lists(gold: str, answer: str) -> tuple[str, str]:
+    """Return two values, with both signs of a plus-minus written out if only one side has it."""
+    if (r"\pm" in gold) == (r"\pm" in answer):
+        return gold, answer
+    return _both_signs(gold), _both_signs(answer)
+
+
+def _both_signs(text: str) -> str:
+    if text.count(r"\pm") != 1 or "," in text:
+        return text
+    plus, minus = (re.sub(r"\\pm(?![a-zA-Z])", sign, text) for sign in ("+", "-"))
+    return f"{plus.strip().removeprefix('+')}, {minus}"
 
 
 def _sets(gold: str, answer: str) -> tuple[str, str]:

@@ -66,8 +66,10 @@ class ChoiceRules:
         lead = rf"(?:{_OPEN}|{_FILLER}){{0,16}}+"
         self.letters = letters
         self.alone = re.compile(
-            rf"(?:[#>]{{1,6}}\s?)?[(\[*_`\"'$<]*(?P<letter>{either})[)\]*_`\"'.:,$。、>]*"
+            rf"(?:[#>]{{1,6}}\s?)?[(\[*_`\"'$<]*(?P<letter>{either})[)\]*_`\"'.:,!$。、!>]*"
         )
+        self.item = re.compile(rf"[-*•+]\s{{1,3}}[(\[*_`\"'$<]*(?P<letter>{upper})[)\]*_`\"'.:,!$。、>]*")
+        self.dashed = re.compile(rf"[(\[*_`\"'<]*(?P<letter>{upper})[)\]*_`\"'>]*\s?[-–—]\s?[*_]*")
         self.listed = re.compile(
             rf"[*_`\"'$(\[]{{0,4}}{upper}(?:{_CLOSE}{{0,3}}\s?(?:[、,;/&+或和与]|\band\b|\bor\b)?\s?[(\[*]{{0,3}}{upper}){{1,9}}[)\]*_`\"'$.。]{{0,4}}"
         )
@@ -266,6 +268,10 @@ class ChoiceRules:
         if not judged:  # each option in its own clause, which ends with the verdict
             each = list(self.each.finditer(text))
             right = [match for match in each if match["right"]]
+            if not each:  # each option on its own line, which holds the verdict: "B. 4 - yes"
+                lines = [line for line in _VERDICT_LINE.finditer(text) if line["letter"] in self.letters]
+                right = [line for line in lines if line["right"]]
+                each = lines if len({line["letter"] for line in lines}) == len(lines) > 2 else []
             if len(each) > len(right) == 1:
                 start, end = right[0].span("letter")
                 return [FoundChoice(start, right[0]["letter"], start, end, "judged")]
@@ -285,6 +291,14 @@ class ChoiceRules:
                 yield FoundChoice(start, match["letter"], start, end, rule)
 
 
+_VERDICT_LINE = pattern(
+    r"^[ \t]{0,6}(?:[-*•][ \t])?[(*]{0,3}"
+    r"(?P<letter>[A-Z])[)*.:、]{1,3}[^\n]{0,200}?[-–—:→(（,，\s]\s?[*_]{0,2}"
+    r"(?:(?P<right>yes|correct|true|right|[✓✔✅]|正确|对|符合)"
+    r"|(?:no|wrong|incorrect|false|not\s\w+|[✗✘❌×]|错误|错|不对|不正确|不符合))"
+    r"(?![A-Za-z])[*_)）]{0,3}(?:[.,;!。，；].{0,120})?[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _CONTRASTS = pattern(
     r"\b(?:but|however|instead)\b(?=[^.\n]{0,40}\b(?:should|must)\sbe\b|\s(?:actually|on\sreflection|it['’]s|it\sis)\b)|(?:但|不过)(?=[^。\n]{0,12}应该?[是为选])",
     re.IGNORECASE,

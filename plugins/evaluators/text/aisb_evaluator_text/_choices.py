@@ -37,7 +37,7 @@ def choice(
         raise UsageError(f"options = {options!r}: it must be letters, each once, such as 'ABCD'")
 
     def step(text: str, sample: Sample) -> Extract | None:
-        letters = allowed or string.ascii_uppercase[: len(sample.choices)] or "ABCD"
+        letters = allowed or _letters_of(sample)
         folded = _fold(text)
         rules = rules_for(letters)
         marked = [
@@ -62,6 +62,15 @@ def choice(
     return step
 
 
+def _letters_of(sample: Sample) -> str:
+    """Return a letter for each option; for a row without options, A to D, or to its answer."""
+    if sample.choices:
+        return string.ascii_uppercase[: len(sample.choices)]
+    last = str(sample.target).strip("() ") if isinstance(sample.target, str) else ""
+    last = max("D", last) if re.fullmatch("[A-R]", last) else "D"
+    return string.ascii_uppercase[: string.ascii_uppercase.index(last) + 1]
+
+
 def _extract(found: FoundChoice, *, explicit: bool) -> Extract:
     return Extract(found.letter, found.rule, (found.start, found.end), explicit)
 
@@ -69,8 +78,8 @@ def _extract(found: FoundChoice, *, explicit: bool) -> Extract:
 _WIDE = "".join(chr(0xFEE0 + ord(c)) for c in string.ascii_letters)
 _CIRCLED = "".join(map(chr, range(0x24B6, 0x24B6 + len(string.ascii_uppercase))))
 _FOLD = str.maketrans(
-    _WIDE + _CIRCLED + "（）：．＊［］，【】「」『』〔〕〈〉⟨⟩；",
-    string.ascii_letters + string.ascii_uppercase + "():.*[],[]()()()()();",
+    _WIDE + _CIRCLED + "（）：．＊［］，【】「」『』〔〕〈〉⟨⟩；" + "選項擇確錯誤對為應該題",
+    string.ascii_letters + string.ascii_uppercase + "():.*[],[]()()()()();" + "选项择确错误对为应该题",
 )
 _SPECIAL = pattern(
     r"<\|\w{1,30}\|>|</s>|<(?:br|p)\s?/?>|</?(?P<tag>b|strong|i|em|u|span|font|mark|center|div)(?:\s[^<>]{0,80})?>",
@@ -133,6 +142,14 @@ def _lines(text: str, sample: Sample, rules: ChoiceRules) -> Iterator[FoundChoic
     if rules.listed.fullmatch(stripped) and len(set(re.findall("[A-Z]", stripped))) > 1:
         yield FoundChoice(offset, stripped, offset, offset + len(stripped), "bare")
         return
+    if len(lines) == 1 and (item := rules.item.fullmatch(stripped)):
+        at = offset + item.start("letter")
+        yield FoundChoice(at, item["letter"], at, at + 1, "bare")
+    if (dashed := rules.dashed.match(stripped)) and sample.choices:
+        option = sample.choices[rules.letters.index(dashed["letter"])].strip().casefold()
+        if option and stripped[dashed.end() :].casefold().startswith(option):
+            at = offset + dashed.start("letter")
+            yield FoundChoice(at, dashed["letter"], at, at + 1, "first-letter")
     match = rules.first.match(stripped)
     if not match or _lists_options(stripped, rules):
         return

@@ -36,11 +36,26 @@ def is_denied_number(text: str, number: FoundNumber) -> bool:
     )
 
 
-_NO_GUESSES = frozenset(("one", "half", "a half", "a quarter", "一", "十分", "千万", "万一"))
+_NO_GUESSES = frozenset(("one", "half", "a half", "a quarter", "一", "一半", "半", "十分", "千万", "万一"))
+
+
+# "So 18. Double-check: 18 / 2 = 9 ✓." checks the 18.
+_CHECK = pattern(
+    r"(?<=[.。!\n])\s{0,9}(?:let['’]?s? (?:me )?)?"
+    r"(?:double[- ]?check|check|verif(?:y|ication)|验证|检验|验算)"
+    r"[^\n]{0,300}"
+    r"(?:[✓✔✅☑]|\b(?:correct|checks out|works|matches)\b|正确|无误)[\s.!。]{0,9}$",
+    re.IGNORECASE,
+)
+_CONCLUDES = pattern(
+    r"(?:^|[.。!\n])\s{0,9}(?:so|therefore|thus|hence|所以|因此)[^.。\n]{0,60}[.。]?\s{0,9}$", re.IGNORECASE
+)
 
 
 def likely(text: str, sample: Sample) -> Extract | None:
     """Return the last number that is not denied and does not count a list item or a step."""
+    if (check := _CHECK.search(text, max(0, len(text) - 600))) and _CONCLUDES.search(text[: check.start()]):
+        text = text[: check.start()]
     last = None
     for found in find_last(text):
         last = last or found

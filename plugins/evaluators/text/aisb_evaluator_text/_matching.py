@@ -15,11 +15,14 @@ from aisb.helpers import target_texts
 from aisb_evaluator_text import _numbers as numbers
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._groups import join_groups
+from aisb_evaluator_text._ranges import BOUND
 
 
 def number_values(text: str) -> tuple[Fraction, ...]:
     """Return the possible values of the one number in a text, the most likely first; empty for several."""
     text = join_groups(text)
+    if BOUND.match(text):
+        return ()
     found = list(islice(numbers.find_numbers(text), 3))
     if len(found) > 1 and "=" in text:
         found = list(islice(numbers.find_numbers(text[text.rindex("=") :]), 2))

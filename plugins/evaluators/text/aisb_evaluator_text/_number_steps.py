@@ -16,7 +16,7 @@ from aisb_evaluator_text._languages import english_numbers, row_language
 from aisb_evaluator_text._likely import equals, extract, is_denied_number, likely, moved
 from aisb_evaluator_text._marked import answer_marks, find_boxes
 from aisb_evaluator_text._numbers import FoundNumber, find_last, find_numbers
-from aisb_evaluator_text._ranges import is_range, without_labels
+from aisb_evaluator_text._ranges import BOUND, is_range, without_labels
 
 
 @finds_answer
@@ -168,7 +168,8 @@ def _stated(clause: str, *, opens: bool, last: bool) -> FoundNumber | None:
         return numbers[0] if len(numbers) == 1 and _leads(clause, numbers[0]) else None
     first = numbers[0]
     computes = bool(_WORKING.match(clause, first.end)) and "=" in clause[first.end :]
-    if not computes and (_leads(clause, first) or _BETWEEN.match(clause[: first.start])):
+    before = clause[: first.start]
+    if not computes and (_leads(clause, first) or BOUND.fullmatch(before) or _BETWEEN.match(before)):
         alternatives = _whole_range(clause, numbers)
         if alternatives:
             return alternatives
@@ -190,7 +191,10 @@ def _stated(clause: str, *, opens: bool, last: bool) -> FoundNumber | None:
 
 
 def _whole_range(text: str, numbers: list[FoundNumber]) -> FoundNumber | None:
-    """Return a range or alternatives that begin with the first number as one piece without a value."""
+    """Return a bound, range or alternatives with the first number as one piece without a value."""
+    if (bound := BOUND.fullmatch(text[: numbers[0].start])) and len(numbers) == 1:
+        start, end = bound.start("than"), numbers[0].end
+        return FoundNumber(text[start:end], start, end)
     span = is_range(text, numbers, stated=True)
     return FoundNumber(without_labels(text[slice(*span)]), *span) if span else None
 

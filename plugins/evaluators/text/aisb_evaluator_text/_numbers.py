@@ -12,7 +12,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from math import factorial
+from math import factorial, isqrt
 from typing import NamedTuple
 
 from aisb.helpers import pattern
@@ -61,10 +61,11 @@ _TOKEN = pattern(
     )""",
     re.VERBOSE,
 )
-_POWER = pattern(r"\s?(?:\^|\*\*)\s?(?:\{\s?(-?\d{1,3})\s?\}|(-?\d{1,3})(?!\d))")
+_POWER = pattern(r"\s?(?:\^|\*\*)\s?(?:\{\s?(-?\d{1,3})\s?\}|(-?\d{1,3})(?!\d))|(⁻?[⁰²³⁴⁵⁶⁷⁸⁹][⁰¹²³⁴⁵⁶⁷⁸⁹]?)")
+_ROOT = pattern(r"(?<![\d)}\]])(?:√\s?(?P<open>[({])?|\\sqrt\s?(?P<brace>\{))\s?$")
 _CURRENCY = r"(?:(?:US|HK|NZ|CA|AU|A|C|S)?\\?[$€£¥₹₩฿]|(?<![A-Za-z])(?:USD|RMB|CNY|EUR|GBP|INR|Rs\.?|RM))"
 _BEFORE = pattern(
-    rf"(?P<sign>-[ ]?|–|负|零下[ ]?|(?<![A-Za-z])(?:negative|minus|menos|moins|минус)[ ])?"
+    rf"(?P<sign>-[ ]?|–|负|負|零下[ ]?|(?<![A-Za-z])(?:negative|minus|menos|moins|минус)[ ])?"
     rf"(?P<currency>{_CURRENCY}[ ]?)?(?P<inner>-[ ]?)?$",
     re.IGNORECASE,
 )
@@ -142,9 +143,11 @@ def _evaluate(text: str, number: FoundNumber, before: str, prefix: re.Match[str]
     if value.denominator == 1 and 0 <= value <= 20 and _FACTORIAL.match(text, end):
         value, end = Fraction(factorial(int(value))), end + 1
         plain = str(value)
+    if root := _root_of(text, number, before):
+        return root
     power = _POWER.match(text, end)
     if power:
-        exponent = int(power[1] or power[2])
+        exponent = int(power[1] or power[2] or power[3].translate(_SUPERSCRIPTS))
         if abs(exponent) > 99 or len(plain) > 9 or (value == 0 and exponent < 0):
             return FoundNumber(text[start : power.end()], start, power.end())
         plain, value, end = f"{plain}^{exponent}", value**exponent, power.end()
@@ -155,6 +158,20 @@ def _evaluate(text: str, number: FoundNumber, before: str, prefix: re.Match[str]
         return FoundNumber(f"{number.text}%", number.start, end, (value / 100, value))
     has_currency = bool(prefix and prefix["currency"])
     return _with_unit(text, number, signed=sign is not None, has_currency=has_currency)
+
+
+def _root_of(text: str, number: FoundNumber, before: str) -> FoundNumber | None:
+    r"""Return the square root of a number after `√` or `\\sqrt{`, without a value if it is not rational."""
+    found = _ROOT.search(before)
+    closing = {"(": ")", "{": "}", None: ""}[found["open"] or found["brace"]] if found else ""
+    if not found or not text.startswith(closing, number.end):
+        return None
+    start, end = number.start - len(before) + found.start(), number.end + len(closing)
+    (value,) = number.readings
+    top, bottom = isqrt(value.numerator), isqrt(value.denominator)
+    if Fraction(top**2, bottom**2) != value:
+        return FoundNumber(text[start:end], start, end)
+    return FoundNumber(str(Fraction(top, bottom)), start, end, (Fraction(top, bottom),))
 
 
 def _in_name(before: str, prefix: re.Match[str] | None) -> bool:
@@ -211,7 +228,7 @@ def _sign(start: int, before: str, prefix: re.Match[str] | None) -> int | None:
         return None
     left = before[: prefix.start(group)]
     word = prefix[group].lower()
-    if (inner and prefix["currency"]) or word.strip() in ("负", "零下", "negative"):
+    if (inner and prefix["currency"]) or word.strip() in ("负", "負", "零下", "negative"):
         negative = True
     elif word.endswith(" "):
         # "16 - 7" and "16 eggs minus 7" subtract, and "- 7" at the start of a line is a bullet.

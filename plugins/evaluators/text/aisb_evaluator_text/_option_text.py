@@ -31,6 +31,19 @@ _LEADS_TO_VALUE = pattern(
 )
 
 
+_REJECTED = pattern(
+    r"(?:\bnot|n['’]t be|\brather than|\binstead of|不是|并非|而非)(?: the| an?)?[\s*\"'“]{0,3}$"
+)
+_ANNOUNCED = pattern(
+    r"(?:\b(?:answer|choice|option)\b[^.,;]{0,16}(?:\bis\b|:)|答案[是为:：])(?: the| an?)?[\s*\"'“(]{0,4}$"
+)
+_TURNS = pattern(
+    r"[,;.，；。]\s?(?:so|but|therefore|thus|hence|rather|it['’]s|it is|而是|所以|因此|是)(?![a-z])"
+)
+_CONTRASTED = pattern(r",?\s(?:not|rather than|instead of)\s[^.\n]{1,60}(?=\.?\s*$)")
+_BOX = pattern(r"\\(?:boxed|fbox)\s?\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\s?\{)?([^{}]{1,200})\}?\s*\}")
+
+
 class OptionText(NamedTuple):
     """The letter of an option, and the span of its words."""
 
@@ -44,6 +57,8 @@ def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | No
 
     None if the text is truncated, rejects all options, or denies something before the words.
     """
+    if boxed := _in_last_box(text, sample, letters):
+        return boxed
     end = len(text.rstrip())
     line_start = text.rfind("\n", 0, end) + 1
     line = text[line_start:end][:2000].casefold()
@@ -51,7 +66,7 @@ def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | No
     for letter, option in zip(letters, sample.choices, strict=False):
         words = option.strip().strip(".").casefold()
         at = _find_words(line, words)
-        if at >= 0:
+        if at >= 0 and not _REJECTED.search(line[max(0, at - 24) : at]):
             matches.append(OptionText(letter, at, at + len(words)))
     # The longer option wins if one contains another ("iron", "iron oxide").
     longest = [
@@ -59,15 +74,30 @@ def find_option_text(text: str, sample: Sample, letters: str) -> OptionText | No
         for one in matches
         if not any(o.start <= one.start and one.end <= o.end and o.letter != one.letter for o in matches)
     ]
+    if len(longest) > 1:  # "an apple a day …, but the answer is banana"
+        longest = [one for one in longest if _ANNOUNCED.search(line[max(0, one.start - 40) : one.start])]
     if len(longest) != 1:
         return None
     found = longest[0]
     words = line[found.start : found.end]
-    if _DENIES.search(line[: found.end]) or (_NONE_RIGHT.search(text) and not _NONE_RIGHT.search(words)):
+    turn = max((match.end() for match in _TURNS.finditer(line, 0, found.start)), default=0)
+    if _DENIES.search(line[turn : found.end]) or (_NONE_RIGHT.search(text) and not _NONE_RIGHT.search(words)):
         return None
     if _in_formula(line, found) or not _is_stated(line, found, words):
         return None
     return OptionText(found.letter, line_start + found.start, line_start + found.end)
+
+
+def _in_last_box(text: str, sample: Sample, letters: str) -> OptionText | None:
+    """Return the option whose words are the content of the last box."""
+    boxes = list(_BOX.finditer(text))
+    inside = boxes[-1][1].strip(" .$").casefold() if boxes else ""
+    equal = [
+        letter
+        for letter, option in zip(letters, sample.choices, strict=False)
+        if inside and option.strip().strip(".$").casefold() == inside
+    ]
+    return OptionText(equal[0], *boxes[-1].span(1)) if len(equal) == 1 else None
 
 
 def _find_words(line: str, words: str) -> int:
@@ -99,6 +129,7 @@ def _is_stated(line: str, found: OptionText, value: str) -> bool:
         return bool(_SENTENCE_ENDS.search(after)) or not _BROKEN_OFF.search(line)
     if _BROKEN_OFF.search(line):
         return False
+    after = _CONTRASTED.sub("", after)
     return bool(_CLOSES.fullmatch(after)) and bool(
         not line[: found.start].strip(" $*(_`") or _LEADS_TO_VALUE.search(line[: found.start])
     )

@@ -15,7 +15,8 @@ ENGLISH = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "e
 CHINESE = "一二三四五六七八九十"
 _ENGLISH = "|".join((*ENGLISH, "last"))
 _WHOLE = pattern(
-    rf"\W{{0,4}}(?:(?:option|choice) #?|选项 ?|第)(?P<place>\d|[{CHINESE}])(?:个?选?项)?\W{{0,4}}",
+    rf"\W{{0,4}}(?:(?:(?:option|choice) #?|选项 ?|第)(?P<place>\d|[{CHINESE}])(?:个?选?项)?"
+    rf"|(?:it['’]s )?the (?P<word>{_ENGLISH}) (?:one|option|choice|answer))\W{{0,4}}",
     re.IGNORECASE,
 )
 # The possible first words of the name of a position, in lower case.
@@ -56,8 +57,11 @@ class PlaceValue(NamedTuple):
 def places(text: str, letters: str) -> Iterator[PlaceValue]:
     """Yield the options that a text announces by their position."""
     only = _WHOLE.fullmatch(text) if len(text) < 24 else None
-    if only and 1 <= _number(only["place"], len(letters)) <= len(letters):
-        yield PlaceValue(letters[_number(only["place"], len(letters)) - 1], *only.span("place"), 0)
+    if only:
+        name = "place" if only["place"] else "word"
+        number = _number(only[name].lower(), len(letters))
+        if 1 <= number <= len(letters):
+            yield PlaceValue(letters[number - 1], *only.span(name), 0)
     lower = text.lower()
     begins = _BEGINS.finditer(lower if len(lower) == len(text) else text)
     for match in filter(None, (_PLACED.match(text, word.start()) for word in begins)):

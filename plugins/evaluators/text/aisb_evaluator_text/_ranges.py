@@ -1,4 +1,4 @@
-"""Detect several numbers in the place of one: `5-7`, "between 5 and 7", "3 or 5", `18 ± 2`."""
+"""Detect what is no single number: `5-7`, "between 5 and 7", "3 or 5", `18 ± 2`, "more than 5"."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ _ESTIMATES = pattern(r"\b(?:about|around|takes|lasts|roughly|approximately)\s[$�
 _FROM = pattern(r"(?:\b(?:von|de|du|от|с)\s|从|由|自|から)[^\d]{0,8}$", re.IGNORECASE)
 _OPERAND = pattern(r"[-+*/×÷]\s?[$€£¥]?$")
 _PRECISION = pattern(r"\s?(?:decimals?|d\.?p|significant|s\.?f|places?|digits?)\b", re.IGNORECASE)
+BOUND = pattern(
+    r"[\s:*]{0,6}(?P<than>(?:more|less|fewer|greater|larger|smaller|higher|lower) than"
+    r"|超过|多于|少于|大于|小于|不到|不足)[\s$*]{0,4}",
+    re.IGNORECASE,
+)
+"""A bound is no number: "more than 5"."""
 _ENDS = pattern(
     r"\s?(?:(?:[^\W\d_]{1,15}|[%°])\s?){0,2}(?:[.!。)*\\$}\]\s]*|(?:,|\sand)\s(?:and\s)?\d.*)", re.DOTALL
 )

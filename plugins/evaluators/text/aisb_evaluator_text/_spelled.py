@@ -52,11 +52,18 @@ _ENGLISH = pattern(
     re.IGNORECASE | re.VERBOSE,
 )
 _DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
+_FORMAL = str.maketrans("壹贰貳叁參肆伍陆陸柒捌玖拾佰仟", "一二二三三四五六六七八九十百千")
+"""The numerals of cheques. One alone may be a part of a word, as in 队伍."""
+_FORMAL_RUN = pattern(r"[壹贰貳叁參肆伍陆陸柒捌玖拾佰仟零〇万萬]{2,20}")
+_HALF = pattern(
+    r"一半|(?P<whole>[一二两兩三四五六七八九十]{1,3})个半|(?<![\u4e00-\u9fff个])半"
+    r"(?=个?(?:小时|天|年|月|斤|米|升|公里|千克|公斤|吨|杯|块|元))"
+)
 _STEPS = {"十": 10, "百": 100, "千": 1000}
 _SHORT = {"百": 10, "千": 100, "万": 1000, "萬": 1000, "亿": 10**7}
 _NUMERAL = "[零〇一二两兩三四五六七八九十百千万萬亿億]"
 _CHINESE = pattern(
-    rf"(?<![几数])(?P<minus>负|零下)?(?:(?P<mixed>{_NUMERAL}{{1,20}})又(?={_NUMERAL}{{1,20}}分之))?"
+    rf"(?<![几数])(?P<minus>负|負|零下)?(?:(?P<mixed>{_NUMERAL}{{1,20}})又(?={_NUMERAL}{{1,20}}分之))?"
     rf"(?:(?P<per>{_NUMERAL}{{1,20}})分之)?(?P<whole>{_NUMERAL}{{1,20}}+)(?!几|多(?!少))"
     rf"(?:点(?P<tail>[零〇一二三四五六七八九]{{1,20}}))?"
 )
@@ -64,10 +71,17 @@ _CHINESE = pattern(
 
 def find_spelled(text: str) -> Iterator[FoundNumber]:
     """Yield the spelled numbers of a text in order."""
+    if not text.isascii():
+        text = _FORMAL_RUN.sub(lambda run: run[0].translate(_FORMAL), text)
+    halves = []
+    for half in _HALF.finditer(text):
+        whole = (_numeral(half["whole"]) or 0) if half["whole"] else 0
+        halves.append(half.span())
+        yield FoundNumber(f"{whole} 1/2" if whole else "1/2", *half.span(), (whole + Fraction(1, 2),))
     for words, read in ((_ENGLISH, _english), (_CHINESE, _chinese)):
         for match in words.finditer(text):
             value = read(match)
-            if value is not None:
+            if value is not None and not any(start <= match.start() < end for start, end in halves):
                 yield FoundNumber(match[0], match.start(), match.end(), value)
 
 
