@@ -295,7 +295,7 @@ class HFVision(LocalModel):
     chat_template: Annotated[str | None, "file of another chat template (Jinja), or its text"] = None
 
     prompt_form: ClassVar[Literal["chat", "text"]] = "chat"
-    concurrency: ClassVar[int] = 4  # type: ignore[assignment]  # one is answered; some wait
+    concurrency: ClassVar[int] = 4  # one is answered; some wait
 
     def source(self) -> ModelSource:
         """Return what is loaded."""

@@ -34,7 +34,7 @@ def count(kind: str) -> int:
     import torch
 
     if kind == "cuda":
-        return torch.cuda.device_count()
+        return int(torch.cuda.device_count())
     if kind == "npu":
         try:
             import torch_npu  # type: ignore[import-not-found, unused-ignore]  # noqa: F401

@@ -40,7 +40,7 @@ def packs(
         yield group
 
 
-def shared(rows: Sequence[Sequence[int]]) -> list[int]:
+def shared(rows: Sequence[list[int]]) -> list[int]:
     """Return for each row the length of the prefix that is worth computing once for several rows.
 
     The shared prefix that saves most is chosen first (its length times the number of further rows); then the

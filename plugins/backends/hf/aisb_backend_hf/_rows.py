@@ -27,7 +27,7 @@ class _Columns:
         self.rows = self.first = self.end = 0
 
 
-class _Layer(DynamicLayer):
+class _Layer(DynamicLayer):  # type: ignore[misc]  # mypy does not read transformers
     """One layer's buffers: keys and values are written in place and read as views."""
 
     def __init__(self, columns: _Columns) -> None:

@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -68,6 +69,12 @@ class VisionEngine:
         waiting = VisionPrompt(TokenStream(asyncio.get_running_loop()), request)
         self._inbox.put(waiting)
         return waiting
+
+    def identity(self, path: Path) -> dict[str, Any]:
+        """Return what distinguishes the model from others of the same name."""
+        from aisb_backend_hf._identity import model_identity
+
+        return model_identity(self._loaded.model, self._loaded.tokenizer, path)
 
     def close(self) -> None:
         """Stop the thread; unfinished requests stay unanswered."""
@@ -153,7 +160,7 @@ class VisionEngine:
         }
 
 
-class _Choosing(LogitsProcessor):
+class _Choosing(LogitsProcessor):  # type: ignore[misc]  # mypy does not read transformers
     """Chooses and delivers the next token, and forces `generate` to use it."""
 
     def __init__(self, waiting: VisionPrompt, row: BatchRow, clock: Callable[[], int], meter: Meter) -> None:
@@ -180,7 +187,7 @@ class _Choosing(LogitsProcessor):
         return only
 
 
-class _Ended(StoppingCriteria):
+class _Ended(StoppingCriteria):  # type: ignore[misc]  # mypy does not read transformers
     """Stops `generate` when an answer has ended."""
 
     def __init__(self, choosing: _Choosing) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import csv
+import hashlib
 import io
 import json
 import subprocess
@@ -141,6 +142,19 @@ def plainly(folder, *parts, count=12):
     out = model.generate(**inputs, max_new_tokens=count, do_sample=False, pad_token_id=0)
     made = out[0, inputs["input_ids"].shape[1] :]
     return processor.tokenizer.decode(made, skip_special_tokens=True), inputs["input_ids"].shape[1]
+
+
+async def test_the_identity_of_a_model_that_sees_is_known_after_its_start(seeing):
+    backend = HFVision(path=str(seeing))
+    assert await backend.identity() == {}
+    await backend.probe()
+    try:
+        found = await backend.identity()
+    finally:
+        await backend.aclose()
+    assert found["server"] == "transformers"
+    assert found["config_sha256"] == hashlib.sha256((seeing / "config.json").read_bytes()).hexdigest()
+    assert found["chat_template_sha256"] == hashlib.sha256(TEMPLATE.encode()).hexdigest()
 
 
 def test_answers_are_those_of_transformers_and_depend_on_the_image(seeing):

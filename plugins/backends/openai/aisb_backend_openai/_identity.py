@@ -9,7 +9,7 @@ import asyncio
 import copy
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aisb import Fetched, ServiceError
@@ -122,8 +122,9 @@ def template_hash(template: Any) -> str | None:
 
 async def _entry(service: OpenAIService) -> Mapping[str, Any]:
     data = await _fetched(service, service.api_path("/models"))
-    entries: Sequence[Any] = data.get("data") if isinstance(data.get("data"), list) else []
-    found = [one for one in entries if isinstance(one, Mapping) and one.get("id") == service.model]
+    entries = data.get("data")
+    listed = entries if isinstance(entries, list) else []
+    found = [one for one in listed if isinstance(one, Mapping) and one.get("id") == service.model]
     return found[0] if found else {}
 
 

@@ -232,8 +232,9 @@ def usage_in(event: Mapping[str, Any]) -> Usage | None:
     if not timings or not isinstance(timings, Mapping) or "predicted_n" not in timings:
         return None
     evaluated, cached = timings.get("prompt_n"), timings.get("cache_n")
-    known = type(evaluated) is int and type(cached) is int
-    return Usage(evaluated + cached if known else None, timings["predicted_n"], cached if known else None)
+    if type(evaluated) is int and type(cached) is int:
+        return Usage(evaluated + cached, timings["predicted_n"], cached)
+    return Usage(None, timings["predicted_n"], None)
 
 
 def count_tokens(event: Mapping[str, Any], choice: Mapping[str, Any]) -> int | None:

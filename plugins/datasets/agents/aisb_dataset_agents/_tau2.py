@@ -90,10 +90,12 @@ class Conversation(Episode):
         if reply.tool_calls:
             return await self._execute(reply)
         if not reply.text.strip():
-            return await self._finish("the agent sent an empty message")
+            await self._finish("the agent sent an empty message")
+            return None
         self._said.append(reply.text)
         if self._is_over():
-            return await self._finish(self._end)
+            await self._finish(self._end)
+            return None
         said = await self._user_turn(reply.text)
         return None if said is None else [Message("user", said)]
 
@@ -119,7 +121,8 @@ class Conversation(Episode):
         ]
         self._steps += 1
         if self._is_over():
-            return await self._finish(self._end)
+            await self._finish(self._end)
+            return None
         return results
 
     async def _call(self, call: Mapping[str, Any], by: str) -> str:

@@ -34,7 +34,7 @@ def constant(file: Path, name: str) -> str:
         strips = isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "strip"
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
             value = value.func.value
-        text = ast.literal_eval(value)
+        text = str(ast.literal_eval(value))
         return text.strip() if strips else text
     raise ValueError(f"{file} assigns nothing to {name}")
 

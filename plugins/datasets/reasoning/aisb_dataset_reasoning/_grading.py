@@ -90,7 +90,7 @@ def normalize_answer(text: str, sample: Sample, target: str) -> str:
     if number := number_values(target):
         found = number_values(text)
         return str(number[0] if number[0] in found else found[0] if found else text)
-    words = [word.casefold() for word in _WORD.findall(text)]
+    words: list[str] = [word.casefold() for word in _WORD.findall(text)]
     # "True." is the answer, and "True, since both are" begins with it.
     if " " not in target and words and any(target.casefold() in kind and words[0] in kind for kind in _KINDS):
         return words[0]

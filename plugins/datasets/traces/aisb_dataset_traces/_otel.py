@@ -68,7 +68,7 @@ def otel_sessions(files: DataFiles, *, longest_delay: float | None = None) -> It
 
 def _span(file: DataFile, table: Mapping[str, Any]) -> _Span:
     name = str(table.get("name", "span"))
-    times = []
+    times: list[float] = []
     for key in ("startTimeUnixNano", "endTimeUnixNano"):
         try:
             times.append(int(table[key]) / 1e9)
@@ -87,7 +87,8 @@ def _span(file: DataFile, table: Mapping[str, Any]) -> _Span:
             )
         found[str(one.get("key"))] = next((value[kind] for kind in _VALUES if kind in value), value)
     trace = str(table.get("traceId", ""))
-    return _Span(file, file.line, trace, name, str(table.get("parentSpanId") or ""), *times, found)
+    parent, (start, end) = str(table.get("parentSpanId") or ""), times
+    return _Span(file, file.line, trace, name, parent, start, end, found)
 
 
 def _agents(span: _Span, spans: Mapping[tuple[str, str], _Span]) -> tuple[str, ...]:

@@ -42,9 +42,8 @@ class Prompts:
             generated = self._filler.write(
                 keys[-1], tokens, begin=" ".join(self._text(k, block) for k in keys[:-1])
             )
-            text = PooledText(generated.text, self._filler.pool)
             return {
-                "prompt": text,
+                "prompt": PooledText(generated.text, self._filler.pool),
                 "input_tokens": generated.tokens,
                 "input_exact": generated.exact,
                 **shared,

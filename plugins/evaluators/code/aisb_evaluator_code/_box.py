@@ -144,9 +144,10 @@ def box_command(
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         where = groups.usable() if limits.grouped else None
-        group = where and stack.enter_context(
-            groups.group(where, f"{home.name}-{number}", limits.tree << 20, limits.processes)
-        )
+        group = None
+        if where:
+            name = f"{home.name}-{number}"
+            group = stack.enter_context(groups.group(where, name, limits.tree << 20, limits.processes))
         table: dict[str, Any] = {
             "run": dict(run),
             "given": dict(given or {}),

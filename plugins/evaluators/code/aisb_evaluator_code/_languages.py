@@ -133,12 +133,13 @@ def _run_cpp(task: CodeTask, limits: Limits) -> dict[str, Any]:
     program = f"#define main aisb_main_of_the_answer\n{task.program}\n{served}"
     tests = _cpp("tests.cpp", task).replace("{tests}", _before_last(task.test, "aisb_passed();"))
     limits = replace(limits, seconds=limits.seconds + 10, memory=max(limits.memory, 2048), tree=0)
-    ends = []
-    for source in (program, f"{before}\n{tests}"):
+
+    def end(source: str) -> ProgramEnd:
         crypto = " -lcrypto" if "openssl/" in source else ""
         command = f"g++ -std=c++17 -O0 -w -o main main.cpp{crypto} {_COMPILER_SAYS}; exec ./main {_QUIET}"
-        ends.append(_end(command, {"main.cpp": source, "wire.hpp": _harness("wire.hpp")}, limits))
-    return judged(*ends, limits)
+        return _end(command, {"main.cpp": source, "wire.hpp": _harness("wire.hpp")}, limits)
+
+    return judged(end(program), end(f"{before}\n{tests}"), limits)
 
 
 def _cpp(name: str, task: CodeTask) -> str:
@@ -160,14 +161,13 @@ def _run_java(task: CodeTask, limits: Limits) -> dict[str, Any]:
         limits, seconds=limits.seconds + 10, processes=256, memory=8192, memory_kind="RLIMIT_DATA", tree=tree
     )
     heap = f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx{(tree - 512) // 2}m"
-    ends = []
-    for name, files in (("AisbProgram", program), ("AisbTests", tests)):
-        compiled = (
-            f"javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -nowarn *.java >errors {_COMPILER_SAYS}"
-        )
-        opens = "JDK_JAVA_OPTIONS=--add-opens=java.base/java.io=ALL-UNNAMED"
-        ends.append(_end(f"{compiled}; export {opens}; exec java {heap} {name} {_QUIET}", files, limits))
-    return judged(*ends, limits)
+    compiled = f"javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -nowarn *.java >errors {_COMPILER_SAYS}"
+    opens = "JDK_JAVA_OPTIONS=--add-opens=java.base/java.io=ALL-UNNAMED"
+
+    def end(name: str, files: dict[str, str]) -> ProgramEnd:
+        return _end(f"{compiled}; export {opens}; exec java {heap} {name} {_QUIET}", files, limits)
+
+    return judged(end("AisbProgram", program), end("AisbTests", tests), limits)
 
 
 def _java_file(name: str) -> dict[str, str]:

@@ -48,21 +48,20 @@ def reason(
     """
     if found["passed"]:
         return {"passed": True}
-    result = {"passed": False, "problem": str(found.get("problem") or "")}
-    if found.get("test"):
-        result["test"] = str(found["test"])
+    problem = str(found.get("problem") or "")
     if isinstance(found.get("line"), int) and found["line"] > lines_before:
-        result["problem"] += f" (line {found['line'] - lines_before} of the program)"
-    result["problem"] = with_absence(result["problem"])
+        problem += f" (line {found['line'] - lines_before} of the program)"
+    problem = with_absence(problem)
     if ended.out_of_memory:
-        result["problem"] = out_of_memory(limits)
+        problem = out_of_memory(limits)
     elif ended.status in SPENT:
-        result["problem"] = f"killed: it reached the limit of {limits.seconds:g} s of CPU time (timeout)"
+        problem = f"killed: it reached the limit of {limits.seconds:g} s of CPU time (timeout)"
     elif ended.status == NOT_COMPILED:
-        result["problem"] = f"the program does not compile: {first_error(ended.words)}"
+        problem = f"the program does not compile: {first_error(ended.words)}"
     elif found.get("closed") and ended.status not in (None, 0, 1):
-        result["problem"] += f" ({_words_of(ended.status or 0)})"
-    return result
+        problem += f" ({_words_of(ended.status or 0)})"
+    result = {"passed": False, "problem": problem}
+    return {**result, "test": str(found["test"])} if found.get("test") else result
 
 
 def out_of_memory(limits: Limits) -> str:

@@ -113,7 +113,8 @@ def boxed_answer(text: str, boxes: list[BoxedText]) -> Boxed | None:
     accepted = [box for box in filled if not _is_denied(text, box)] or filled
     if not accepted:
         return None
-    group, joins = [accepted[-1]], []
+    group = [accepted[-1]]
+    joins: list[str] = []
     for box in reversed(accepted[:-1]):
         join = _join(text, box, group[0])
         if join is None:

@@ -36,7 +36,7 @@ def numbers_equal(one: Any, other: Any, float_rounding: int, numeric_precision: 
 
 
 def _same(one: Any, other: Any) -> bool:
-    from math_verify.grader import get_pct_val  # type: ignore[import-untyped]
+    from math_verify.grader import get_pct_val
 
     percents = [get_pct_val(side) for side in (one, other)]
     if percents[0] is not None and percents[1] is not None:

@@ -50,7 +50,7 @@ def main() -> None:
 
 def compare_answers(gold: str, answer: str) -> dict[str, Any]:
     """Return whether an answer equals the gold answer, and its form in a majority vote."""
-    from math_verify import verify  # type: ignore[import-untyped]
+    from math_verify import verify
 
     gold_parsed, answer_parsed = _parsed(gold), _parsed(answer)
     if not answer_parsed:

@@ -23,7 +23,7 @@ def split_words(text: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _jieba() -> Any:
-    import jieba  # type: ignore[import-untyped]
+    import jieba
 
     jieba.setLogLevel(logging.WARNING)
     return jieba

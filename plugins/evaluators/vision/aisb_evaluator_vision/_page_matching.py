@@ -55,7 +55,7 @@ def match_elements(reference: Sequence[str], reply: Sequence[str]) -> list[Pair]
         return [Pair((0,), (0,))]
     runs = _joined(reference, reply)
     joined = [" ".join(reply[at] for at in run) for run in runs]
-    table = distances(reference, joined) if joined else None
+    table = distances(reference, joined) if joined else []
     owners: dict[tuple[int, ...], list[int]] = {}
     for row, column in nearest_pairs(reference, joined):
         if table[row][column] <= FAR:
