@@ -37,9 +37,9 @@ def plugins() -> None:
 def list_command(
     context: click.Context, *, as_json: bool, with_others: bool, debug: bool, backends: bool
 ) -> None:
-    """List plugins: distribution, state, tier of quality, what each offers, and why one failed.
+    """List plugins: distribution, state, quality, what each offers, and why one failed.
 
-    The tier (bronze, silver, gold) is what the plugin declares; aisb plugins quality NAME checks it.
+    The quality (bronze, silver, gold) is what the plugin declares; aisb plugins quality NAME checks it.
 
     \b
       aisb plugins list --all
@@ -181,11 +181,11 @@ def _find_components(
 
 
 def _state(info: PluginInfo) -> str:
-    """Return the state of a plugin, and below it the tier that it declares, if any."""
-    from aisb_engine import declared_tier
+    """Return the state of a plugin, and below it the quality level that it declares, if any."""
+    from aisb_engine import declared_quality
 
-    tier = declared_tier(info.distribution)
-    return info.state if tier is None else f"{info.state}\n{tier}"
+    level = declared_quality(info.distribution)
+    return info.state if level is None else f"{info.state}\n{level}"
 
 
 def _offers(info: PluginInfo) -> list[str]:
@@ -204,14 +204,14 @@ def _files(info: PluginInfo, what: str) -> list[str]:
 
 
 def _plugin_record(info: PluginInfo, *, debug: bool) -> dict[str, Any]:
-    from aisb_engine import declared_tier
+    from aisb_engine import declared_quality
 
     record = {
         "name": info.name,
         "distribution": info.distribution,
         "version": info.version,
         "state": info.state,
-        "tier": declared_tier(info.distribution),
+        "quality": declared_quality(info.distribution),
         "reason": info.reason,
         "offers": {kind: list(names) for kind, names in info.offers.items()},
         "tasks": _files(info, "tasks"),

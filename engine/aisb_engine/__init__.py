@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from aisb_engine._plan import RunCommand
     from aisb_engine._plan import plan as plan_run
     from aisb_engine._progress import Display, Phase, Progress
-    from aisb_engine._quality import QUALITY_TIERS, declared_tier
+    from aisb_engine._quality import QUALITY_LEVELS, declared_quality
     from aisb_engine._readback import (
         Answers,
         Grade,
@@ -149,7 +149,7 @@ _PLACES = {
     "Progress": "aisb_engine._progress:Progress",
     "PromptTable": "aisb_engine._spec:PromptTable",
     "PullTable": "aisb_engine._spec:PullTable",
-    "QUALITY_TIERS": "aisb_engine._quality:QUALITY_TIERS",
+    "QUALITY_LEVELS": "aisb_engine._quality:QUALITY_LEVELS",
     "RUN_STATUSES": "aisb_engine._reporting.runs:STATUSES",
     "Recomputed": "aisb_engine._recompute:Recomputed",
     "Renderer": "aisb_engine._data.prompts:Renderer",
@@ -177,7 +177,7 @@ _PLACES = {
     "component_owner": "aisb_engine._faults:owner",
     "connect_backend": "aisb_engine._http.client:connect",
     "connection_limits": "aisb_engine._load.connection_limits:connection_limits",
-    "declared_tier": "aisb_engine._quality:declared_tier",
+    "declared_quality": "aisb_engine._quality:declared_quality",
     "duplicate_command_error": "aisb_engine._commands:duplicate_command_error",
     "error_words": "aisb._errors:error_words",
     "evaluator_uses": "aisb_engine._scoring.evaluators:evaluator_uses",
@@ -257,8 +257,10 @@ _RENAMED = {
     "CORRECT_FROM": "CORRECT_THRESHOLD",
     "Ledger": "OutcomeCounts",
     "NEVER_SENT": "ENGINE_PARAMS",
+    "QUALITY_TIERS": "QUALITY_LEVELS",
     "USUAL_AGREEMENT": "TRUSTED_AGREEMENT",
     "WELL_KNOWN": "KNOWN_PARAMS",
+    "declared_tier": "declared_quality",
     "own_task": "task_from_data_file",
     "reading_of": "reply_turns_of",
     "replayed_judge": "judge_from_log",
@@ -272,7 +274,7 @@ __all__ = [
     "ENGINE_PARAMS",
     "KINDS",
     "KNOWN_PARAMS",
-    "QUALITY_TIERS",
+    "QUALITY_LEVELS",
     "RUN_STATUSES",
     "TRUSTED_AGREEMENT",
     "Answers",
@@ -335,7 +337,7 @@ __all__ = [
     "component_owner",
     "connect_backend",
     "connection_limits",
-    "declared_tier",
+    "declared_quality",
     "duplicate_command_error",
     "error_words",
     "evaluator_uses",

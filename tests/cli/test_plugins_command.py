@@ -68,7 +68,7 @@ def test_the_list_as_json_has_a_record_a_plugin(aisb, installed):
         "distribution": "aisb-test-good",
         "version": "1.0",
         "state": "loaded",
-        "tier": "silver",
+        "quality": "silver",
         "reason": None,
         "offers": {"dataset": ["dice"], "postprocessor": ["shouted", "dice"]},
         "tasks": ["throws"],
@@ -78,7 +78,7 @@ def test_the_list_as_json_has_a_record_a_plugin(aisb, installed):
     assert records["test-same", "aisb-test-same-two"]["reason"] == (
         "the name test-same is taken by aisb-test-same-one 1.0"
     )
-    assert records["test-same", "aisb-test-same-two"]["tier"] is None
+    assert records["test-same", "aisb-test-same-two"]["quality"] is None
 
 
 def test_a_blocked_plugin_is_listed_as_blocked_and_a_wrong_name_to_block_is_said(aisb):

@@ -1,4 +1,4 @@
-"""`aisb plugins quality` finds what a plugin lacks, and gives the tier that it reaches."""
+"""`aisb plugins quality` finds what a plugin lacks, and gives the level that it reaches."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from forked import run_forked
 from unpacked import install
 
 from aisb_cli.main import cli
-from aisb_engine import QUALITY_TIERS as TIERS
+from aisb_engine import QUALITY_LEVELS as LEVELS
 from aisb_testing._quality import KIT, RULES, PluginQuality
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,11 +99,11 @@ def without(word):
 
 
 def test_a_plugin_that_keeps_every_rule_is_gold(tmp_path):
-    assert quality_of(tmp_path) == {"name": "aisb-heron", "tier": "gold", "missing": {}, "declared": None}
+    assert quality_of(tmp_path) == {"name": "aisb-heron", "level": "gold", "missing": {}, "declared": None}
 
 
 @pytest.mark.parametrize(
-    ("changes", "rule", "problem", "tier"),
+    ("changes", "rule", "problem", "level"),
     [
         ({"imports": "raise ValueError('no fish')"}, "loads", "no fish", None),
         ({"imports": "import numpy"}, "light", "importing aisb_heron imports numpy", None),
@@ -122,10 +122,10 @@ def test_a_plugin_that_keeps_every_rule_is_gold(tmp_path):
         ({"params": ""}, "parameters", "the backend heron declares no parameters", "silver"),
     ],
 )
-def test_each_rule_names_what_is_missing(tmp_path, changes, rule, problem, tier):
+def test_each_rule_names_what_is_missing(tmp_path, changes, rule, problem, level):
     found = quality_of(tmp_path, **changes)
     assert problem in " ".join(found["missing"][rule])
-    assert found["tier"] == tier
+    assert found["level"] == level
 
 
 def test_every_distribution_of_this_repository_keeps_the_rules_of_gold():
@@ -137,13 +137,13 @@ def test_every_distribution_of_this_repository_keeps_the_rules_of_gold():
     for project in ours:
         assert project.get("keywords") == ["aisb-quality-gold"], project["name"]
         if project["name"] in found:  # some need packages that not every machine has
-            assert found[project["name"]]["tier"] == "gold", found[project["name"]]
+            assert found[project["name"]]["level"] == "gold", found[project["name"]]
 
 
 def test_a_plugin_that_declares_more_than_it_reaches_is_told_so(tmp_path):
     lines = [*FULL, 'keywords = ["herons", "aisb-quality-gold"]']
     found = quality_of(tmp_path, lines=lines, typed=False)
-    assert (found["tier"], found["declared"]) == ("silver", "gold")
+    assert (found["level"], found["declared"]) == ("silver", "gold")
     code = "from aisb_cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "plugins", "quality"],
@@ -156,12 +156,12 @@ def test_a_plugin_that_declares_more_than_it_reaches_is_told_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tier", "declared", "expected"),
+    ("level", "declared", "expected"),
     [("gold", "gold", False), ("gold", "silver", False), ("silver", "gold", True), (None, "bronze", True),
      (None, None, False)],
 )  # fmt: skip
-def test_a_declared_tier_is_compared_with_the_one_that_is_reached(tier, declared, expected):
-    assert PluginQuality("aisb-heron", tier, {}, declared).promises_too_much is expected
+def test_a_declared_level_is_compared_with_the_one_that_is_reached(level, declared, expected):
+    assert PluginQuality("aisb-heron", level, {}, declared).promises_too_much is expected
 
 
 def test_a_named_plugin_also_takes_the_conformance_kit():
@@ -181,7 +181,7 @@ def test_a_plugin_that_is_not_installed_is_an_error():
 def test_the_page_lists_the_rules_as_the_command_does():
     page = (ROOT / "docs/plugins/quality.md").read_text("utf-8")
     rows = re.findall(r"^\| (\w+) \| ([\w ]+) \| (.+) \|$", page, re.MULTILINE)[1:]
-    assert rows == [(rule.tier, rule.name, rule.asks) for rule in RULES]
+    assert rows == [(rule.level, rule.name, rule.asks) for rule in RULES]
     assert len(RULES) == 12
-    assert {rule.tier for rule in RULES} == set(TIERS)
+    assert {rule.level for rule in RULES} == set(LEVELS)
     assert RULES[-1].name == KIT

@@ -18,7 +18,7 @@ SCANNED = (
 )
 PRIVATE = re.compile(r"^\s*(?:from|import) (aisb(?:_engine)?\._[\w.]+)", re.MULTILINE)
 NAMES = """
-COMPILED CORRECT_THRESHOLD KINDS QUALITY_TIERS declared_tier ENGINE_PARAMS RUN_STATUSES TRUSTED_AGREEMENT KNOWN_PARAMS Answers BrokenRow CacheShare Catalog Component
+COMPILED CORRECT_THRESHOLD KINDS QUALITY_LEVELS declared_quality ENGINE_PARAMS RUN_STATUSES TRUSTED_AGREEMENT KNOWN_PARAMS Answers BrokenRow CacheShare Catalog Component
 ComponentError ConnectionLimits DataFolders DeclaredCommand DeclaredCommands Display EngineClient
 ExecutedRun Grade ImportedPart ImportedPerformance TimedAnswer Judging OutcomeCounts LoadedSamples MarksTable MeasuringOptions Objective OpenedRun Option Phase
 PluginFaults PluginInfo Plugins Progress PromptTable PullTable Renderer Resolver RunCommand RunFolder

@@ -1,4 +1,4 @@
-"""The twelve rules of a plugin's quality, in three tiers: what `aisb plugins quality` checks."""
+"""The twelve rules of a plugin's quality, in three levels: what `aisb plugins quality` checks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aisb_engine import QUALITY_TIERS as TIERS
-from aisb_engine import declared_tier
+from aisb_engine import QUALITY_LEVELS as LEVELS
+from aisb_engine import declared_quality
 from aisb_testing._conformance import _heavy_imports, entry_modules
 from aisb_testing._installed import checked_components, read_setup
 
@@ -38,31 +38,31 @@ class Plugged(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One rule: its tier, its name, what it asks, and a function that yields the problems of a plugin."""
+    """One rule: its level, its name, what it asks, and a function that yields the problems of a plugin."""
 
-    tier: str
+    level: str
     name: str
     asks: str
     problems: Callable[[Plugged], Iterable[str]]
 
 
 class PluginQuality(NamedTuple):
-    """The highest tier whose rules a plugin keeps with those of the tiers below, and its problems by rule.
+    """The highest level whose rules a plugin keeps with those of the levels below, and its problems by rule.
 
-    `declared` is the tier that its keywords declare.
+    `declared` is the level that its keywords declare.
     """
 
     name: str
-    tier: str | None
+    level: str | None
     missing: dict[str, list[str]]
     declared: str | None = None
 
     @property
     def promises_too_much(self) -> bool:
-        """Whether it declares a higher tier than it reaches."""
+        """Whether it declares a higher level than it reaches."""
         if self.declared is None:
             return False
-        return self.tier is None or TIERS.index(self.declared) > TIERS.index(self.tier)
+        return self.level is None or LEVELS.index(self.declared) > LEVELS.index(self.level)
 
 
 def _loads(plugged: Plugged) -> Iterator[str]:
@@ -203,13 +203,13 @@ def plugin_quality(name: str, plugins: Plugins, *, kit: bool) -> PluginQuality:
     plugged = _plugged(name, plugins)
     rules = [rule for rule in RULES if kit or rule.name != KIT]
     missing = {rule.name: found for rule in rules if (found := list(rule.problems(plugged)))}
-    failed = {rule.tier for rule in rules if rule.name in missing}
+    failed = {rule.level for rule in rules if rule.name in missing}
     reached = None
-    for tier in TIERS:
-        if tier in failed:
+    for level in LEVELS:
+        if level in failed:
             break
-        reached = tier
-    return PluginQuality(plugged.name, reached, missing, declared_tier(plugged.name))
+        reached = level
+    return PluginQuality(plugged.name, reached, missing, declared_quality(plugged.name))
 
 
 def _plugged(name: str, plugins: Plugins) -> Plugged:

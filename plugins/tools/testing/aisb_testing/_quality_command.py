@@ -1,4 +1,4 @@
-"""`aisb plugins quality`: the tier of each plugin, and what it lacks for the next."""
+"""`aisb plugins quality`: the level of each plugin, and what it lacks for the next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from aisb import UsageError
-from aisb_engine import QUALITY_TIERS as TIERS
+from aisb_engine import QUALITY_LEVELS as LEVELS
 from aisb_testing._quality import RULES, PluginQuality, installed_plugins, plugin_quality
 
 
@@ -19,7 +19,7 @@ from aisb_testing._quality import RULES, PluginQuality, installed_plugins, plugi
 @click.option("--rules", is_flag=True, help="Print the rules instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def quality(names: Sequence[str], rules: bool, as_json: bool) -> int:
-    """Show the quality of plugins: their tier (bronze, silver, gold), and what they lack.
+    """Show the quality of plugins: their level (bronze, silver, gold), and what they lack.
 
     Without NAME it lists all installed plugins, without the conformance kit. With NAME it runs the kit, too.
     The exit code is 1 if a plugin that is named does not reach gold, or one declares more than it reaches.
@@ -30,7 +30,7 @@ def quality(names: Sequence[str], rules: bool, as_json: bool) -> int:
     """  # noqa: D301 - \b is for click
     if rules:
         for rule in RULES:
-            click.echo(f"{rule.tier:6}  {rule.name:15}  {rule.asks}")
+            click.echo(f"{rule.level:6}  {rule.name:15}  {rule.asks}")
         return 0
     from aisb_engine import Plugins
 
@@ -46,12 +46,12 @@ def quality(names: Sequence[str], rules: bool, as_json: bool) -> int:
             _print(one)
         if not names:
             click.echo("The conformance kit was not run: name plugins to run it.")
-    is_below = bool(names) and any(one.tier != TIERS[-1] for one in found)
+    is_below = bool(names) and any(one.level != LEVELS[-1] for one in found)
     return int(is_below or any(one.promises_too_much for one in found))
 
 
 def _print(one: PluginQuality) -> None:
-    click.echo(f"{one.tier or 'none':6}  {one.name}")
+    click.echo(f"{one.level or 'none':6}  {one.name}")
     width = shutil.get_terminal_size().columns
     for rule, problems in one.missing.items():
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
