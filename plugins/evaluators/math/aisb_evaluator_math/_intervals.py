@@ -82,8 +82,8 @@ def _conjunction(text: str) -> Described | None:
     if far := _FAR.fullmatch(text.strip()):
         variable, relation, value = far.groups()
         if not _has_variable(value, variable):
-            low, high = ("]", "[") if _sign(relation).endswith("=") else (")", "(")
-            return Described(rf"(-\infty,-({value}){low}\cup{high}{value},\infty)", variable)
+            closing, opening = ("]", "[") if _sign(relation).endswith("=") else (")", "(")
+            return Described(rf"(-\infty,-({value}){closing}\cup{opening}{value},\infty)", variable)
     ranges = [_range(part) for part in _AND.split(text)]
     found = [one for one in ranges if one]
     if len(found) < len(ranges) or len({one.variable for one in found}) != 1 or len(found) > 2:
