@@ -1,4 +1,4 @@
-"""What each backend can do, as its class and the requests that it makes show."""
+"""Determine what each backend can do, from its class and from requests that it encodes."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class BackendAbilities(NamedTuple):
 
 
 def all_abilities(components: Iterable[Component]) -> list[BackendAbilities]:
-    """Return the abilities of every backend of a plugin that can be told, by name."""
+    """Return the abilities of every backend of a plugin for which they can be determined, by name."""
     plugged = [one for one in components if one.kind == "backend" and one.plugin != "builtin"]
     found = [backend_abilities(one) for one in sorted(plugged, key=lambda one: one.name)]
     return [one for one in found if one]
 
 
 def backend_abilities(component: Component) -> BackendAbilities | None:
-    """Return the abilities of a backend; None if its factory is no class and it needs options to be made."""
+    """Return the abilities of a backend; None if its factory is not a class and has required options."""
     from aisb import AisbError, Backend, HttpBackend
 
     try:
@@ -126,14 +126,14 @@ def _of_tokens() -> tuple[Request, str]:
 
 
 def _sends(backend: HttpBackend, request: Request, content: str) -> bool:
-    """Tell whether the encoded request holds the content: a backend may refuse it, or leave it out."""
+    """Return whether the encoded request has the content: a backend may refuse it, or leave it out."""
     if request.messages is not None and backend.prompt_form == "text":
         return False
     return _works(lambda: content in str(backend.encode(request).body) or None)
 
 
 def _works(attempt: Callable[[], object]) -> bool:
-    """Tell whether a translation gives anything; an unsupported one raises in its own way."""
+    """Return whether a translation succeeds and returns a value; backends raise various errors otherwise."""
     try:
         return attempt() is not None
     except Exception:  # noqa: BLE001 - a plugin may raise anything for a request that it does not support

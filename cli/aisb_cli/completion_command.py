@@ -9,7 +9,7 @@ import click
 
 SHELLS = ("bash", "zsh", "fish")
 COLONS = """
-# A task's variant follows a colon (gsm8k:zero-shot), which is no place to cut a word in two.
+# A colon separates a task from its variant (gsm8k:zero-shot), so it must not split a word.
 COMP_WORDBREAKS=${COMP_WORDBREAKS//:}
 """
 INSTALL_NOTES = {

@@ -1,4 +1,4 @@
-"""The texts of a progress display: counts, rates, time left, and reasons of failures."""
+"""Format the progress of a run: counts, rates, time left, and reasons of failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDED_PHASES: frozenset[Phase] = frozenset(("done", "failed", "stopped"))
 
 
 PLAIN_WIDTH = 300
-"""The number of characters of a failure's reason in the lines that are kept in a log."""
+"""The maximum number of characters of a failure's reason in plain lines."""
 
 
 def pace(subtask: Progress, now: float) -> tuple[float | None, float | None]:
@@ -65,7 +65,7 @@ def totals(subtasks: Sequence[Progress], now: float, *, has_scores: bool = False
 def pace_of_all(subtasks: Sequence[Progress], now: float) -> tuple[float | None, float | None]:
     """Return the samples finished per second by all running subtasks, and the seconds left for the whole run.
 
-    What waits will take as long as what has finished since the first subtask began.
+    Waiting subtasks are assumed to run at the average pace since the first subtask began.
     """
     running = [pace(s, now) for s in subtasks if s.phase == "sending"]
     rates = [rate for rate, _ in running if rate is not None]

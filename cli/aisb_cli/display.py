@@ -1,4 +1,4 @@
-"""Show the progress of a run: moving rows on a terminal (`live_display`), plain lines otherwise.
+"""Show the progress of a run: a live display on a terminal (`live_display`), plain lines otherwise.
 
 Both write to stderr, so that stdout has only results. The engine only updates counts; a display reads them in
 its own thread, and the run never waits for it.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def choose_display(*, debug: bool = False, interval: float = 10.0, plugins: Plugins | None = None) -> Display:
-    """Choose moving rows if stderr is a terminal and `--debug` does not print log lines there.
+    """Choose the live display if stderr is a terminal and `--debug` does not print log lines there.
 
     With `plugins`, the rows have the scores of the answers so far.
     """
@@ -83,9 +83,9 @@ class PlainDisplay:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-            self.look()
+            self.update()
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Print what is new: subtasks that began or ended, and the totals when they are due."""
         with self._lock:
             now = self._clock()
@@ -114,7 +114,7 @@ class PlainDisplay:
 
     def _watch(self) -> None:
         while not self._stopped.wait(0.2):
-            self.look()
+            self.update()
 
     def _print(self, line: str) -> None:
         # Read sys.stderr now, since a test or a caller may have replaced it.

@@ -43,7 +43,7 @@ STATE_MARKS = {"ok": ("ok", None), "note": ("note", "yellow"), "problem": ("FIX"
     metavar="N",
     help="Problems for --determinism; each is sent six times, so a slow service needs minutes.",
 )
-@shared.work_dir("Parent of future run folders.")
+@shared.work_dir("Work folder of future runs.")
 @shared.data_dir
 @shared.as_json
 @click.pass_context
@@ -74,7 +74,7 @@ def doctor(
       aisb doctor --url http://127.0.0.1:8000 --determinism
       aisb doctor --launcher ray --set launcher.address=auto
     """  # noqa: D301 - \b is for click
-    from aisb_cli.doctor.machine import look_at_machine
+    from aisb_cli.doctor.machine import check_machine
 
     if determinism and not urls:
         raise click.UsageError("--determinism sends requests to a service: name it with --url")
@@ -87,11 +87,11 @@ def doctor(
                 _print(finding, found[-1].area if found else "")
             found.append(finding)
 
-    report(look_at_machine(plugins, work_dir, data_dir))
+    report(check_machine(plugins, work_dir, data_dir))
     if launcher is not None:
-        from aisb_cli.doctor.launcher import look_at_launcher
+        from aisb_cli.doctor.launcher import check_launcher
 
-        report(look_at_launcher(plugins, launcher, sets))
+        report(check_launcher(plugins, launcher, sets))
     options = {"model": model_name, "api_key_env": api_key_env}
     for url in urls:
         report(_service(url, plugins, model, options))
@@ -110,10 +110,10 @@ def doctor(
 def _service(url: str, plugins: Plugins, model: str | None, options: dict[str, str | None]) -> list[Finding]:
     import asyncio
 
-    from aisb_cli.doctor.service import look_at_service
+    from aisb_cli.doctor.service import check_service
 
     async def look() -> list[Finding]:
-        return [one async for one in look_at_service(url, plugins, model=model, options=options)]
+        return [one async for one in check_service(url, plugins, model=model, options=options)]
 
     return asyncio.run(look())
 
@@ -129,11 +129,11 @@ def _determinism(
 ) -> Iterable[Finding]:
     import asyncio
 
-    from aisb_cli.doctor.determinism import look_at_determinism
+    from aisb_cli.doctor.determinism import check_determinism
     from aisb_cli.services import CHAT_FILE, Connection, recognize
 
     name = model or asyncio.run(recognize(url, plugins, Connection(options))) or CHAT_FILE
-    return look_at_determinism(
+    return check_determinism(
         url, plugins, model=name, options=options, prompts=prompts, folder=work_dir.parent / "determinism"
     )
 

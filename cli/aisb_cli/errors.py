@@ -12,7 +12,7 @@ import click
 _COMMAND = re.compile(r"\b(?:aisb|ais_bench|pip|git|iconv|export) \S")
 """A line with one of these commands is not wrapped, so that users can copy it whole."""
 
-OPTIONS_ELSEWHERE = {
+OTHER_TOOLS_OPTIONS = {
     "--api-base": "--url URL",
     "--base-url": "--url URL",
     "--batch-size": "--concurrency N",
@@ -29,7 +29,7 @@ OPTIONS_ELSEWHERE = {
     "--temperature": "--set params.temperature=T",
     "--top-p": "--set params.top_p=P",
 }
-"""What stands here for an option that other evaluation tools and load generators have."""
+"""Options of other evaluation tools and load generators, each with its equivalent here."""
 
 
 def print_error(message: str) -> None:
@@ -46,18 +46,18 @@ def print_click_error(error: click.ClickException) -> None:
     if isinstance(error, click.UsageError) and message.startswith("Usage: "):  # a group without a command
         click.echo(message, err=True)
         return
-    if isinstance(error, click.NoSuchOption) and (meant := _meant(error)):
-        message = f"no such option {error.option_name!r}; {meant}"
+    if isinstance(error, click.NoSuchOption) and (equivalent := _equivalent(error)):
+        message = f"no such option {error.option_name!r}; {equivalent}"
     # Click writes "No such option '--modls'. (Did you mean one of: '--mode', '--models'?)".
     message = re.sub(r"\. ?\(?Did you mean (?:one of: )?(.*?)\?\)?$", r"; did you mean \1?", message)
     message = f"{message[:1].lower()}{message[1:].removesuffix('.')}"
     print_error(f"{message}\n  see {context.command_path} --help" if context else message)
 
 
-def _meant(error: click.NoSuchOption) -> str:
+def _equivalent(error: click.NoSuchOption) -> str:
     """Return what to write instead of an option that other tools have, if the command takes that."""
     known = {flag for option in error.ctx.command.params for flag in option.opts} if error.ctx else set()
-    instead = OPTIONS_ELSEWHERE.get(error.option_name, "")
+    instead = OTHER_TOOLS_OPTIONS.get(error.option_name, "")
     return f"write {instead} here" if instead.partition(" ")[0] in known else ""
 
 

@@ -77,8 +77,8 @@ class Gates:
         for pattern in self.least:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise UsageError(
-                    f"--fail-under {pattern}: no task of the run is named so{did_you_mean(pattern, names)}; "
-                    f"it has {', '.join(names) or 'none'}"
+                    f"--fail-under {pattern}: no task of the run has this name"
+                    f"{did_you_mean(pattern, names)}; it has {', '.join(names) or 'none'}"
                 )
 
     def check(self, run: FinishedRun) -> list[Check]:
@@ -168,7 +168,7 @@ def _score_check(result: Result, required: float) -> Check:
     if headline is None or headline.value is None:
         return check("there is no score")
     if headline.better == "lower":
-        return check(f"{metric} is better the lower it is: --fail-under cannot judge it")
+        return check(f"{metric} is better if lower, so --fail-under cannot check it")
     holds = headline.value >= required
     text = f"{metric} {headline.value:.2f} {'>=' if holds else '<'} {required:g}"
     if headline.low is not None and headline.high is not None:
@@ -184,7 +184,7 @@ def _speed_check(model: str, task: str, judged: JudgedObjective) -> Check:
     objective = judged.objective
     limit = _formatted(objective, objective.limit)
     if judged.value is None:
-        text = f"{objective} is not known of any of {judged.requests} requests"
+        text = f"{objective} is unknown for all {judged.requests} requests"
     elif math.isinf(judged.value):
         text = f"{objective} > {limit}: too many of {judged.requests} requests failed, or lack the number"
     else:

@@ -42,12 +42,12 @@ class ImportCommand(click.Command):
     multiple=True,
     metavar="[THEIRS=]TASK",
     shell_complete=complete_tasks,
-    help="Task that grades them [default: the one with the same name]; a new name of a performance result.",
+    help="Task that grades the answers [default: the same name]; for a performance result, its new name.",
 )
 @click.option("--model", metavar="NAME", help="Name of the model [default: from the tool].")
 @shared.config_file("Your own tasks [default: ./aisb.toml].")
 @click.option("--no-score", is_flag=True, help="Only import; score later with aisb score.")
-@shared.work_dir("Parent of run folders.")
+@shared.work_dir()
 @click.pass_context
 def import_(
     context: click.Context,
@@ -59,10 +59,10 @@ def import_(
     config_file: Path | None,
     no_score: bool,
 ) -> int:
-    """Import the results of another tool as a run, and score its answers by our rules. Nothing is sent.
+    """Import the results of another tool as a run, and score its answers by aisb's rules. Nothing is sent.
 
-    The first importer that recognizes PATH reads it. Afterwards aisb score, audit, compare, report and view
-    take the run.
+    The first importer that recognizes PATH reads it. The run then works with aisb score, audit, compare,
+    report and view.
 
     \b
       aisb import results/qwen3-8b/samples_gsm8k_2026-11-20T10-00-00.jsonl

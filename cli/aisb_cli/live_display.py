@@ -1,4 +1,4 @@
-"""Moving rows on a terminal during a run: one for each subtask, with totals, failures and logs below."""
+"""The live display of a run on a terminal: a row for each subtask, with totals, failures and logs below."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-EVERY = 0.25
-MOST_FAILING = 2
+REFRESH_SECONDS = 0.25
+MAX_FAILING = 2
 """The number of subtasks whose failures are shown during the run; at the end all are."""
 
 STYLES: dict[Phase, str] = {"sending": "bold", "failed": "red", "stopped": "yellow", "done": "green"}
@@ -67,7 +67,7 @@ class LiveDisplay:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._whole = self._paused = self._stopping = False
-        self._held: list[str] = []
+        self._pending: list[str] = []
         self._lock = threading.Lock()
 
     def start(self, subtasks: list[Progress]) -> None:
@@ -90,12 +90,12 @@ class LiveDisplay:
         """Print one line above the rows; while the display is paused, later."""
         with self._lock:
             if self._paused:
-                self._held.append(line)
+                self._pending.append(line)
                 return
         self._print(line)
 
     def log(self, line: str) -> None:
-        """Do nothing: a subtask's log lines are in its file, which the rows name."""
+        """Do nothing: the log lines of a subtask are in its file, whose path the display shows."""
 
     def stop(self) -> None:
         """Show all rows for the last time, and release the terminal. A second call does nothing."""
@@ -109,7 +109,7 @@ class LiveDisplay:
             self._thread.join()
             self._thread = None
         if live is not None:
-            self._go_on()
+            self._resume()
             self._whole = True
             live.vertical_overflow = "visible"
             live.stop()
@@ -120,17 +120,17 @@ class LiveDisplay:
         """Handle a key: `p` pauses and continues the display, `q` stops the run, once."""
         if key == "p":
             if self._paused:
-                self._go_on()
+                self._resume()
             else:
                 self._paused = True
-                self._refresh()  # for the last time, to show that the run is stopping
+                self._refresh()  # once more, to show the state "paused"
         elif key == "q" and not self._stopping:
             self._stopping = True
-            self._go_on()
+            self._resume()
             self._stop_run()
 
     def render(self) -> RenderableType:
-        """Draw the rows in the terminal's width, and no more than fit its height."""
+        """Draw the rows at the width of the terminal, and no more than its height holds."""
         from rich.console import Group
 
         now = self._clock()
@@ -154,9 +154,9 @@ class LiveDisplay:
     def _watch(self) -> None:
         while not self._ended.is_set():
             if self._keys:
-                self.press(self._keys.read(EVERY))
+                self.press(self._keys.read(REFRESH_SECONDS))
             else:
-                self._ended.wait(EVERY)
+                self._ended.wait(REFRESH_SECONDS)
             if not self._paused and not self._ended.is_set():
                 self._refresh()
 
@@ -164,11 +164,11 @@ class LiveDisplay:
         if self._live is not None:
             self._live.refresh()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         with self._lock:
             self._paused = False
-            held, self._held = self._held, []
-        for line in held:
+            pending, self._pending = self._pending, []
+        for line in pending:
             self._print(line)
 
     def _print(self, line: str) -> None:
@@ -190,7 +190,7 @@ class LiveDisplay:
     def _failed(self) -> list[str]:
         """Return the failures with their logs, then the log of what runs now if it is not among them."""
         failed = list(failure_lines(self._subtasks))
-        lines = [line for line, _ in failed[:MOST_FAILING]]
+        lines = [line for line, _ in failed[:MAX_FAILING]]
         if len(lines) < len(failed):
             lines.append(f"and failures in {len(failed) - len(lines)} more subtasks")
         log = log_places(self._subtasks)

@@ -1,4 +1,4 @@
-"""`aisb logs`: show the log lines of a run, and follow those that it is writing."""
+"""`aisb logs`: show the log lines of a run, and follow new ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aisb_cli import shared_options as shared
 if TYPE_CHECKING:
     from aisb_engine import RunFolder
 
-LOOKED_EVERY = 0.25
+POLL_SECONDS = 0.25
 
 
 class LogLine(NamedTuple):
@@ -64,7 +64,12 @@ class Tail:
 @shared.only_models
 @shared.only_tasks
 @click.option(
-    "-n", "--lines", "count", type=click.IntRange(min=0), metavar="N", help="Only the last N [default: all]."
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Only the last N lines [default: all].",
 )
 @shared.work_dir()
 def logs(
@@ -105,7 +110,7 @@ def logs(
         first = False
         if not follow or not writing:
             return
-        time.sleep(LOOKED_EVERY)
+        time.sleep(POLL_SECONDS)
 
 
 class _Wanted(NamedTuple):

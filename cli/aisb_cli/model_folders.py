@@ -50,7 +50,7 @@ def _file_for(folder: Path) -> tuple[str, str]:
     """Return the model file for the model in a folder, and its kind in words."""
     if not (folder / "config.json").is_file():
         raise UsageError(
-            f"--models {folder}: it has no config.json, so it is no folder of a model\n"
+            f"--models {folder}: it has no config.json, so it is not the folder of a model\n"
             f"  a .gguf file in it: --models {CHAT_MODEL} --set model.path=FILE"
         )
     if "vision_config" in _read(folder / "config.json"):

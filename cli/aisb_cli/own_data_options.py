@@ -1,4 +1,4 @@
-"""The options of `aisb run` that evaluate rows of your own data file, without a task file."""
+"""The options of `aisb run` for user-provided data files without a task file."""
 
 from __future__ import annotations
 

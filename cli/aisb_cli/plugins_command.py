@@ -30,7 +30,7 @@ def plugins() -> None:
 
 @plugins.command("list")
 @shared.as_json
-@click.option("--all", "with_others", is_flag=True, help="List plugins that are not installed, too.")
+@click.option("--all", "with_others", is_flag=True, help="Also list plugins that are not installed.")
 @click.option("--debug", is_flag=True, help="Show the traceback of each plugin that failed to load.")
 @click.option("--backends", is_flag=True, help="Show what each backend can do instead.")
 @click.pass_context

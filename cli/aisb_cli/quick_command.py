@@ -41,15 +41,15 @@ WIDTH = 100
     metavar="S",
     help="Time for the loads.",
 )
-@shared.work_dir("Where the folder of the runs is made.", Path("outputs/quick"))
+@shared.work_dir("Work folder, which will contain the folder of the runs.", Path("outputs/quick"))
 @shared.as_json
 @click.pass_context
 def quick(context: click.Context, /, **flags: Any) -> int:
     """Find within a minute how fast a service is, how many users it takes, and what limits it.
 
-    Without --url, the usual loopback ports of model servers are tried. The service gets a few simple
-    questions, then 1, 4, 16 … users at once, each of whom asks again as soon as the reply is there.
-    The numbers are a first look, without intervals; the last line is the command for a thorough run.
+    Without --url, the usual loopback ports of model servers are tried. aisb sends a few simple questions,
+    then the requests of 1, 4, 16 … users at once, each of whom sends the next one when a reply is complete.
+    The numbers are a first estimate, without intervals; the last line is the command for a thorough run.
 
     \b
       aisb quick
@@ -66,7 +66,7 @@ def quick(context: click.Context, /, **flags: Any) -> int:
     began = time.monotonic()
     service = asyncio.run(_service(flags["url"], plugins, flags["model"], options))
     click.echo(f"{service.kind} at {service.url}: three questions, then 1, 4, 16 … users", err=True)
-    sense = asyncio.run(ask_questions(service, plugins, options))
+    check = asyncio.run(ask_questions(service, plugins, options))
     ladder = Ladder(
         service,
         plugins,
@@ -78,7 +78,7 @@ def quick(context: click.Context, /, **flags: Any) -> int:
     )
     rungs = ladder.climb()
     taken = time.monotonic() - began
-    lines = list(answer(service, rungs, sense, objectives, seconds=taken, stopped=ladder.stopped))
+    lines = list(answer(service, rungs, check, objectives, seconds=taken, stopped=ladder.stopped))
     command = thorough_command(service, objectives, api_key_env=flags["api_key_env"])
     if flags["as_json"]:
         from aisb_cli.terminal import as_json_text
@@ -86,7 +86,7 @@ def quick(context: click.Context, /, **flags: Any) -> int:
         found = {
             "service": asdict(service),
             "rungs": [asdict(rung) for rung in rungs],
-            "answers": sense._asdict(),
+            "answers": check._asdict(),
         }
         click.echo(as_json_text({**found, "lines": lines, "thorough": command}))
         return ladder.exit_code

@@ -1,7 +1,7 @@
-"""`aisb run` on what is given by its place: `--url URL`, `--models NAME=URL`, `--models [NAME=]FOLDER`.
+"""Models that `aisb run` gets by address or path: `--url URL`, `--models NAME=URL`, `--models [NAME=]FOLDER`.
 
-A service of OpenAI's kind is asked through its chat API. Tasks that send a text or compare likelihoods go to
-its completions API, as do all tasks if it has no chat API, or its model no chat template.
+An OpenAI-compatible service is used through its chat API. Tasks that send a text or compare likelihoods use
+its completions API, and so do all tasks if the service has no chat API or the model no chat template.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEW_RUNS = ("all", "infer", "perf")
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:
-    """A model of the run: its name, the table that defines it, and the tasks that it is asked."""
+    """A model of the run: its name, the table that defines it, and its tasks."""
 
     name: str
     table: Mapping[str, Any]
@@ -42,8 +42,8 @@ def check_name(name: str, flag: str) -> str:
     """
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"{flag}: {name!r} is no name for a model: use letters, digits, '.', '_' and '-', and begin with "
-            "a letter or a digit"
+            f"{flag}: {name!r} is not a valid model name: use letters, digits, '.', '_' and '-', and begin "
+            "with a letter or a digit"
         )
     return name
 
@@ -75,8 +75,8 @@ def split_addresses(models: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 def with_services(run_input: RunInput, plugins: Plugins, flags: Mapping[str, Any]) -> RunInput:
     """Return the input of a run, with a model for each service or folder that is given by its place.
 
-    `flags` are those of `aisb run`. Each service is looked at, and a line says what it is. In a dry run no
-    token is asked for, so a chat API is taken to work.
+    `flags` are those of `aisb run`. Each service is probed, and a line says what it is. A dry run requests no
+    token, so it assumes that a chat API works.
 
     Raises:
         ServiceError: a service does not answer, or is of no known kind.
@@ -192,9 +192,9 @@ class _ServiceDetector:
         """Detect a service, and return its models: one for each of its APIs that the tasks need."""
         if not self.tasks:
             raise UsageError("nothing to run: --datasets is not set (aisb run --search shows all names)")
-        asks_chat = not (self._dry or all(map(self._sends_text, self.tasks)))
+        tests_chat = not (self._dry or all(map(self._sends_text, self.tasks)))
         connection = self._connection_of(name)
-        service, refusal = asyncio.run(detect_service(url, self._plugins, connection, asks_chat=asks_chat))
+        service, refusal = asyncio.run(detect_service(url, self._plugins, connection, tests_chat=tests_chat))
         texts = self.tasks if refusal else tuple(filter(self._sends_text, self.tasks))
         if service.asked_as != CHAT_FILE:
             texts = ()
@@ -233,9 +233,9 @@ def _print_service(service: Service, models: Sequence[NamedModel], refusal: str,
     """Print in one line what a service is, and which API is used."""
     first, *others = models
     serves = f" and serves {service.model}" if service.model else ""
-    line = f"{prefix}{mask_url(service.url)} is {service.kind}{serves}; asking it with {first.table['base']}"
+    line = f"{prefix}{mask_url(service.url)} is {service.kind}{serves}; using {first.table['base']}"
     for other in others:
-        line += f", and with {other.table['base']} for {', '.join(other.tasks)}"
+        line += f", and {other.table['base']} for {', '.join(other.tasks)}"
     if refusal:
         line += f", since its chat API refuses requests ({refusal})"
     click.echo(mask_secrets(line), err=True)

@@ -27,7 +27,7 @@ DATES = ("%Y-%m-%d", "%Y%m%d", "%Y-%m-%d %H:%M", "%Y%m%d_%H%M%S")
 
 @click.group(cls=Listing)
 def runs() -> None:
-    """List and show runs, print where one is, remove some.
+    """List, show, tag and remove runs, and print their paths.
 
     \b
       aisb runs list --task gsm8k --since 2026-11-20
@@ -73,7 +73,7 @@ def list_command(work_dir: Path, limit: int, *, as_json: bool, **filters: Any) -
         from aisb_engine import RunFolder
 
         click.echo(
-            f"no run in {work_dir} matches these options; leave one out to see more"
+            f"no run in {work_dir} matches these options; omit one to see more"
             if RunFolder.list(work_dir)
             else f"there is no run in {work_dir} yet\n"
             "  start one: aisb run --models sim --datasets demo_gsm8k\n"

@@ -1,4 +1,4 @@
-"""The scores of a run so far, for the rows on a terminal: graded in a thread that rests most of the time."""
+"""The scores of a run so far, for the live display: graded in a thread that uses at most 5 % of the time."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins, Progress
 
 REST = 20.0
-"""The thread rests this many times as long as it worked, so that it takes at most 5 % of the time."""
+"""After each piece of work, the thread sleeps this many times as long as the work took."""
 BETWEEN = 1.0
 """The shortest time in seconds between two readings of the log."""
 AT_ONCE = 256
 """The number of answers of a subtask that are graded before its score is shown again."""
-MOST_BYTES = 100_000_000
-"""The size of a log from which it is no longer read, since that would take memory, and seconds at a time."""
-MOST_LINES = 4
+MAX_BYTES = 100_000_000
+"""Larger logs are not read, because that would take much memory, and seconds each time."""
+MAX_LINES = 4
 
 
 class _EndedError(Exception):
-    """Ends the thread while it rests."""
+    """Ends the thread while it sleeps."""
 
 
 class ScoresSoFar:
-    """Grades the answers of a run as they arrive, by the code with which `aisb view` does."""
+    """Grades the answers of a run as they arrive, with the code that `aisb view` uses."""
 
-    def __init__(self, plugins: Plugins, *, between: float = BETWEEN, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, plugins: Plugins, *, between: float = BETWEEN, max_bytes: int = MAX_BYTES) -> None:
         self._plugins = plugins
         self._between = between
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._results: dict[tuple[str, str], dict[str, Any]] = {}
@@ -70,7 +70,7 @@ class ScoresSoFar:
         shown.sort(key=lambda one: one.phase in ENDED_PHASES)
         lines = [
             _line(results[one.model, one.task], name_of(one) if len(subtasks) > 1 else "")
-            for one in shown[:MOST_LINES]
+            for one in shown[:MAX_LINES]
         ]
         if more := len(shown) - len(lines):
             lines.append(f"and the scores so far of {more} more subtask{'s' if more > 1 else ''}: aisb view")
@@ -98,7 +98,7 @@ class ScoresSoFar:
                 is_last = progress.phase in ENDED_PHASES  # read before the log, which is complete then
                 key = (subtask.model, subtask.task)
                 logs = run.folder.log(*key).glob("worker-*")
-                if sum(log.stat().st_size for log in logs) > self._most_bytes:
+                if sum(log.stat().st_size for log in logs) > self._max_bytes:
                     del left[key]
                     continue
                 found = live.read_subtask(subtask, AT_ONCE)

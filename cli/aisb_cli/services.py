@@ -1,4 +1,4 @@
-"""Find out what a service is, from its address: its kind, its models, and the model file that fits it."""
+"""Detect the kind of a service from its address, its models, and the model file to use for it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CONNECTION_OPTIONS = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that answers: `asked_as` is the model file that fits it, `models` are all that it serves."""
+    """A reachable service: `asked_as` is the model file to use, `models` are all models that it serves."""
 
     url: str
     asked_as: str
@@ -73,7 +73,7 @@ def _print(line: str) -> None:
 class Connection:
     """How to reach a service: options of its backend, settings (`model.verify=false`), seconds to wait.
 
-    `say` is called with lines on the waiting.
+    `say` is called with a line while aisb waits for the service.
     """
 
     options: Mapping[str, Any]
@@ -87,12 +87,13 @@ class Connection:
 
 
 async def detect_service(
-    url: str, plugins: Plugins, connection: Connection, *, asks_chat: bool = True, first: bool = False
+    url: str, plugins: Plugins, connection: Connection, *, tests_chat: bool = True, first: bool = False
 ) -> tuple[Service, str]:
     """Return what a service is, and why its chat API cannot be used; "" if it can.
 
-    With `asks_chat`, a service of OpenAI's kind is asked for one token through its chat API, and if it
-    refuses, through its completions API; without, its chat API is taken to work. `first` is as in `look_at`.
+    With `tests_chat`, a service of OpenAI's kind is asked for one token through its chat API, and if it
+    refuses, through its completions API; without, its chat API is taken to work. `first` is as in
+    `describe_service`.
 
     Raises:
         ServiceError: the service does not answer, or is of no known kind.
@@ -102,12 +103,12 @@ async def detect_service(
     file = await recognize(url, plugins, connection)
     if file is None:
         raise ServiceError(
-            f"{mask_url(url)} answers, and is no kind of service that aisb recognizes: it has none of "
-            f"the pages {', '.join(FILES_BY_PAGE)}\n  check the address, or name the model file that "
-            "fits: --models NAME --url URL (aisb run --search shows all names)"
+            f"{mask_url(url)} answers, but is not a kind of service that aisb recognizes: it has none of "
+            f"the endpoints {', '.join(FILES_BY_PAGE)}\n  check the address, or name the model file to "
+            "use: --models NAME --url URL (aisb run --search shows all names)"
         )
-    service = await look_at(url, plugins, file, connection, first=first)
-    if not asks_chat or file != CHAT_FILE:
+    service = await describe_service(url, plugins, file, connection, first=first)
+    if not tests_chat or file != CHAT_FILE:
         return service, ""
     refusal = await _refusal(service, plugins, connection, CHAT_FILE)
     if refusal and not await _refusal(service, plugins, connection, COMPLETIONS_FILE):
@@ -183,11 +184,11 @@ def make_backend(
         plugins.make("backend", table["backend"], of_model, where="the address of the service")
     )
     if not isinstance(made, HttpBackend):
-        raise UsageError(f"{name} is no model of a service, so there is no address to look at")
+        raise UsageError(f"{name} is not a model of a service, so it takes no address")
     return made
 
 
-async def look_at(
+async def describe_service(
     url: str, plugins: Plugins, asked_as: str, connection: Connection, *, first: bool = False
 ) -> Service:
     """Return a service's description. Of several models, `options` name one, or `first` takes the first.
@@ -233,5 +234,8 @@ def _option(setting: str) -> str:
 
 
 def _not_installed(url: str, name: str, plugins: Plugins) -> str:
-    lines = [f"{mask_url(url)} is to be asked as {name}, which is not installed", *plugins.why_missing(name)]
+    lines = [
+        f"{mask_url(url)} needs the model file {name}, which is not installed",
+        *plugins.why_missing(name),
+    ]
     return "\n  ".join(lines)

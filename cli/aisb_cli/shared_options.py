@@ -71,7 +71,9 @@ def refuse_existing(file: Path, *, force: bool) -> None:
         raise UsageError(f"{file} exists already; --force replaces it, -o names another file")
 
 
-def work_dir(words: str = "Folder with run folders.", default: Path = WORK_DIR) -> Callable[[Any], Any]:
+def work_dir(
+    words: str = "Work folder, which contains the run folders.", default: Path = WORK_DIR
+) -> Callable[[Any], Any]:
     """Return the option `--work-dir` with this help text and default."""
     return work_dir_option(words, default)
 

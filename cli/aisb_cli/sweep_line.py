@@ -1,4 +1,4 @@
-"""The command line of `aisb sweep` that measures the several values which `aisb run` was given."""
+"""Suggest the command line of `aisb sweep` if an option of `aisb run` was given several values."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ MAX_NOTE_LENGTH = 2000
 def tag(which: str, tags: tuple[str, ...], work_dir: Path, note: str | None, *, remove: bool) -> None:
     """Add tags to a run, remove them, or set its note; without any, print both.
 
-    RUN is a timestamp, a path, a tag, or `latest`. Every command takes a tag that one run has as the name
-    of this run; `aisb runs list --tag TAG` and `aisb view` find all runs with a tag. Tags are kept in
+    RUN is a timestamp, a path, a tag, or `latest`. A tag that only one run has can name this run in every
+    command; `aisb runs list --tag TAG` and `aisb view` find all runs with a tag. Tags are stored in
     `configs/notes.json` of the run folder, and change no result.
 
     \b

@@ -34,7 +34,7 @@ def tasks() -> None:
 
 @tasks.command("list")
 @shared.as_json
-@click.option("--all", "with_others", is_flag=True, help="List also tasks that are not installed or offered.")
+@click.option("--all", "with_others", is_flag=True, help="Also list tasks that are not installed or offered.")
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown: rows, grading, data, licence.")
 @click.pass_context
 def list_command(context: click.Context, as_json: bool, with_others: bool, markdown: bool) -> None:
@@ -189,10 +189,13 @@ def _sessions(task: Task, plugins: Plugins, folders: DataFolders) -> dict[str, A
     help="Task file to write [default: FILE with .toml].",
 )
 @column_options
-@click.option("--data-type", metavar="TYPE", help="mcq, qa or media [default: found by its columns].")
+@click.option("--data-type", metavar="TYPE", help="mcq, qa or media [default: detected from the columns].")
 @click.option("--infer-method", metavar="METHOD", help="gen, or ppl: compare the options' likelihood.")
 @click.option(
-    "--meta-path", type=click.Path(path_type=Path), metavar="META", help="[default: FILE.meta.json]."
+    "--meta-path",
+    type=click.Path(path_type=Path),
+    metavar="META",
+    help="Number of rows and output lengths [default: FILE.meta.json].",
 )
 @click.option("--force", is_flag=True, help="Replace an existing task file.")
 @click.pass_context
@@ -215,7 +218,7 @@ def new_command(
       question, A, B, …, answer       multiple choice (mcq)
       question, answer                an open question (qa)
       type, path, question, answer    a question on an image, audio, video (media)
-    Other usual names are known; --question, --answer, --choices name any.
+    Other common names are detected; --question, --answer, --choices set any.
 
     \b
       aisb tasks new my-questions.csv
@@ -244,7 +247,7 @@ def new_command(
     text = NEW_HEAD + tomli_w.dumps(table, multiline_strings=True)
     output.write_text(text, encoding="utf-8")
     name = str(output) if output.is_absolute() else f"./{output}"
-    click.echo(f"wrote {output}; look at its first prompt, and try it without a model:")
+    click.echo(f"wrote {output}; to see its first prompt, and to try it without a model:")
     click.echo(f"  aisb tasks show {shlex.quote(name)} --sample 1")
     click.echo(f"  aisb run --models sim --datasets {shlex.quote(name)}")
 

@@ -1,4 +1,4 @@
-"""Print names and texts of services and foreign files without what a terminal would obey."""
+"""Keep control sequences in texts of services and foreign files off the terminal."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clean_streams() -> Iterator[None]:
 
 
 class HeldStream:
-    """A text stream that keeps what is written until `release`; else it is like the stream behind it."""
+    """A text stream that buffers what is written until `release`, and otherwise acts like its stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -70,7 +70,7 @@ class HeldStream:
         """Do nothing: texts are written by `release`."""
 
     def release(self) -> None:
-        """Write what was kept to the stream behind."""
+        """Write the buffered text to the stream."""
         texts, self._texts = self._texts, []
         self._stream.write("".join(texts))
         self._stream.flush()
@@ -81,9 +81,9 @@ class HeldStream:
 
 @contextmanager
 def held_output() -> Iterator[None]:
-    """Print what the block prints to stdout at its end, below what it prints to stderr meanwhile.
+    """Hold back what the block prints to stdout until its end, so that it follows all output to stderr.
 
-    So the result of a run, which the user wants to read, is the last on the screen.
+    The result of a run is then the last text on the screen.
     """
     out = sys.stdout
     held = HeldStream(out)
@@ -96,7 +96,7 @@ def held_output() -> Iterator[None]:
 
 
 def plain_stream(stream: TextIO) -> TextIO:
-    """Return the stream behind one that is cleaned, for what draws with control sequences of its own."""
+    """Return the stream behind a `CleanStream`, for output that needs its own control sequences."""
     return stream.plain if isinstance(stream, CleanStream) else stream
 
 

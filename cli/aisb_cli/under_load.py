@@ -20,12 +20,12 @@ under_load_option = click.option(
     "--under-load",
     type=click.IntRange(2, 64_000),
     metavar="N",
-    help=f"Ask all samples again with N in flight, after --concurrency [here: {ALONE}]; compare the answers.",
+    help=f"Run twice, with --concurrency [here: {ALONE}] and with N in flight; compare the answers.",
 )
 
 
 def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> RunCommand:
-    """Return a command that asks each model twice; `user` is the content of its `aisb.toml`.
+    """Return a command that runs each model twice; `user` is the content of its `aisb.toml`.
 
     Raises:
         UsageError: the run has no answers to compare, is paced, or both numbers are the same.
@@ -44,7 +44,7 @@ def with_load(command: RunCommand, in_flight: int, user: Mapping[str, Any]) -> R
             "tasks that send texts or compare likelihoods separately"
         )
     if not names:
-        raise click.UsageError("--under-load asks each model twice: name them with --models")
+        raise click.UsageError("--under-load runs each model twice: name the models with --models")
     again = {loaded_name(name, in_flight): _table(own.get(name), name, in_flight) for name in names}
     tables = {
         **run_input.tables,
@@ -67,11 +67,11 @@ def _check(command: RunCommand, alone: int, in_flight: int) -> None:
         ) from error
     if command.mode not in ("all", "infer"):
         raise click.UsageError(
-            f"--under-load compares the answers of an accuracy run, and --mode {command.mode} is none"
+            f"--under-load compares the answers of an accuracy run, and --mode {command.mode} is not one"
         )
     if command.reuse:
         raise click.UsageError(
-            "--under-load is for a new run: a run that was started with it is resumed with --reuse alone"
+            "--under-load is for a new run; to resume a run that was started with it, use only --reuse"
         )
     if alone >= in_flight:
         raise click.UsageError(
@@ -80,7 +80,7 @@ def _check(command: RunCommand, alone: int, in_flight: int) -> None:
     paced = [key for key in ("request_rate", "ramp_up", "use_timestamp") if command.run_input.load.get(key)]
     if paced:
         flag = f"--{paced[0].replace('_', '-')}"
-        raise click.UsageError(f"--under-load sets the number in flight; leave out {flag}")
+        raise click.UsageError(f"--under-load sets the number in flight; omit {flag}")
     for text in command.run_input.sets:
         if text.replace(" ", "").startswith("load.concurrency="):
             raise click.UsageError(

@@ -23,7 +23,7 @@ import click
     "--bundle",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Write the pages of all runs into FOLDER for any web server, with secrets masked, and end.",
+    help="Write the pages of all runs into FOLDER for any web server, with secrets masked, and exit.",
 )
 @click.pass_context
 def view(
@@ -96,7 +96,7 @@ def _serve(work_dir: Path, port: int, context: click.Context, *, open_it: bool) 
                 f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; omit --port for a free one"
             ) from error
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/{token}/"
-        click.echo(f"the runs in {work_dir}: {url}\n  end it with Ctrl-C")
+        click.echo(f"the runs in {work_dir}: {url}\n  Ctrl-C ends it")
         if open_it:
             click.launch(url)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False))

@@ -165,11 +165,11 @@ def test_plain_lines_tell_beginning_totals_and_end():
     display.say("probing sim")
     display.start([one])
     one.phase, one.started = "sending", 100.0
-    display.look()
+    display.update()
     one.sent, one.received, one.finished = 60, 50, 50
     now[0] = 110.0
-    display.look()
-    display.look()
+    display.update()
+    display.update()
     one.sent, one.received, one.finished, one.failed = 201, 199, 200, 1
     one.phase, one.ended = "done", 120.0
     now[0] = 130.0
@@ -189,7 +189,7 @@ def test_a_load_that_ends_by_time_is_told_with_its_time():
     one = subtask(lasts=60.0)
     display.start([one])
     one.phase, one.started = "sending", 100.0
-    display.look()
+    display.update()
     display.stop()
     assert stream.getvalue() == f"demo_gsm8k · sim: requests for 1:00; log: {LOGS}/sim/demo_gsm8k.out\n"
 
@@ -286,8 +286,8 @@ def test_a_log_names_the_first_request_that_failed_and_its_log_file():
     display = PlainDisplay(stream, interval=10.0, clock=lambda: 100.0)
     one = asking(first_failure="17: HTTP 500: out of memory")
     display.start([one])
-    display.look()
-    display.look()
+    display.update()
+    display.update()
     one.phase, one.ended = "done", 100.0
     display.stop()
     place = f"the first is request 17: HTTP 500: out of memory; log: {LOGS}/sim/demo_gsm8k.out"

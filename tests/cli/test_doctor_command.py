@@ -73,13 +73,13 @@ def test_whether_the_compiled_parts_are_used_is_said():
 def test_a_good_service_passes_every_check(report):
     service = {name: one for (area, name), one in report.items() if area == "service"}
     assert {name: one["state"] for name, one in service.items()} == dict.fromkeys(
-        ["asked as", "reachable", "models", "answers", "streaming", "TTFB", "usage", "ignore_eos", "tool calls", "logprobs"],
+        ["model file", "reachable", "models", "answers", "streaming", "TTFB", "usage", "ignore_eos", "tool calls", "logprobs"],
         "ok",
     )  # fmt: skip
-    assert service["asked as"]["text"] == "vllm_api_stream_chat"
-    assert service["models"]["text"] == "tiny; asked for: tiny"
+    assert service["model file"]["text"] == "vllm_api_stream_chat"
+    assert service["models"]["text"] == "tiny; requested: tiny"
     assert service["tool calls"]["text"] == "get_weather"
-    assert service["ignore_eos"]["text"] == "a reply of 32 tokens went on to its limit"
+    assert service["ignore_eos"]["text"] == "a reply of 32 tokens ran to its limit"
     assert service["TTFB"]["text"].endswith("ms to the first token")
 
 
@@ -179,7 +179,7 @@ def test_a_plugin_that_fails_is_to_be_fixed_with_its_reason(tmp_path, installed)
 
 def test_a_data_folder_that_is_none_is_to_be_fixed(tmp_path):
     done = doctor("--json", cwd=tmp_path, AISB_DATA="/no/such/folder")
-    assert told(done)["data", "AISB_DATA"]["text"] == "names /no/such/folder, which is no folder"
+    assert told(done)["data", "AISB_DATA"]["text"] == "is /no/such/folder, which is not a folder"
     assert done.returncode == 1
 
 
@@ -188,7 +188,7 @@ def test_a_data_folder_that_is_none_is_to_be_fixed(tmp_path):
     [
         ({"torch": "2.3.1+cu121", "torchvision": "0.18.1+cu121"}, "torch (==2.3.1)", "ok", "0.18.1+cu121, which fits"),
         ({"torch": "2.4.0", "torchvision": "0.18.1"}, "torch==2.3.1", "problem", "torchvision 0.18.1 was built for torch 2.3.1, and torch is 2.4.0"),
-        ({"torch": "2.3.1+cpu", "torchvision": "0.18.1+cu121"}, "torch==2.3.1", "problem", "torchvision 0.18.1+cu121 and torch 2.3.1+cpu were built for other accelerators"),
+        ({"torch": "2.3.1+cpu", "torchvision": "0.18.1+cu121"}, "torch==2.3.1", "problem", "torchvision 0.18.1+cu121 and torch 2.3.1+cpu were built for different accelerators"),
     ],
 )  # fmt: skip
 def test_torch_and_what_was_built_for_it_are_held_together(versions, requires, state, text):
@@ -250,7 +250,7 @@ def test_a_launcher_is_asked_what_it_finds_where_it_places_workers(tmp_path, ins
     assert "ok    place: another folder" in shown
     assert "FIX   code: it is older" in shown
     assert "-> install the same there" in shown
-    assert "it has nothing to look at" in doctor("--launcher", "local", cwd=tmp_path).stdout
+    assert "this launcher has no checks" in doctor("--launcher", "local", cwd=tmp_path).stdout
 
 
 def test_an_option_of_no_launcher_is_refused(tmp_path):

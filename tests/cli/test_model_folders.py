@@ -80,7 +80,7 @@ def test_a_name_before_the_folder_names_the_column_and_other_models_stay(aisb, t
             ("models/none",),
             "--models models/none: there is no such folder; name the folder of a model on this",
         ),
-        (("./empty",), "--models empty: it has no config.json, so it is no folder of a model"),
+        (("./empty",), "--models empty: it has no config.json, so it is not the folder of a model"),
         (("./Tiny", "Tiny=./empty"), "--models has the name Tiny twice: give each model a name of its own"),
     ],
 )

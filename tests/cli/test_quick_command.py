@@ -18,7 +18,7 @@ from forked import run_forked
 from aisb import ServiceError
 from aisb_cli.quick.answer import answer, thorough_command
 from aisb_cli.quick.ladder import Rung
-from aisb_cli.quick.questions import QUESTIONS, Sense
+from aisb_cli.quick.questions import QUESTIONS, AnswerCheck
 from aisb_cli.quick.services import Service, find_services, service_at
 from aisb_engine import JudgedObjective, Plugins, parse_run_objectives
 from aisb_mock import MockOptions, start_mock
@@ -46,11 +46,11 @@ def rung(users: int, *, ttft: float = 100.0, tpot: float = 10.0, rate: float = 1
     return replace(one, **more)  # type: ignore[arg-type]
 
 
-ALL_RIGHT = Sense(3, 3)
+ALL_RIGHT = AnswerCheck(3, 3)
 
 
-def said(*rungs: Rung, sense: Sense = ALL_RIGHT, stopped: str = "") -> dict[str, str]:
-    lines = answer(SERVICE, rungs, sense, OBJECTIVES, seconds=20, stopped=stopped)
+def said(*rungs: Rung, check: AnswerCheck = ALL_RIGHT, stopped: str = "") -> dict[str, str]:
+    lines = answer(SERVICE, rungs, check, OBJECTIVES, seconds=20, stopped=stopped)
     return dict(line.split(": ", 1) for line in lines)
 
 
@@ -67,7 +67,7 @@ def test_a_service_is_measured_and_described_in_words(tmp_path: Path) -> None:
     assert found["rungs"][0]["users"] == 1  # how many more there are depends on how busy the machine is
     assert found["answers"]["right"] == 3
     assert found["lines"][:2] == [
-        f"service: aisb mock serve at {mock.url}, asked as vllm_api_stream_chat", "model: mock",
+        f"service: aisb mock serve at {mock.url} (model file vllm_api_stream_chat)", "model: mock",
     ]  # fmt: skip
     assert found["thorough"] == f"aisb capacity --url {mock.url} --slo ttft_p95=60ms --budget 30m"
     assert list((tmp_path / "outputs" / "quick").glob("*/*/configs"))
@@ -124,7 +124,7 @@ def test_a_slow_service_is_described_by_what_few_requests_can_tell() -> None:
 def test_a_limiter_and_failures_are_named() -> None:
     limited = said(rung(1), rung(4, failed=0.6, throttled=0.4, retried=0.2, rate=5.0))
     assert limited["what limits it"].startswith(
-        "a rate limiter: with 4 users, 60 % of the requests were refused (429), and 5 requests/s got through"
+        "a rate limiter: with 4 users, 60 % of the requests were refused (429), and 5 requests/s were admitted"
     )
     assert limited["users at once"].endswith("; with 4, 60 % of the requests fail")
     failing = said(rung(1), rung(4, failed=0.5, failure="status: HTTP 503: The queue is full."))
@@ -134,7 +134,9 @@ def test_a_limiter_and_failures_are_named() -> None:
     busy = said(rung(1), rung(4, spoiled="the event loop lagged"))
     gone = "4 users could not be measured: 127.0.0.1:8000 refused the connection"
     assert said(rung(1), stopped=gone)["what limits it"] == gone
-    assert "this machine could not bring the load of 4 users: the event loop lagged" in busy["what limits it"]
+    assert (
+        "this machine could not generate the load of 4 users: the event loop lagged" in busy["what limits it"]
+    )
 
 
 def test_a_service_that_does_not_stream_or_never_answers_is_said() -> None:
@@ -146,14 +148,14 @@ def test_a_service_that_does_not_stream_or_never_answers_is_said() -> None:
 
 
 def test_answers_that_make_no_sense_are_said() -> None:
-    wrong = said(rung(1), sense=Sense(3, 0, "What is 7 + 5?", "!!!!"))
+    wrong = said(rung(1), check=AnswerCheck(3, 0, "What is 7 + 5?", "!!!!"))
     assert wrong["answers"].startswith(
         "nonsense: asked \"What is 7 + 5?\", it said '!!!!'; check the model's chat"
     )
     assert said(rung(1))["answers"] == "sensible: 3 of 3 simple questions are right"
-    assert "its reply was empty" in said(rung(1), sense=Sense(2, 1, "q", ""))["answers"]
-    assert said(rung(1), sense=Sense(0, 0))["answers"].startswith("not judged: no reply")
-    failed = said(rung(1), sense=Sense(0, 0, failure="status: HTTP 500"))
+    assert "its reply was empty" in said(rung(1), check=AnswerCheck(2, 1, "q", ""))["answers"]
+    assert said(rung(1), check=AnswerCheck(0, 0))["answers"].startswith("not judged: no reply")
+    failed = said(rung(1), check=AnswerCheck(0, 0, failure="status: HTTP 500"))
     assert failed["answers"] == "not judged: a simple question failed: status: HTTP 500"
 
 
@@ -184,5 +186,5 @@ def test_a_service_without_a_chat_api_is_asked_through_the_other(
     )
     found = asyncio.run(service_at(service.url, Plugins.load(), None, {}))
     assert (found.asked_as, found.model) == ("vllm_api_general_stream", "org/Base-7B")
-    with pytest.raises(ServiceError, match="is no kind of service that aisb recognizes"):
+    with pytest.raises(ServiceError, match="is not a kind of service that aisb recognizes"):
         asyncio.run(service_at(answering({}).url, Plugins.load(), None, {}))

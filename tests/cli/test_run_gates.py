@@ -68,7 +68,7 @@ def test_requests_that_failed_miss_the_objectives_of_a_run(tmp_path: Path) -> No
     [
         (
             ("--fail-under", "demo_gsm9k=5"),
-            "--fail-under demo_gsm9k: no task of the run is named so; did you mean",
+            "--fail-under demo_gsm9k: no task of the run has this name; did you mean",
         ),
         (("--fail-under", "demo_gsm8k=high"), "is not TASK=SCORE, as in gsm8k=75"),
         (("--slo", "ttft=300"), "name a percentile, as in ttft_p95=300ms"),

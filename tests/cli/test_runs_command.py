@@ -109,7 +109,7 @@ def test_an_empty_list_says_where_it_looked(tmp_path: Path) -> None:
 def test_a_list_without_a_match_says_that_there_are_runs(work: Path) -> None:
     done = runs(work, "list", "--model", "nobody")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == f"no run in {work} matches these options; leave one out to see more\n"
+    assert done.stderr == f"no run in {work} matches these options; omit one to see more\n"
 
 
 def test_removing_asks_for_yes_where_nobody_can_answer(work: Path) -> None:

@@ -13,7 +13,7 @@ from terminal import Terminal
 
 from aisb_cli.counts import totals
 from aisb_cli.main import cli
-from aisb_cli.scores_so_far import MOST_LINES, ScoresSoFar
+from aisb_cli.scores_so_far import MAX_LINES, ScoresSoFar
 from aisb_engine import Plugins, Progress
 from aisb_mock import MockOptions, start_mock
 
@@ -83,8 +83,8 @@ def test_a_log_that_is_too_large_is_not_read(tmp_path, plugins):
     assert done.exit_code == 0, done.output
     (run,) = tmp_path.iterdir()
     one = Progress("sim", "demo_gsm8k", run / "log", phase="done", run=run)
-    for most_bytes, count in ((10**9, 1), (1000, 0)):
-        scores = ScoresSoFar(plugins, between=0.01, most_bytes=most_bytes)
+    for max_bytes, count in ((10**9, 1), (1000, 0)):
+        scores = ScoresSoFar(plugins, between=0.01, max_bytes=max_bytes)
         scores.start([one])
         ends = time.monotonic() + 60
         while scores.is_working and time.monotonic() < ends:
@@ -94,9 +94,7 @@ def test_a_log_that_is_too_large_is_not_read(tmp_path, plugins):
 
 
 def test_each_subtask_has_a_line_and_no_more_than_a_few_are_shown(plugins):
-    subtasks = [
-        Progress("m", f"task-{number}", Path("log"), phase="done") for number in range(MOST_LINES + 2)
-    ]
+    subtasks = [Progress("m", f"task-{number}", Path("log"), phase="done") for number in range(MAX_LINES + 2)]
     subtasks[-1].phase = "sending"
     scores = ScoresSoFar(plugins)
     assert scores.lines(subtasks) == []
@@ -105,7 +103,7 @@ def test_each_subtask_has_a_line_and_no_more_than_a_few_are_shown(plugins):
     first, *_, last = lines = scores.lines(subtasks)
     assert first == "task-5 · m: exact match so far 74.1 (95 % interval 67.8 to 79.6, 212 scored)"
     assert last == "and the scores so far of 2 more subtasks: aisb view"
-    assert len(lines) == MOST_LINES + 1
+    assert len(lines) == MAX_LINES + 1
     scores._results = {("m", "task-5"): found | {"low": None, "high": None}}
     assert scores.lines(subtasks[-1:]) == ["exact match so far 74.1 (212 scored)"]
 

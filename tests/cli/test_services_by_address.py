@@ -59,8 +59,8 @@ def columns(work: Path) -> list[str]:
 def test_an_address_alone_is_enough_and_the_served_model_names_the_column(aisb, mock, tmp_path) -> None:
     code, said = aisb("run", "--url", mock.url, *TASK)
     assert code == 0, said
-    line = f"{mock.url} is aisb mock serve and serves Qwen/Qwen3-8B; asking it with vllm_api_stream_chat"
-    assert said.count("asking it") == 1
+    line = f"{mock.url} is aisb mock serve and serves Qwen/Qwen3-8B; using vllm_api_stream_chat"
+    assert said.count("; using ") == 1
     assert line in said
     assert re.search(r"^demo_gsm8k +\w+ +accuracy +gen +100\.00$", said, re.MULTILINE)
     assert columns(tmp_path) == ["Qwen3-8B"]
@@ -79,7 +79,7 @@ def test_a_run_on_an_address_is_resumed_as_printed_and_nothing_is_looked_up_agai
         (again,) = re.findall(r"send them again: aisb (.*)", said)
         code, said = aisb(*shlex.split(again))
     assert code == 0, said
-    assert "asking it with" not in said
+    assert "using" not in said
     (model,) = resolved(tmp_path)["models"].values()
     assert model["backend"] == "vllm-chat"
     assert model["options"] == {"url": service.url, "stream": True, "model": "Qwen/Qwen3-8B"}
@@ -89,7 +89,7 @@ def test_texts_and_likelihoods_go_to_the_completions_api(aisb, mock, tmp_path) -
     tasks = ("demo_gsm8k", "demo_gsm8k:text", "demo_ppl")
     code, said = aisb("run", "--url", mock.url, "--datasets", *tasks, "--num-prompts", "2")
     assert code == 0, said
-    assert "vllm_api_stream_chat, and with vllm_api_general_stream for demo_gsm8k:text, demo_ppl" in said
+    assert "vllm_api_stream_chat, and vllm_api_general_stream for demo_gsm8k:text, demo_ppl" in said
     assert [(one["model"], one["task"]) for one in resolved(tmp_path)["subtasks"]] == [
         ("Qwen3-8B", "demo_gsm8k"), ("Qwen3-8B-completions", "demo_gsm8k-text"), ("Qwen3-8B-completions", "demo_ppl"),
     ]  # fmt: skip
@@ -98,7 +98,7 @@ def test_texts_and_likelihoods_go_to_the_completions_api(aisb, mock, tmp_path) -
 def test_a_likelihood_task_alone_needs_no_second_column(aisb, mock, tmp_path) -> None:
     code, said = aisb("run", "--url", mock.url, "--datasets", "demo_ppl")
     assert code == 0, said
-    assert "asking it with vllm_api_general_stream\n" in said
+    assert "using vllm_api_general_stream\n" in said
     assert columns(tmp_path) == ["Qwen3-8B"]
 
 
@@ -110,7 +110,7 @@ def test_a_base_model_without_a_chat_template_is_asked_through_completions(
     code, said = aisb("run", "--url", service.url, *TASK, "--set", "model.stream=false")
     assert code == 0, said
     assert (
-        f"{service.url} is vLLM and serves org/Base-7B; asking it with vllm_api_general_stream, since its chat "
+        f"{service.url} is vLLM and serves org/Base-7B; using vllm_api_general_stream, since its chat "
         "API refuses requests (400: the model has no chat template)"
     ) in said
     assert columns(tmp_path) == ["Base-7B"]
@@ -122,7 +122,7 @@ def test_a_service_that_refuses_both_apis_is_asked_through_chat_and_its_words_ar
     service = answering({"/v1/models": (200, MODELS), "/v1/chat/completions": NO_TEMPLATE})
     code, said = aisb("run", "--url", service.url, *TASK)
     assert code == 1
-    assert "asking it with vllm_api_stream_chat\n" in said
+    assert "using vllm_api_stream_chat\n" in said
     assert "the model has no chat template" in said
 
 
@@ -140,7 +140,7 @@ def test_another_kind_of_service_is_asked_in_its_own_way(aisb, answering: Callab
     service = answering({"/info": (200, {"model_id": "org/Tiny", "version": "3.0"})})
     code, said = aisb("run", "--url", service.url, *TASK, "--dry-run", "--json")
     assert code == 0, said
-    assert "is Text Generation Inference and serves org/Tiny; asking it with tgi_stream_api_general" in said
+    assert "is Text Generation Inference and serves org/Tiny; using tgi_stream_api_general" in said
     plan = json.loads(said[said.index("{") : said.rindex("}") + 1])
     assert plan["configuration"]["models"]["Tiny"]["backend"] == "tgi-stream"
 
@@ -157,12 +157,12 @@ def test_what_cannot_be_found_out_is_an_error_with_the_remedy(
 
     code, said = aisb("run", "--url", answering({}).url, *TASK)
     assert code == 3
-    assert "it has none of the pages /v1/models, /info, /v2\n" in said
-    assert "name the model file that fits: --models NAME --url URL" in said
+    assert "it has none of the endpoints /v1/models, /info, /v2\n" in said
+    assert "name the model file to use: --models NAME --url URL" in said
 
     code, said = aisb("--block", "backend-vllm", "run", "--url", mock.url, *TASK)
     assert code == 2
-    assert f"{mock.url} is to be asked as vllm_api_stream_chat, which is not installed" in said
+    assert f"{mock.url} needs the model file vllm_api_stream_chat, which is not installed" in said
     assert "plugin backend-vllm is blocked" in said
 
     code, said = aisb("run", "--url", mock.url)
@@ -183,8 +183,8 @@ def test_services_side_by_side_are_named_by_the_user(aisb, mock, tmp_path) -> No
     with start_mock(MockOptions(models=("new",), accuracy=0)) as other:
         code, said = aisb("run", "--models", f"old={mock.url}", f"new.2={other.url}", *TASK)
     assert code == 0, said
-    assert f"old: {mock.url} is aisb mock serve and serves Qwen/Qwen3-8B; asking it with" in said
-    assert f"new.2: {other.url} is aisb mock serve and serves new; asking it with" in said
+    assert f"old: {mock.url} is aisb mock serve and serves Qwen/Qwen3-8B; using" in said
+    assert f"new.2: {other.url} is aisb mock serve and serves new; using" in said
     assert re.search(r"gen +100\.00 +0\.00$", said, re.MULTILINE)
     assert columns(tmp_path) == ["new.2", "old"]
 
@@ -201,13 +201,13 @@ def test_a_performance_run_on_an_address_is_shown_again_as_printed(aisb, mock, t
     assert "Qwen3-8B on demo_gsm8k" in said
     (again,) = re.findall(r"show the result again: aisb (.*)", said)
     code, said = aisb(*shlex.split(again))
-    assert (code, "Qwen3-8B on demo_gsm8k" in said, "asking it with" in said) == (0, True, False), said
+    assert (code, "Qwen3-8B on demo_gsm8k" in said, "using" in said) == (0, True, False), said
 
 
 def test_a_known_name_with_an_address_is_that_model_file(aisb, mock, tmp_path) -> None:
     code, said = aisb("run", "--models", f"vllm_api_general_chat={mock.url}", *TASK)
     assert code == 0, said
-    assert "asking it with" not in said
+    assert "using" not in said
     assert columns(tmp_path) == ["vllm-api-general-chat"]
 
 
@@ -217,7 +217,7 @@ def test_a_known_name_with_an_address_is_that_model_file(aisb, mock, tmp_path) -
         (("--models", "a=http://h:1", "a=http://h:2"), "--models has the name a twice"),
         (
             ("--models", "a/b=http://h:1"),
-            "'a/b' is no name for a model: use letters, digits, '.', '_' and '-'",
+            "'a/b' is not a valid model name: use letters, digits, '.', '_' and '-'",
         ),
         (("--models", "a="), "--models a= has no address: write a=http://HOST:PORT"),
         (("--models", "a=http://h:1", "--url", "http://h:2"), "--url and --models NAME=URL are both given"),
@@ -226,7 +226,7 @@ def test_a_known_name_with_an_address_is_that_model_file(aisb, mock, tmp_path) -
             "--name x is for one model without a name of its own, and --models has sim, sim-text",
         ),
         (("--models", "a=http://h:1", "--name", "x"), "--name x is for one model without a name of its own"),
-        (("--models", "sim", "--name", "a b"), "'a b' is no name for a model"),
+        (("--models", "sim", "--name", "a b"), "'a b' is not a valid model name"),
         (("--models", "sim", "--name", "x", "--reuse"), "--name is for a new run"),
         (("--models", "a=http://h:1", "--reuse"), "--models NAME=URL is for a new run"),
     ],

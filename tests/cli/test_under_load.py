@@ -46,9 +46,9 @@ def test_a_service_that_corrupts_its_answers_under_load_is_found(tmp_path: Path)
     ("words", "error"),
     [
         (("--under-load", "4"), "--under-load 4 must be more than the 4 requests in flight of --concurrency"),
-        (("--under-load", "64", "--mode", "perf"), "and --mode perf is none"),
+        (("--under-load", "64", "--mode", "perf"), "and --mode perf is not one"),
         (("--under-load", "64", "--reuse"), "is for a new run"),
-        (("--under-load", "64", "--request-rate", "5"), "leave out --request-rate"),
+        (("--under-load", "64", "--request-rate", "5"), "omit --request-rate"),
         (("--under-load", "64", "--set", "load.concurrency=8"), "write --concurrency, not --set"),
     ],
 )

@@ -16,7 +16,7 @@ from aisb._types import Part
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
 from aisb_engine._data.media import Attached, attach, media_hash
-from aisb_engine._data.media_types import Content, TornMediaError, inspect
+from aisb_engine._data.media_types import Content, TruncatedMediaError, inspect
 from aisb_engine._data.prompts import Renderer
 from aisb_engine._spec import Task
 from aisb_testing import make_mp4, make_png, make_wav
@@ -558,7 +558,7 @@ def test_a_picture_that_is_cut_anywhere_is_refused_as_a_decoder_refuses_it(form)
         cut = whole[: int(len(whole) * share)]
         with pytest.raises(OSError, match=r"truncated|not enough image data|could not create decoder"):
             pictures.open(io.BytesIO(cut)).load()
-        with pytest.raises(TornMediaError, match="cut off"):
+        with pytest.raises(TruncatedMediaError, match="cut off"):
             inspect(io.BytesIO(cut), len(cut))
 
 
@@ -582,6 +582,6 @@ def test_headers_of_nonsense_end_in_an_error_or_in_nothing():
         cut = bytes(whole[: random.randint(0, len(whole))])
         try:
             found = inspect(io.BytesIO(cut), len(cut))
-        except TornMediaError:
+        except TruncatedMediaError:
             continue
         assert found is None or found.type

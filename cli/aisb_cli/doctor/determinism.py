@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 TASK = "demo_gsm8k"
 REPEATS = 3
 REMEDY = (
-    "batches of other sizes round otherwise, so answers of temperature 0 vary: aisb compare --noise {noise} "
+    "rounding depends on the batch size, so answers at temperature 0 vary: aisb compare --noise {noise} "
     "RUN_A RUN_B takes account of it, and params.num_return_sequences averages it out"
 )
 
 
-def look_at_determinism(
+def check_determinism(
     url: str, plugins: Plugins, *, model: str, options: Mapping[str, Any], prompts: int, folder: Path
 ) -> Iterator[Finding]:
     """Yield how far the answers to the same requests agree.
@@ -64,7 +64,7 @@ def _ask(
     if ended.interrupted:
         raise KeyboardInterrupt
     if ended.finished is None:
-        raise RunError(f"the service could not be asked for its determinism: {ended.stopped_because}")
+        raise RunError(f"the determinism of the service could not be measured: {ended.stopped_because}")
     return ended.finished
 
 

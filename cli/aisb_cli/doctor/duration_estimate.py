@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aisb_engine import Display, Progress
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 MIN_FINISHED = 2
 """The estimate is made when this many requests have finished, sent one at a time."""
 MIN_SECONDS = 60.0
@@ -52,7 +52,7 @@ class EstimatingDisplay:
 
     def _watch(self, subtasks: list[Progress]) -> None:
         first = subtasks[0]
-        while not self._stopped.wait(LOOK_SECONDS):
+        while not self._stopped.wait(POLL_SECONDS):
             if first.started is not None and first.finished >= MIN_FINISHED:
                 line = self.estimate(subtasks)
                 if line:

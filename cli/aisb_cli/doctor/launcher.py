@@ -18,7 +18,7 @@ class Inspected(Protocol):
         """Yield findings: `name`, `state` (ok, note or problem), `text`, and `remedy`."""
 
 
-def look_at_launcher(plugins: Plugins, name: str, sets: Sequence[str]) -> Iterator[Finding]:
+def check_launcher(plugins: Plugins, name: str, sets: Sequence[str]) -> Iterator[Finding]:
     """Yield a launcher's findings about its machines.
 
     Raises:
@@ -30,7 +30,7 @@ def look_at_launcher(plugins: Plugins, name: str, sets: Sequence[str]) -> Iterat
     try:
         launcher: Any = plugins.make("launcher", name, options, where="launcher")
         if not isinstance(launcher, Inspected):
-            yield Finding(area, "check", "ok", "it has nothing to look at")
+            yield Finding(area, "check", "ok", "this launcher has no checks")
             return
         for found in launcher.inspect():
             state = cast("CheckState", found["state"])

@@ -29,7 +29,7 @@ LITTLE_DISK = 2_000_000_000
 _NAME = re.compile(r"[\w.-]+")
 
 
-def look_at_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = None) -> Iterator[Finding]:
+def check_machine(plugins: Plugins, work_dir: Path, data_dir: Path | None = None) -> Iterator[Finding]:
     """Yield the findings, area by area. Sends nothing to another machine."""
     yield from _python()
     yield from _distributions(plugins)
@@ -142,7 +142,7 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
                 "plugins", info.name, "problem", f"did not load: {info.reason}", _plugin_remedy(info)
             )
         elif info.state == "blocked":
-            remedy = "to have it again, leave it out of --block and AISB_BLOCK"
+            remedy = "to use it, remove it from --block and AISB_BLOCK"
             yield Finding("plugins", info.name, "note", "is blocked", remedy)
     seen: dict[tuple[str, str], list[str]] = {}
     for component in plugins.components():
@@ -166,7 +166,8 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
 def _plugin_remedy(info: PluginInfo) -> str:
     missing = re.search(r"No module named '([\w.]+)'", info.reason or "")
     if missing:
-        return f"pip install {missing[1].partition('.')[0]} (or what brings it), or --block {info.name}"
+        package = missing[1].partition(".")[0]
+        return f"pip install {package} (or the package that provides it), or --block {info.name}"
     return _replace_or_block(info.distribution, info.name)
 
 
@@ -181,7 +182,7 @@ def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]
     """
     torch = versions.get("torch")
     if torch is None:
-        yield Finding("torch", "torch", "ok", "not installed, and not needed where a service is evaluated")
+        yield Finding("torch", "torch", "ok", "not installed; only local models need it")
         return
     yield Finding("torch", "torch", "ok", torch)
     for name, version in versions.items():
@@ -202,7 +203,7 @@ def torch_fits(versions: Mapping[str, str], requires: Mapping[str, Iterable[str]
                 "torch",
                 name,
                 "problem",
-                f"{name} {version} and torch {torch} were built for other accelerators",
+                f"{name} {version} and torch {torch} were built for different accelerators",
                 "install both from one index, in one pip command",
             )
         else:
@@ -221,7 +222,7 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
             "data",
             "AISB_DATA",
             "problem",
-            f"names {folder}, which is no folder",
+            f"is {folder}, which is not a folder",
             "set it to the folder of your data",
         )
     catalog = Catalog(plugins)
@@ -244,7 +245,7 @@ def _data(plugins: Plugins, data_dir: Path | None) -> Iterator[Finding]:
             "missing",
             "note",
             f"of {len(missing)} tasks: {_some(missing)}",
-            "aisb data list says where each is looked for; aisb data pull NAME gets it",
+            "aisb data list shows where aisb searches; aisb data pull NAME downloads it",
         )
 
 
@@ -263,25 +264,29 @@ def _tokenizers() -> Iterator[Finding]:
         )
 
 
-def limits(has: ConnectionLimits, processors: int) -> Iterator[Finding]:
+def limits(limits_here: ConnectionLimits, processors: int) -> Iterator[Finding]:
     """Report the limits of this machine: open files, ports and processors."""
-    if has.files is None or has.connections is None:
+    if limits_here.files is None or limits_here.connections is None:
         yield Finding("limits", "open files", "ok", "no limit")
     else:
-        text = f"{has.files:,}, so at most {has.connections:,} requests in flight a process"
-        if has.files < FEW_FILES:
+        text = f"{limits_here.files:,}, so at most {limits_here.connections:,} requests in flight a process"
+        if limits_here.files < FEW_FILES:
             yield Finding("limits", "open files", "problem", text, "ulimit -Hn 65536, or more --workers")
         else:
             yield Finding("limits", "open files", "ok", text)
-    if has.ports is not None:
-        yield Finding("limits", "local ports", "ok", f"{has.ports:,}, so at most as many connections")
-    told = f"{processors} for this process"
+    if limits_here.ports is not None:
+        yield Finding("limits", "local ports", "ok", f"{limits_here.ports:,}, so at most as many connections")
+    text = f"{processors} for this process"
     if processors < 2:
         yield Finding(
-            "limits", "processors", "note", told, "for high loads give the client at least two of its own"
+            "limits",
+            "processors",
+            "note",
+            text,
+            "for high loads, give the client at least two cores of its own",
         )
     else:
-        yield Finding("limits", "processors", "ok", told)
+        yield Finding("limits", "processors", "ok", text)
 
 
 def _disk(work_dir: Path) -> Iterator[Finding]:
@@ -306,7 +311,8 @@ def _proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
             "network",
             "proxy",
             "note",
-            f"{', '.join(sorted(names))} set: requests to other machines go through it, timed with it",
+            f"{', '.join(sorted(names))} set: requests to other machines go through the proxy, "
+            "which adds to their times",
             "unset them, or name the service in NO_PROXY, for a performance run",
         )
 

@@ -30,7 +30,7 @@ TOOL = {
 }
 
 
-async def look_at_service(
+async def check_service(
     url: str, plugins: Plugins, *, model: str | None = None, options: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Finding]:
     """Yield the findings about a service, from at most six short requests.
@@ -45,7 +45,7 @@ async def look_at_service(
         except AisbError as error:
             yield Finding(area, "reachable", "problem", *_split(mask_secrets(str(error))))
             return
-        yield Finding(area, "asked as", "ok", name)
+        yield Finding(area, "model file", "ok", name)
     backend = make_backend(url, plugins, name, options or {})
     try:
         async for finding in _Service(area, backend, plugins).look():
@@ -72,7 +72,7 @@ class _Service:
         more = f" and {len(info.models) - 5} more" if len(info.models) > 5 else ""
         yield self._ok("reachable", mask_secrets(info.detail) or "it answers")
         asked = getattr(self.backend, "model", None)
-        yield self._ok("models", f"{served}{more}" + (f"; asked for: {asked}" if asked else ""))
+        yield self._ok("models", f"{served}{more}" + (f"; requested: {asked}" if asked else ""))
         client = ServiceClient(self.backend)
         try:
             async for finding in self._asked(client):
@@ -83,7 +83,7 @@ class _Service:
     async def _asked(self, client: ServiceClient) -> AsyncIterator[Finding]:
         first = await self._ask(client, "Say yes.", max_tokens=TOKENS)
         if first.failure is not None:
-            remedy = "see the service's own log; what it says stands before"
+            remedy = "see the log of the service; its message is above"
             yield self._problem("answers", f"{first.failure.kind}: {first.failure.message}", remedy)
             return
         yield self._ok("answers", repr((first.text or first.reasoning)[:40]))
@@ -96,10 +96,12 @@ class _Service:
 
     def _streaming(self, answer: Prediction) -> Finding:
         if getattr(self.backend, "stream", True) is False:
-            return self._ok("streaming", "not asked for by this model file")
+            return self._ok("streaming", "this model file does not request it")
         if not answer.timing.streamed:
-            remedy = "let the service stream, or a proxy before it not collect replies; TTFT needs it"
-            return self._problem("streaming", "the reply came whole, though a stream was asked for", remedy)
+            remedy = "enable streaming in the service, and disable buffering in proxies; TTFT needs it"
+            return self._problem(
+                "streaming", "the reply was not streamed, although streaming was requested", remedy
+            )
         count = len(answer.timing.chunk_ns)
         return self._ok("streaming", f"{count} event{'s' * (count != 1)}")
 
@@ -109,8 +111,8 @@ class _Service:
             return self._note("TTFB", "not known", "")
         times = request_latency(timing)
         first = times.ttfb if times.ttfb is not None else (timing.headers_ns - timing.sent_ns) / 1e6
-        told = f"{first:.1f} ms to the first byte"
-        return self._ok("TTFB", told + (f", {times.ttft:.1f} ms to the first token" if times.ttft else ""))
+        text = f"{first:.1f} ms to the first byte"
+        return self._ok("TTFB", text + (f", {times.ttft:.1f} ms to the first token" if times.ttft else ""))
 
     def _usage(self, answer: Prediction) -> Finding:
         usage = answer.usage
@@ -130,11 +132,11 @@ class _Service:
             return self._note("ignore_eos", f"refused: {answer.failure.message}", remedy)
         tokens = answer.usage.output_tokens if answer.usage else None
         if answer.finish_reason == "length" and tokens in (None, 2 * TOKENS):
-            return self._ok("ignore_eos", f"a reply of {2 * TOKENS} tokens went on to its limit")
+            return self._ok("ignore_eos", f"a reply of {2 * TOKENS} tokens ran to its limit")
         if answer.finish_reason is None and tokens is None:
-            return self._note("ignore_eos", "not known: the service says not why a reply ends", remedy)
-        told = f"a reply of at most {2 * TOKENS} tokens ended with {answer.finish_reason}"
-        return self._note("ignore_eos", told + (f" after {tokens}" if tokens else ""), remedy)
+            return self._note("ignore_eos", "not known: the service does not report why a reply ends", remedy)
+        text = f"a reply of at most {2 * TOKENS} tokens ended with {answer.finish_reason}"
+        return self._note("ignore_eos", text + (f" after {tokens}" if tokens else ""), remedy)
 
     async def _tools(self, client: ServiceClient) -> Finding:
         remedy = "for tasks with functions start vLLM with --enable-auto-tool-choice --tool-call-parser NAME"

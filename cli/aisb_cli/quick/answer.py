@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aisb_cli.quick.ladder import Rung
-    from aisb_cli.quick.questions import Sense
+    from aisb_cli.quick.questions import AnswerCheck
     from aisb_cli.services import Service
     from aisb_engine import Objective
 
@@ -18,7 +18,7 @@ VISIBLE = 0.01
 SLOWER = 1.5
 """Replies slow each other down if a token takes this many times as long."""
 HARDLY = 1.3
-"""Growth of the throughput below this factor counts as "hardly"."""
+"""A higher throughput by less than this factor is reported as "hardly"."""
 FEW = 5
 """With fewer requests than this, a percentile is printed with their number."""
 LADDER_REPLIES = 8
@@ -30,7 +30,7 @@ NOTHING_STREAMED = "it does not stream its replies: the times to the first token
 def answer(
     service: Service,
     rungs: Sequence[Rung],
-    sense: Sense,
+    check: AnswerCheck,
     objectives: Sequence[Objective],
     *,
     seconds: float,
@@ -45,7 +45,7 @@ def answer(
         "users at once": _users(usable, objectives),
         "throughput": _throughput(usable),
         "what limits it": "; ".join(limits) or _no_limit(rungs),
-        "answers": _answers(sense),
+        "answers": _answers(check),
         "measured": _measured(rungs, seconds),
     }
     yield from (f"{name}: {text}" for name, text in lines.items() if text)
@@ -75,7 +75,7 @@ def _plain(objective: Objective) -> str:
 
 
 def _service(service: Service) -> Iterator[str]:
-    yield f"service: {service.kind} at {service.url}, asked as {service.asked_as}"
+    yield f"service: {service.kind} at {service.url} (model file {service.asked_as})"
     if service.model:
         several = len(service.models) - 1
         more = f" (it serves {several} more; --model-name chooses)" if several > 0 else ""
@@ -154,7 +154,7 @@ def _limits(rungs: Sequence[Rung]) -> Iterator[str]:
     yield from _waiting(rungs)
     yield from _slowing(rungs)
     if rungs[-1].spoiled:
-        yield f"this machine could not bring the load of {_users_of(rungs[-1])}: {rungs[-1].spoiled}"
+        yield f"this machine could not generate the load of {_users_of(rungs[-1])}: {rungs[-1].spoiled}"
 
 
 def _refusals(rungs: Sequence[Rung]) -> Iterator[str]:
@@ -165,12 +165,12 @@ def _refusals(rungs: Sequence[Rung]) -> Iterator[str]:
         share, rate = 100 * refused[limited.users], _quantity(limited.rate)
         yield (
             f"a rate limiter: with {_users_of(limited)}, {share:.0f} % of the requests were refused (429), "
-            f"and {rate} requests/s got through: what the service is allowed to take, not what it could"
+            f"and {rate} requests/s were admitted: this is the limit that is configured, not the capacity"
         )
     failing = next((rung for rung in rungs if rung.failed - refused[rung.users] > VISIBLE), None)
     if failing is not None:
         share = 100 * (failing.failed - refused[failing.users])
-        what = failing.failure or "they were answered when asked again"
+        what = failing.failure or "they succeeded at the second attempt"
         yield f"failures: with {_users_of(failing)}, {share:.0f} % of the requests fail: {what}"
 
 
@@ -205,17 +205,17 @@ def _users_of(rung: Rung) -> str:
     return "1 user" if rung.users == 1 else f"{rung.users} users"
 
 
-def _answers(sense: Sense) -> str:
-    if sense.failure:
-        return f"not judged: a simple question failed: {sense.failure}"
-    if not sense.asked:
+def _answers(check: AnswerCheck) -> str:
+    if check.failure:
+        return f"not judged: a simple question failed: {check.failure}"
+    if not check.asked:
         return "not judged: no reply to a simple question ended in time"
-    if sense.right == sense.asked:
-        return f"sensible: {sense.right} of {sense.asked} simple questions are right"
-    reply = f'asked "{sense.question}", it said {sense.reply!r}' if sense.reply else "its reply was empty"
-    if sense.right:
-        return f"{sense.right} of {sense.asked} simple questions are right; {reply}"
-    return f"nonsense: {reply}; check the model's chat template and weights before any number is believed"
+    if check.right == check.asked:
+        return f"sensible: {check.right} of {check.asked} simple questions are right"
+    reply = f'asked "{check.question}", it said {check.reply!r}' if check.reply else "its reply was empty"
+    if check.right:
+        return f"{check.right} of {check.asked} simple questions are right; {reply}"
+    return f"nonsense: {reply}; check the model's chat template and weights before you trust any number"
 
 
 def _measured(rungs: Sequence[Rung], seconds: float) -> str:

@@ -26,7 +26,7 @@ SECONDS = 15.0
 SHOWN = 60
 
 
-class Sense(NamedTuple):
+class AnswerCheck(NamedTuple):
     """How many of the questions were answered right, and a reply to one that was not.
 
     `asked` counts those that can be judged: a reply that was still reasoning when it was cut off cannot.
@@ -39,35 +39,35 @@ class Sense(NamedTuple):
     failure: str = ""
 
 
-async def ask_questions(service: Service, plugins: Plugins, options: Mapping[str, Any]) -> Sense:
+async def ask_questions(service: Service, plugins: Plugins, options: Mapping[str, Any]) -> AnswerCheck:
     """Ask all questions one after another, within a time limit."""
     backend = make_backend(service.url, plugins, service.asked_as, {**options, "model": service.model})
     client = ServiceClient(backend)
-    sense = Sense(0, 0)
+    check = AnswerCheck(0, 0)
     try:
         async with asyncio.timeout(SECONDS):
             for question, pattern in QUESTIONS.items():
-                sense = _judged(sense, question, pattern, await _ask(client, backend, question))
-                if sense.failure:
+                check = _judged(check, question, pattern, await _ask(client, backend, question))
+                if check.failure:
                     break
     except TimeoutError:
         pass  # a slow service is judged by its answers so far
     finally:
         await client.aclose()
         await backend.aclose()
-    return sense
+    return check
 
 
-def _judged(sense: Sense, question: str, pattern: str, prediction: Prediction) -> Sense:
+def _judged(check: AnswerCheck, question: str, pattern: str, prediction: Prediction) -> AnswerCheck:
     if prediction.failure is not None:
-        return sense._replace(failure=f"{prediction.failure.kind}: {prediction.failure.message}")
+        return check._replace(failure=f"{prediction.failure.kind}: {prediction.failure.message}")
     reply = prediction.text or ""
     if re.search(pattern, reply, re.IGNORECASE):
-        return sense._replace(asked=sense.asked + 1, right=sense.right + 1)
+        return check._replace(asked=check.asked + 1, right=check.right + 1)
     reasons = bool(prediction.reasoning) or "<think>" in reply
     if reasons and prediction.finish_reason == "length":
-        return sense
-    return sense._replace(asked=sense.asked + 1, question=question, reply=" ".join(reply.split())[:SHOWN])
+        return check
+    return check._replace(asked=check.asked + 1, question=question, reply=" ".join(reply.split())[:SHOWN])
 
 
 async def _ask(client: ServiceClient, backend: HttpBackend, question: str) -> Prediction:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from aisb import AisbError, ServiceError
-from aisb_cli.services import COMPLETIONS_FILE, Connection, Service, detect_service, look_at
+from aisb_cli.services import COMPLETIONS_FILE, Connection, Service, describe_service, detect_service
 from aisb_engine import Plugins, mask_secrets
 
 PORTS = (8000, 8080, 30000, 11434, 1234, 3000, 23333)
@@ -27,7 +27,7 @@ async def service_at(url: str, plugins: Plugins, asked_as: str | None, options: 
     """
     connection = Connection(options)
     if asked_as is not None:
-        return await look_at(url, plugins, asked_as, connection, first=True)
+        return await describe_service(url, plugins, asked_as, connection, first=True)
     service, no_chat = await detect_service(url, plugins, connection, first=True)
     return replace(service, asked_as=COMPLETIONS_FILE) if no_chat else service
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from aisb._errors import DataError
 from aisb._templates import Template
 from aisb._types import Row
-from aisb_engine._data.media_types import TornMediaError, inspect, suffix_of
+from aisb_engine._data.media_types import TruncatedMediaError, inspect, suffix_of
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Task
@@ -113,7 +113,7 @@ class EmbeddedContent:
             raise DataError(f"the field {name!r} is empty: it has no bytes")
         try:
             found = inspect(BytesIO(content), len(content))
-        except TornMediaError as error:
+        except TruncatedMediaError as error:
             raise DataError(f"the field {name!r}: {error}") from error
         suffix = suffix_of(found.type) if found else None
         if found is None or suffix is None:

@@ -20,13 +20,13 @@ from aisb._media import MEDIA_TYPES, address_path
 from aisb._templates import Template, as_text
 from aisb._types import Part, PartKind, Sample
 from aisb_engine._data.embedded import Embedded, begins_as_base64, from_base64
-from aisb_engine._data.media_types import Content, TornMediaError, fits, inspect
+from aisb_engine._data.media_types import Content, TruncatedMediaError, fits, inspect
 
 if TYPE_CHECKING:
     from aisb_engine._spec import MediaTable
 
 
-LONGEST_PATH = 4096
+MAX_PATH_LENGTH = 4096
 
 
 class Attached(NamedTuple):
@@ -69,7 +69,7 @@ class MediaFolders:
         return list(dict.fromkeys(place / path for place in self.lookup))
 
     def holds(self, path: Path) -> bool:
-        """Return whether a file, with all links resolved, is in one of the folders."""
+        """Return whether a file is in one of the folders, after all links are resolved."""
         real = path.resolve()
         return any(real.is_relative_to(folder) for folder in self.allowed)
 
@@ -103,7 +103,7 @@ class Media:
         return [one if isinstance(one, Embedded) else as_text(one) for one in values if one not in (None, "")]
 
     def key(self, one: str | Embedded) -> str:
-        """Return what must be the same in a resumed run: a file's path and size, or the hash of content."""
+        """Return what a resumed run must have in common: a file's path and size, or the hash of content."""
         if isinstance(one, Embedded):
             return Path(one["file"]).stem
         path = None if _is_address(one) else self._found(one)
@@ -135,7 +135,7 @@ class Media:
         path = self._found(text)
         if path is None and begins_as_base64(text):
             self._decoded("the content of the row", text)
-        if path is None and len(text) > LONGEST_PATH:
+        if path is None and len(text) > MAX_PATH_LENGTH:
             raise DataError(
                 f"{self.where}: {text[:60]!r}… is too long for a path, "
                 "and not base64 of an image, audio or video"
@@ -204,7 +204,7 @@ class Media:
     def _inspected(self, what: str, stream: BinaryIO, size: int) -> Content | None:
         try:
             return inspect(stream, size)
-        except TornMediaError as error:
+        except TruncatedMediaError as error:
             raise DataError(f"{self.where}: {what}: {error}") from error
 
     def _check(self, what: str, kind: PartKind, content: Content | None, size: int) -> None:

@@ -37,7 +37,7 @@ WRONG_BY = 16
 """Some programs count the header of a WAV in its length, others do not."""
 
 
-class TornMediaError(ValueError):
+class TruncatedMediaError(ValueError):
     """The bytes begin like a known type, but are incomplete."""
 
 
@@ -45,7 +45,7 @@ def inspect(stream: BinaryIO, size: int) -> Content | None:
     """Return the type of a stream of `size` bytes; None if it is unknown.
 
     Raises:
-        TornMediaError: the header is that of a known type, but the rest is missing or invalid.
+        TruncatedMediaError: the header is that of a known type, but the rest is missing or invalid.
     """
     kind = media_type(stream.read(SIGNATURE_BYTES))
     if kind is None:
@@ -61,9 +61,9 @@ def inspect(stream: BinaryIO, size: int) -> Content | None:
             return Content(kind)
         width, height = measure(stream, size)
     except (struct.error, IndexError) as error:
-        raise TornMediaError(f"the {kind} is cut off") from error
+        raise TruncatedMediaError(f"the {kind} is cut off") from error
     if width < 1 or height < 1:
-        raise TornMediaError(f"the {kind} claims to have {width} × {height} pixels")
+        raise TruncatedMediaError(f"the {kind} claims to have {width} × {height} pixels")
     return Content(kind, width, height)
 
 
@@ -125,7 +125,7 @@ _ENDINGS = {type_: suffix for kinds in MEDIA_TYPES.values() for suffix, type_ in
 def _png(stream: BinaryIO, size: int) -> tuple[int, int]:
     head = stream.read(24)
     if head[12:16] != b"IHDR":
-        raise TornMediaError("the image/png has no header")
+        raise TruncatedMediaError("the image/png has no header")
     width, height = struct.unpack(">II", head[16:24])
     at, name = 8, b""
     while name != b"IEND":
@@ -133,7 +133,7 @@ def _png(stream: BinaryIO, size: int) -> tuple[int, int]:
         length, name = struct.unpack(">I4s", stream.read(8))
         at += 12 + length
         if at > size:
-            raise TornMediaError("the image/png is cut off")
+            raise TruncatedMediaError("the image/png is cut off")
     return width, height
 
 
@@ -143,7 +143,7 @@ def _jpeg(stream: BinaryIO, size: int) -> tuple[int, int]:
         stream.seek(at)
         mark, name = struct.unpack(">BB", stream.read(2))
         if mark != 0xFF:
-            raise TornMediaError("the image/jpeg has no size where one should be")
+            raise TruncatedMediaError("the image/jpeg has an invalid marker")
         if name in {0xFF, 0x01} or 0xD0 <= name <= 0xD8:  # padding, and markers without content
             at += 1 if name == 0xFF else 2
             continue
@@ -151,12 +151,12 @@ def _jpeg(stream: BinaryIO, size: int) -> tuple[int, int]:
         if 0xC0 <= name <= 0xCF and name not in {0xC4, 0xC8, 0xCC}:
             _, height, width = struct.unpack(">BHH", stream.read(5))
             if not _has_end(stream, at, size):
-                raise TornMediaError("the image/jpeg is cut off: it has no end mark")
+                raise TruncatedMediaError("the image/jpeg is cut off: it has no end mark")
             return width, height
         if name in {0xD9, 0xDA}:
             break
         at += 2 + length
-    raise TornMediaError("the image/jpeg is cut off before its size")
+    raise TruncatedMediaError("the image/jpeg is cut off before its size")
 
 
 def _has_end(stream: BinaryIO, start: int, size: int) -> bool:
@@ -185,7 +185,7 @@ def _bmp(stream: BinaryIO, size: int) -> tuple[int, int]:
         return struct.unpack("<HH", head[18:22])
     width, height, bits, packed = struct.unpack("<ii2xHI", head[18:34])
     if not packed and at + (abs(width) * bits + 31) // 32 * 4 * abs(height) > size:
-        raise TornMediaError("the image/bmp is cut off")
+        raise TruncatedMediaError("the image/bmp is cut off")
     return abs(width), abs(height)
 
 
@@ -193,7 +193,7 @@ def _webp(stream: BinaryIO, size: int) -> tuple[int, int]:
     head = stream.read(30)
     (length,) = struct.unpack("<I", head[4:8])
     if length + 8 > size + 1:  # one byte of padding may be missing
-        raise TornMediaError("the image/webp is cut off")
+        raise TruncatedMediaError("the image/webp is cut off")
     if head[12:16] == b"VP8X":
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
     if head[12:16] == b"VP8L":
@@ -229,13 +229,15 @@ def _check_boxes(kind: str, stream: BinaryIO, size: int) -> None:
             return
         at += length
     if at > size:
-        raise TornMediaError(f"the {kind} is cut off: {at:,} bytes are announced, and there are {size:,}")
+        raise TruncatedMediaError(
+            f"the {kind} is cut off: {at:,} bytes are announced, and there are {size:,}"
+        )
 
 
 def _check_wav(stream: BinaryIO, size: int) -> None:
     name, length = struct.unpack("<4sI", stream.read(8))
     if name == b"RIFF" and 0 < length < LENGTH_UNKNOWN and length > size + WRONG_BY:
-        raise TornMediaError(
+        raise TruncatedMediaError(
             f"the audio/wav is cut off: {length:,} bytes are announced, and there are {size:,}"
         )
 

@@ -34,7 +34,7 @@ def test_a_display_shows_what_the_model_does():
     display = PlainDisplay(stream, clock=lambda: now)
     display.start([subtask])
     now = 20.0
-    display.look()
+    display.update()
     display.stop()
     assert "; small: 200 tokens/s, batch 12 of 32" in stream.getvalue()
 

@@ -1,4 +1,4 @@
-"""Read OCRBench v2: which ability and which language each of its thirty kinds of question belongs to."""
+"""Read OCRBench v2, and add the ability and the language of each of its thirty kinds of question."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def ocrbench_v2(*, files: DataFiles) -> Iterator[Row]:
         kind, _, end = str(row.get("category", "")).strip().rpartition(" ")
         if kind not in ability_of or end not in LANGUAGE_NAMES:
             assert files.current  # noqa: S101 - a row was read from it
-            raise files.current.error(f"category {row.get('category')!r} is none of OCRBench v2")
+            raise files.current.error(f"{row.get('category')!r} is not a category of OCRBench v2")
         language = LANGUAGE_NAMES[end]
         yield {**row, "ability": f"{language} {ability_of[kind]}", "language": f"{language} overall"}

@@ -1,4 +1,4 @@
-"""Options and answers as data sets on images write them: lists, and lists written in a text."""
+"""Parse options and answers of image data sets: lists, and texts that contain a list."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MAX_OPTIONS = 26
 
 
 def parse_list(value: Any) -> list[str]:
-    """Return the elements of a list, of a text that writes one (`['a', "b"]`), or of a table A, B, C.
+    """Return the elements of a list, of a text that contains one (`['a', "b"]`), or of a table A, B, C.
 
-    Any other text is one element; null, and a text of white space, is none.
+    Any other text is one element. Null, or a text of white space only, has no elements.
     """
     if isinstance(value, str):
-        value = _written(value)
+        value = _parse_written_list(value)
     if value is None:
         return []
     if isinstance(value, Mapping):
@@ -27,16 +27,16 @@ def parse_list(value: Any) -> list[str]:
     return [str(one) for one in value if one is not None and str(one).strip()]
 
 
-def _written(text: str) -> Any:
-    """Return what a text writes as a list; the text itself where it writes none."""
+def _parse_written_list(text: str) -> Any:
+    """Return the list that a text contains; the text itself if it contains none."""
     text = text.strip()
     if not text:
         return None
     if text[0] not in "[{(" or text[-1] not in "]})":
         return text
-    for read in (json.loads, ast.literal_eval):  # literals alone: nothing in the data is run
+    for parse in (json.loads, ast.literal_eval):  # literals alone: nothing in the data is run
         try:
-            found = read(text)
+            found = parse(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
         return found if isinstance(found, list | tuple | dict) else text

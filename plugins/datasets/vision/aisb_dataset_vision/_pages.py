@@ -1,4 +1,4 @@
-"""Read OmniDocBench: an image of a page, and what is on it in reading order."""
+"""Read OmniDocBench: the image of a page, and its elements in reading order."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _place(part: Mapping[str, Any]) -> float:
 
 
 def markdown_page(elements: Sequence[Mapping[str, Any]]) -> str:
-    """Return a page as Markdown: what a reply with every element right looks like."""
-    return "\n\n".join(said for one in sorted(elements, key=_place) if (said := _markdown(one)))
+    """Return a page as Markdown, in the form of a completely correct reply."""
+    return "\n\n".join(text for one in sorted(elements, key=_place) if (text := _markdown(one)))
 
 
 def _markdown(element: Mapping[str, Any]) -> str:

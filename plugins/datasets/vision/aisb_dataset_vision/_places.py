@@ -1,4 +1,4 @@
-"""Read RefCOCO and its kin: an image, a box, and the expressions that people used for what is in it."""
+"""Read RefCOCO and its variants: an image, a box, and the expressions that refer to what the box shows."""
 
 from __future__ import annotations
 

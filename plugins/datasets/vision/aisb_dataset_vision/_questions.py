@@ -1,4 +1,4 @@
-"""Read questions with or without options, each asked in its own way: MMMU, MMMU-Pro, MathVision."""
+"""Read questions with and without options, each with its own prompt: MMMU, MMMU-Pro, MathVision."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ IMAGE_COLUMNS = 7
 def image_questions(
     *,
     files: DataFiles,
-    choice_prompt: Annotated[str, "how a question with options is asked: a template over its row"],
-    open_prompt: Annotated[str | None, "how one without options is asked; left out, it is an error"] = None,
-    choice_line: Annotated[str, "how an option is shown in {choice_lines}"] = "{letter}) {choice}",
+    choice_prompt: Annotated[str, "prompt template of a question with options"],
+    open_prompt: Annotated[str | None, "prompt template without options; default: refuse such rows"] = None,
+    choice_line: Annotated[str, "template of one option in {choice_lines}"] = "{letter}) {choice}",
 ) -> Iterator[Row]:
     """Rows of Parquet files with the fields `prompt`, `options`, `answer` and `kind`: choice or open.
 
-    Options may be a list, or a text that writes one. Prompts can name `{choice_lines}` and `{letters}` beside
-    the row's own fields.
+    Options may be a list, or a text that contains one. Prompts can use `{choice_lines}` and `{letters}` in
+    addition to the row's own fields.
     """
-    asked = {"choice": Template(choice_prompt, "choice_prompt")}
+    templates = {"choice": Template(choice_prompt, "choice_prompt")}
     if open_prompt is not None:
-        asked["open"] = Template(open_prompt, "open_prompt")
+        templates["open"] = Template(open_prompt, "open_prompt")
     line = Template(choice_line, "choice_line")
     for row in parquet_rows(files):
-        yield _made(files, row, asked, line)
+        yield _question_row(files, row, templates, line)
 
 
-def _made(files: DataFiles, row: Mapping[str, Any], asked: Mapping[str, Template], line: Template) -> Row:
+def _question_row(
+    files: DataFiles, row: Mapping[str, Any], templates: Mapping[str, Template], line: Template
+) -> Row:
     options = parse_list(row.get("options"))
     kind = "choice" if options and row.get("question_type") != "open" else "open"
-    if kind not in asked:
+    if kind not in templates:
         raise DataError(f"{files.position}: the row has no options, and open_prompt is not set")
     if len(options) > MAX_OPTIONS:
-        raise DataError(f"{files.position}: {len(options)} options are more than there are letters")
+        raise DataError(f"{files.position}: {len(options)} options, but there are only {MAX_OPTIONS} letters")
     letters = lettered(options)
     lines = [
         line.render({"letter": letter, "choice": option})
@@ -51,7 +53,9 @@ def _made(files: DataFiles, row: Mapping[str, Any], asked: Mapping[str, Template
         **row,
         "question": str(row.get("question") or "").strip(),
     }
-    fields["prompt"] = asked[kind].render({**fields, "letters": letters, "choice_lines": "\n".join(lines)})
+    fields["prompt"] = templates[kind].render(
+        {**fields, "letters": letters, "choice_lines": "\n".join(lines)}
+    )
     answers = (
         [_letter(str(row.get("answer") or ""), options)]
         if kind == "choice"

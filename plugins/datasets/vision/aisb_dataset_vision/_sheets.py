@@ -1,4 +1,4 @@
-"""Read the sheets that VLMEvalKit publishes: a row a question, images in base64, options A, B, C."""
+"""Read the tables that VLMEvalKit publishes: one question per row, images in base64, options A, B, C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aisb.helpers import read_csv
 from aisb_dataset_vision._options import parse_list
 
 REFERENCE = 64
-"""A cell of at most so many characters names the row whose image it shares."""
+"""A cell of at most this many characters is not an image, but the index of the row whose image it shares."""
 
 IMAGE_COLUMNS = 7
 
@@ -21,7 +21,7 @@ def vlmeval_tsv(
     *,
     files: DataFiles,
     numbered: Annotated[
-        bool, "whether a row's images are the fields image_1 to image_7, else the list images"
+        bool, "provide a row's images as the fields image_1 to image_7, not as the list images"
     ] = False,
 ) -> Iterator[Row]:
     """Rows of VLMEvalKit's tables with the fields `options`, `answers` and `images`.
@@ -52,7 +52,7 @@ def vlmeval_tsv(
 
 
 def _shared(files: DataFiles) -> Mapping[str, str]:
-    """Return the images that other rows name, by the index of the row that holds each."""
+    """Return the images that other rows refer to, by the index of their rows."""
     named = {row["image"] for row in _cells(files) if 0 < len(row["image"]) <= REFERENCE}
     if not named:
         return {}

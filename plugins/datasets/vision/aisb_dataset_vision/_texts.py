@@ -38,10 +38,12 @@ def textvqa(*, files: DataFiles) -> Iterator[Row]:
 
 def _answers(file: DataFile) -> dict[str, list[str]]:
     rows = read_json(files=DataFiles([file]), key="annotations")
-    return {str(row.get("question_id")): [_said(one) for one in row.get("answers") or ()] for row in rows}
+    return {
+        str(row.get("question_id")): [_answer_text(one) for one in row.get("answers") or ()] for row in rows
+    }
 
 
-def _said(answer: Any) -> str:
+def _answer_text(answer: Any) -> str:
     return str(answer.get("answer", "")) if isinstance(answer, Mapping) else str(answer)
 
 

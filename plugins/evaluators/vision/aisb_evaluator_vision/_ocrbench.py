@@ -21,7 +21,7 @@ _FENCE = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _PAIR = re.compile(r"[\"']?([\w\s]+?)[\"']?\s*[:=]\s*[\"']?([^\n,\"'{}]+)[\"']?")
 _CORNERS = re.compile(r"[\[(]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*[\])]")
 _SPOTTED = re.compile(r"[\[(]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*([^\[\]()]*?)\s*[\])]")
-MOST_WAYS = 1000
+MAX_ALTERNATIVES = 1000
 """The maximum number of alternatives of a form to compare."""
 FEW_WORDS, FEW_PARTS = 5, 4
 HALF = 0.5
@@ -156,7 +156,7 @@ def _form(given: str, targets: list[str], fields: Fields) -> float:
     for target in targets:
         wanted = read_table(target)
         values = [value if isinstance(value, list) else [value] for value in wanted.values()]
-        for way in islice(product(*values), MOST_WAYS):
+        for way in islice(product(*values), MAX_ALTERNATIVES):
             right = {key: _squeezed(value) for key, value in zip(wanted, way, strict=True)}
             keys = {*found, *right}
             same = sum(key in found and found[key] == right.get(key) for key in keys)
@@ -194,11 +194,11 @@ def _grounding(given: str, targets: list[str], fields: Fields) -> float:
 def _question_with_place(given: str, targets: list[str], fields: Fields) -> float:
     """Return the mean of the answer's grade and of the box's intersection over union."""
     found = read_table(given)
-    said = _question(str(found["answer"]), targets, {}) if "answer" in found else 0.0
+    text_share = _question(str(found["answer"]), targets, {}) if "answer" in found else 0.0
     numbers = [float(one) for one in re.findall(r"\d+", str(found.get("bbox", "")))]
     box = [float(one) for one in re.findall(r"\d+", str(fields.get("bbox_raw", "")))]
     place = intersection_over_union(numbers, box) if len(numbers) == len(box) == 4 else 0.0
-    return (said + place) / 2
+    return (text_share + place) / 2
 
 
 def _spotting(given: str, targets: list[str], fields: Fields) -> float:

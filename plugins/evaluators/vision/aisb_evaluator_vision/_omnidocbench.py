@@ -21,10 +21,10 @@ IGNORED = frozenset(
         "code_algorithm_caption", "header", "footer", "page_footnote", "page_number", "equation_caption",
     }
 )  # fmt: skip
-"""Categories that may stand in a reply and are not graded."""
+"""Categories that a reply may contain and that are not graded."""
 FORMULA, TABLE = "equation_isolated", "table"
 SAME = 0.25
-"""Below this distance an element of a reply is one of an ignored category."""
+"""Below this distance from an ignored element, an element of a reply is ignored, too."""
 KINDS = ("text", "formula", "table", "order")
 _CELL = re.compile(r"<td[^>]*>(.*?)</td>", re.DOTALL)
 

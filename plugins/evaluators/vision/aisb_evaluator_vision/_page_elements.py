@@ -9,7 +9,7 @@ from typing import Literal
 
 from aisb_evaluator_vision._tables import table_of_markdown
 
-MOST_ELEMENTS = 2000
+MAX_ELEMENTS = 2000
 """The maximum number of elements of a page: the time grows with the product of both pages."""
 
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
@@ -67,7 +67,7 @@ def page_elements(page: str) -> list[PageElement]:
         take("table", *match.span(), table_of_markdown(match[0]))
     found += _paragraphs(rest)
     ordered = sorted(found, key=lambda one: (one.kind == "inline", one.position))
-    return [row for one in ordered for row in _array_rows(one)][:MOST_ELEMENTS]
+    return [row for one in ordered for row in _array_rows(one)][:MAX_ELEMENTS]
 
 
 def _paragraphs(text: str) -> Iterator[PageElement]:

@@ -1,4 +1,4 @@
-"""Find which elements of a reply belong to which elements of a page, by their edit distance."""
+"""Match the elements of a reply to those of the reference page, by edit distance."""
 
 from __future__ import annotations
 

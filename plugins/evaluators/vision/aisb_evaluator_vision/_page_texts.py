@@ -80,9 +80,9 @@ def plain_table(text: str) -> str:
 
 
 def _content(element: Any) -> str:
-    parts = [_said(element.text, element)]
+    parts = [_cell_text(element.text, element)]
     for child in element:
-        parts += [_written(child), _said(child.tail, element)]
+        parts += [_written(child), _cell_text(child.tail, element)]
     return "".join(parts)
 
 
@@ -100,7 +100,7 @@ def _written(element: Any) -> str:
     return f"<td{spans}>{_content(element).strip()}</td>"
 
 
-def _said(text: str | None, element: Any) -> str:
+def _cell_text(text: str | None, element: Any) -> str:
     """Return a text of a cell with single spaces; white space between cells and rows is nothing."""
     if element.tag in {"table", "thead", "tbody", "tfoot", "tr"} and not (text or "").strip():
         return ""

@@ -21,7 +21,7 @@ class TableNode:
         return 1 + sum(child.count() for child in self.children)
 
 
-MOST_NODES = 3000
+MAX_NODES = 3000
 """The maximum number of nodes of compared trees: the time grows with the product."""
 
 
@@ -133,6 +133,6 @@ def _distance(one: TableNode, other: TableNode, change: Callable[[TableNode, Tab
         def children(self, node: TableNode) -> list[TableNode]:
             return node.children
 
-    if max(one.count(), other.count()) > MOST_NODES:
+    if max(one.count(), other.count()) > MAX_NODES:
         return float(max(one.count(), other.count()))
     return float(APTED(one, other, Costs()).compute_edit_distance())

@@ -34,7 +34,7 @@ PAGE_WIDTH = 80
     default=5,
     show_default=True,
     metavar="N",
-    help="How many outputs to show.",
+    help="Maximum number of outputs to show.",
 )
 @shared.as_json
 @shared.work_dir

@@ -198,7 +198,7 @@ def test_the_kind_of_the_service_is_detected(tmp_path: Path, answering: Callable
     )  # fmt: skip
     try:
         assert process.stderr
-        assert "is Text Generation Inference and serves org/Tiny; asking it with tgi_" in next(process.stderr)
+        assert "is Text Generation Inference and serves org/Tiny; using tgi_" in next(process.stderr)
         heading = f"Capacity of Tiny at {tgi.url}, synthetic 512/128; folder: outputs/capacity/"
         assert next(process.stderr).startswith(heading)
         ends = time.monotonic() + 60
@@ -211,7 +211,7 @@ def test_the_kind_of_the_service_is_detected(tmp_path: Path, answering: Callable
 
     unknown = aisb("--url", answering({}).url, cwd=tmp_path)
     assert unknown.returncode == 3
-    assert "is no kind of service that aisb recognizes" in unknown.stderr
+    assert "is not a kind of service that aisb recognizes" in unknown.stderr
 
 
 def test_a_search_that_begins_in_the_second_of_another_gets_a_folder_of_its_own(
@@ -224,5 +224,5 @@ def test_a_search_that_begins_in_the_second_of_another_gets_a_folder_of_its_own(
         (tmp_path / "outputs/capacity" / stamp / "capacity.json").write_text('{"budget": 1}')
     ended = aisb("--url", answering({}).url, "-w", "outputs/capacity", cwd=tmp_path)
     assert ended.returncode == 3
-    assert "is no kind of service" in ended.stderr
+    assert "is not a kind of service" in ended.stderr
     assert len(list(tmp_path.glob("outputs/capacity/*_2"))) == 1

@@ -349,8 +349,8 @@ def test_services_are_detected_as_by_run_and_a_setting_chooses_among_models(
         models = ("--models", f"old={tgi.url}", f"new={two.url}", "--set", "models.new.model=m/b")
         ended = aisb("sweep", "--grid", "load.concurrency=1,2", *models, "--dry-run", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "is Text Generation Inference and serves org/Tiny; asking it with tgi_stream" in ended.stderr
-    assert "serves m/b; asking it with vllm_api_stream_chat" in ended.stderr
+    assert "is Text Generation Inference and serves org/Tiny; using tgi_stream" in ended.stderr
+    assert "serves m/b; using vllm_api_stream_chat" in ended.stderr
     assert not tgi.bodies
     assert list(tmp_path.iterdir()) == []
 
@@ -369,7 +369,7 @@ def test_a_service_without_a_chat_api_is_swept_through_the_other(
     words = ("--grid", "load.concurrency=1,2", "--num-prompts", "2", "--reporters", "csv", *SHORT)
     ended = aisb("sweep", *words, "--url", service.url, "--set", "model.stream=false", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "asking it with vllm_api_general_stream, since its chat API refuses" in ended.stderr
+    assert "using vllm_api_general_stream, since its chat API refuses" in ended.stderr
     (file,) = tmp_path.glob("outputs/sweeps/*/points.csv")
     rows = list(csv.DictReader(file.open()))
     assert [(row["model"], row["requests"], row["failed"]) for row in rows] == [("Base-7B", "2", "0")] * 2
