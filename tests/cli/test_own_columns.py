@@ -40,6 +40,7 @@ def made(tmp_path, rows, name="own.jsonl", **columns):
         ({"question": "a", "choices": LETTERS, "answer": "B"}, {"choices": "choices"}),
         ({"question": "a", "options": LETTERS, "answer": "B"}, {}),
         ({"question": "a", "A": "x", "B": "y", "answer": "B"}, {}),
+        ({"question": "a", "a": "x", "b": "y", "answer": "b"}, {"choices": ["a", "b"]}),
         (
             {"question": "a", "option1": "x", "option2": "y", "answer": "2"},
             {"choices": ["option1", "option2"]},
@@ -52,6 +53,22 @@ def made(tmp_path, rows, name="own.jsonl", **columns):
 )
 def test_usual_names_of_columns_are_known(tmp_path, row, options):
     assert made(tmp_path, [row])[0] == options
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("own.json", '{"problem": "a", "gold": "b"}\n{"problem": "c", "gold": "d"}\n'),
+        ("own.jsonl", '[{"problem": "a", "gold": "b"},\n {"problem": "c", "gold": "d"}]\n'),
+    ],
+)
+def test_json_with_a_row_per_line_and_a_list_are_told_apart_by_their_text(tmp_path, name, text):
+    assert made(tmp_path, text, name)[0] == {"question": "problem", "answer": "gold"}
+
+
+def test_nan_is_an_empty_cell(tmp_path):
+    rows = '{"problem": "a", "solution": NaN, "gold": "b"}\n'
+    assert made(tmp_path, rows)[0] == {"question": "problem", "answer": "gold"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def raw_rows(file: DataFile, known: Collection[str]) -> Iterator[Row]:
         DataError: the file cannot be read, or is not of its format.
         PluginError: it is a Parquet file, and pyarrow is not installed.
     """
-    one, kind = DataFiles([file]), kind_of(file)
+    one, kind = DataFiles([file]), _written_kind(file)
     if kind == "parquet":
         from aisb_engine._builtin.tables import parquet
 
@@ -37,6 +37,27 @@ def raw_rows(file: DataFile, known: Collection[str]) -> Iterator[Row]:
     return jsonl(files=one)
 
 
+def _written_kind(file: DataFile) -> str:
+    """Return the format of a file by its name; a JSON file may hold a row per line, or the reverse."""
+    kind = kind_of(file)
+    if kind not in {"json", "jsonl"}:
+        return kind
+    import json as json_format
+
+    filled = (line.strip() for line in file.lines() if line.strip())
+    first, second = next(filled, "").lstrip("\ufeff"), next(filled, "")
+    file.line = file.row = None
+    if kind == "jsonl":
+        return "json" if first.startswith("[") else kind
+    if not (first.startswith("{") and second.startswith("{")):
+        return kind
+    try:
+        json_format.loads(first)
+    except (ValueError, RecursionError):
+        return kind
+    return "jsonl"
+
+
 def header_of(file: DataFile, known: Collection[str]) -> list[str]:
     """Return the columns in the header of a CSV file; empty for other formats."""
     if kind_of(file) != "csv":
@@ -46,7 +67,9 @@ def header_of(file: DataFile, known: Collection[str]) -> list[str]:
 
 
 def is_empty(value: Any) -> bool:
-    """Return whether a cell is empty: no text, white space, or a list of empty elements."""
+    """Return whether a cell is empty: no text, white space, NaN, or a list of empty elements."""
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN is how tables write an empty cell
+        return True
     return value is None or value == [] or (isinstance(value, str) and not value.strip())
 
 

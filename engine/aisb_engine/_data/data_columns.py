@@ -143,6 +143,9 @@ def _choices(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
     if found := _first_column(_filled(columns, rows), CHOICES, ()):
         return found
     numbered = {match[1]: name for name in columns if (match := _NUMBERED.fullmatch(_plain(name)))}
+    lettered = {_plain(name): name for name in columns if len(name.strip()) == 1 and name.strip().islower()}
+    if len(lettered) > 1 and "".join(sorted(lettered)) == "abcdefghijklmnopqrstuvwxyz"[: len(lettered)]:
+        return [lettered[label] for label in sorted(lettered)]
     for labels in ("abcdefghijklmnopqrstuvwxyz", "123456789", "0123456789"):
         several = [numbered[label] for label in labels[: len(numbered)] if label in numbered]
         if len(several) == len(numbered) > 1:

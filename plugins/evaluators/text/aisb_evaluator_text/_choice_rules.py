@@ -40,7 +40,7 @@ _AFTER_A = (
 # The possible first words of an announcement, in lower case: a case-sensitive search is ten times as fast.
 _BEGINS = pattern(
     r"\b(?:answer|correct |best |right |appropriate |chosen |accurate |suitable |final |choos|pick|select|go"
-    r"|went |opt |vote |my |had |not\b)|<(?=[aoc])|[\"'](?=[fcosl])|不是|答案|选|\["
+    r"|went |opt |lean|vote |my |had |not\b)|<(?=[aoc])|[\"'](?=[fcosl])|不是|答案|选|\["
 )
 _CLOSE = r"[)\]*_`\"'}$>]"
 _RIGHT_LOCALLY = (
@@ -68,7 +68,11 @@ class ChoiceRules:
         self.alone = re.compile(
             rf"(?:[#>]{{1,6}}\s?)?[(\[*_`\"'$<]*(?P<letter>{either})[)\]*_`\"'.:,!$。、!>]*"
         )
-        self.item = re.compile(rf"[-*•+]\s{{1,3}}[(\[*_`\"'$<]*(?P<letter>{upper})[)\]*_`\"'.:,!$。、>]*")
+        # A letter between signs that deny nothing: "- B", "→ B", `$\\mathbf{B}$`.
+        sign = r"[^\w~≠!¬✗✘❌×?？]"
+        self.item = re.compile(
+            rf"{sign}{{0,8}}(?:\\(?:text|mathrm|mathbf|textbf|mathsf|bf|rm)\s?)?{sign}{{0,4}}(?P<letter>{upper}){sign}{{0,8}}"
+        )
         self.dashed = re.compile(rf"[(\[*_`\"'<]*(?P<letter>{upper})[)\]*_`\"'>]*\s?[-–—]\s?[*_]*")
         self.listed = re.compile(
             rf"[*_`\"'$(\[]{{0,4}}{upper}(?:{_CLOSE}{{0,3}}\s?(?:[、,;/&+或和与]|\band\b|\bor\b)?\s?[(\[*]{{0,3}}{upper}){{1,9}}[)\]*_`\"'$.。]{{0,4}}"
@@ -80,7 +84,7 @@ class ChoiceRules:
             rf"[)\]*_`]*\s*(?:/|、|\b(?:or|and|oder|und|ou|et|o|y|e|или|и)\b|&|或者?|和|与|または|หรือ)\s*(?:option\s|选项)?[(\[*]*(?P<other>{upper}){edge}"
         )
         self.others = re.compile(
-            rf"(?:{_CLOSE}{{0,4}}\s?(?:[,;、/+&和与及]|\band\b|\bor\b)(?:\s?(?:and|or|also|和|或)\b)?\s?(?:option\s|选项)?[(\[*_{{$\"'`]{{0,3}}(?P<other>{upper}){edge})+"
+            rf"(?:{_CLOSE}{{0,4}}(?:\s?\([^()\n]{{1,60}}\))?\s?(?:[,;、/+&和与及]|\band\b|\bor\b)(?:\s?(?:and|or|also|和|或)\b)?\s?(?:option\s|选项)?[(\[*_{{$\"'`]{{0,3}}(?P<other>{upper}){edge})+"
             rf"(?={_CLOSE}{{0,6}}\s{{0,3}}(?:$|\n|[.。!！;；](?=\s|$|[^\w])|[<《]|,\s?(?:because|since|respectively|因为)|\((?!\s?(?:wrong|incorrect|false|错))"
             r"|\b(?:because|since|both|all\ hold|are\ (?:both|all|the|correct|right|true))\b"
             r"|因为|[两三四][个项者]|都(?!不|错)|均(?!不|错)|正确|同时))",
@@ -100,7 +104,8 @@ class ChoiceRules:
             | \banswer\b[^.\n:=]{{0,100}}?\b(?:is|be)\b
             | \b(?:correct|best|right|appropriate|chosen|accurate|suitable|final)[ ]
               (?:option|choice|one|selection|statement|response|letter)\b[^.\n:=]{{0,60}}?(?:\b(?:is|be)\b|:)
-            | \b(?:choos(?:e|ing)|pick|select(?:ing)?|(?:go(?:ing)?|went)\ (?:with|for)|opt\ for|vote\ for)
+            | \b(?:choos(?:e|ing)|pick|select(?:ing)?|(?:go(?:ing)?|went)\ (?:with|for)|lean(?:ing)?\ towards?
+                |opt\ for|vote\ for)
             | \bmy\ (?:final\ )?(?:choice|pick|selection)(?:\ is|\s?:)
             | <(?:answer|option|choice)>
             | ["'](?:final_)?(?:choice|option|selection|letter|label)["']\s?:
@@ -126,7 +131,11 @@ class ChoiceRules:
               (?:is|was|(?:would|must|should)\ be|seems|appears|looks)\s
               (?:(?:therefore|clearly|thus|probably|likely|also|to\ be|the|most|only|best|my|final|a|much)
                 \s){{0,4}}
-              (?:correct|right|best|true|accurate|appropriate|valid|answer|suitable|likely|(?<=the\s)case(?!\s(?:of|in|where|when|that|for)))\b
+              (?:correct|right|best|better(?=\s?(?:[.!;]|$|\n|than\b))|preferable|true|accurate|appropriate|valid|answer|suitable|likely
+                |(?<=the\s)case(?!\s(?:of|in|where|when|that|for)))\b
+            | it\ is(?=\s?[.!]?\s?(?:$|\n)) | is\ what\ I(?:['’]d|\ would)?\ (?:choose|pick|select)\b
+            | (?:best\ (?:fits|matches|describes|explains|answers|represents|captures|reflects)
+              |(?:fits|matches)\ best)\b
             | (?:correct|right|true)\b | remains?(?=\s?(?:[.,;!]|$|\n|as\ the\b))
             | is\ (?:left(?=\s?(?:[.,;!]|$|\n))|the\ (?:only\ )?(?:one|option|choice)
               \ (?:left|remaining|that\ (?:remains|is\ left)))\b
