@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from aisb import DataError, UsageError
 from aisb_dataset_synthetic import Filler
+from aisb_dataset_traces._prompts import Prompts
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
 from aisb_engine._data.prompts import Renderer
@@ -160,6 +161,26 @@ def test_another_nonce_or_seed_makes_other_texts(replay):
 
     assert texts() == texts() != texts(seed=1)
     assert texts(nonce="a") == texts(nonce="a") != texts(nonce="b")
+
+
+@pytest.mark.parametrize("name", ["mooncake_trace", "azure_trace"])
+def test_no_prompt_is_generated_before_it_is_sent(plugins, tmp_path, name):
+    path = "mooncake_trace/mooncake_trace.jsonl" if name.startswith("moon") else AZURE_PATH
+    (tmp_path / path).parent.mkdir()
+    text = "".join(json.dumps(row) + "\n" for row in MOONCAKE) if name.startswith("moon") else AZURE
+    (tmp_path / path).write_text(text, "utf-8", newline="")
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
+    samples = load_samples(task, plugins, DataFolders([tmp_path]))
+    late = [sample.fields["prompt"] for sample in samples]
+    (prompts,) = {
+        held.cell_contents
+        for one in late
+        for held in one._make.__closure__
+        if isinstance(held.cell_contents, Prompts)
+    }
+    assert prompts._words.cache_info().misses == 0
+    assert len(str(late[0]).split()) == samples.samples[0].fields["input_length"]
+    assert prompts._words.cache_info().misses > 0
 
 
 def test_an_azure_trace_has_its_times_and_lengths(replay, folder):
