@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ CHATS = frozenset(("chat", "generate_content", "text_completion"))
 AGENT = "invoke_agent"
 BLOCK = 16
 """Tokens in a part of a prompt whose text the trace does not have."""
-_VALUES = ("stringValue", "intValue", "doubleValue", "boolValue")
+_VALUES = ("stringValue", "intValue", "doubleValue", "boolValue", "bytesValue")
 
 
 @dataclass(slots=True)
@@ -85,10 +86,25 @@ def _span(file: DataFile, table: Mapping[str, Any]) -> _Span:
             raise file.error(
                 f"span {name!r}: an attribute has a key and a value, this one is {str(one)[:60]}"
             )
-        found[str(one.get("key"))] = next((value[kind] for kind in _VALUES if kind in value), value)
+        found[str(one.get("key"))] = _value(value)
     trace = str(table.get("traceId", ""))
     parent, (start, end) = str(table.get("parentSpanId") or ""), times
     return _Span(file, file.line, trace, name, parent, start, end, found)
+
+
+def _value(value: Any) -> Any:
+    """Return a value of OTLP as Python has it: an SDK writes messages as a text in JSON, or as lists."""
+    if not isinstance(value, Mapping):
+        return value
+    if isinstance(listed := value.get("arrayValue"), Mapping):
+        return [_value(one) for one in listed.get("values") or ()]
+    if isinstance(table := value.get("kvlistValue"), Mapping):
+        pairs = [one for one in table.get("values") or () if isinstance(one, Mapping)]
+        return {str(one.get("key")): _value(one.get("value")) for one in pairs}
+    if "intValue" in value:
+        with suppress(ValueError, TypeError):  # OTLP writes 64-bit integers as texts
+            return int(value["intValue"])
+    return next((value[kind] for kind in _VALUES if kind in value), None)
 
 
 def _agents(span: _Span, spans: Mapping[tuple[str, str], _Span]) -> tuple[str, ...]:
@@ -180,7 +196,7 @@ class _TextCalls:
 
 def _parsed(span: _Span, name: str, value: Any) -> list[Any]:
     try:
-        found = json.loads(value) if isinstance(value, str) else None
+        found = json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError:
         found = None
     if not isinstance(found, list):

@@ -311,6 +311,76 @@ def test_a_document_of_spans_that_is_wrong_is_named(files, document, message):
         list(otel_sessions(files([document])))
 
 
+def traced(folder, *, structured):
+    """Write a conversation as OpenTelemetry's own SDK does: an agent, its calls of a model, a tool, a helper."""
+    file_exporter = pytest.importorskip(
+        "opentelemetry.exporter.otlp.json.file.trace_exporter",
+        reason="needs opentelemetry-sdk and opentelemetry-exporter-otlp-json-file",
+    )
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as names
+
+    path, second = folder / "spans.jsonl", 1_000_000_000
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(file_exporter.FileSpanExporter(path)))
+    tracer = provider.get_tracer("agent")
+    value = (lambda one: one) if structured else json.dumps
+    operations = names.GenAiOperationNameValues
+
+    def span(operation, begin, end, parent=None, **attributes):
+        given = {getattr(names, f"GEN_AI_{key.upper()}"): one for key, one in attributes.items()}
+        given |= {names.GEN_AI_OPERATION_NAME: operation.value, names.GEN_AI_CONVERSATION_ID: "talk"}
+        context = trace.set_span_in_context(parent) if parent else None
+        made = tracer.start_span(operation.value, context, attributes=given, start_time=int(begin * second))
+        later.append((made, int(end * second)))
+        return made
+
+    from opentelemetry import trace
+
+    later = []
+    call = {"type": "tool_call", "id": "c1", "name": "ls", "arguments": {"path": ".", "depth": 2}}
+    history = [said("user", "list the files"), {"role": "assistant", "parts": [call]},
+               {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "a.py"}]}]  # fmt: skip
+    system = value([{"type": "text", "content": "be brief"}])
+    root = span(operations.INVOKE_AGENT, 100, 120)
+    for begin, messages, tokens in ((101, history[:1], 40), (104, history, 60)):
+        span(operations.CHAT, begin, begin + 1, root, system_instructions=system, input_messages=value(messages),
+             usage_input_tokens=tokens, usage_output_tokens=7)  # fmt: skip
+    span(operations.EXECUTE_TOOL, 102, 103, root)
+    helper = span(operations.INVOKE_AGENT, 106, 110, root)
+    span(
+        operations.CHAT, 107, 108, helper, input_messages=value([said("user", "help")]), usage_output_tokens=3
+    )
+    for made, end in reversed(later):
+        made.end(end)
+    provider.shutdown()
+    return path
+
+
+@pytest.mark.parametrize("structured", [False, True], ids=["as texts in JSON", "as lists"])
+def test_a_file_that_the_sdk_of_opentelemetry_writes_is_a_session(tmp_path, structured):
+    path = traced(tmp_path, structured=structured)
+    assert len(path.read_text().splitlines()) == 6
+    (session,) = otel_sessions(DataFiles([DataFile(path)]))
+    assert session.name == "talk"
+    assert edges(session) == [(None, (), 0.0, False), (0, (), 2.0, True), (1, (), 2.0, False)]
+    first, second, third = session.turns
+    assert [(one.role, one.content) for one in first.messages] == [
+        ("system", "be brief"),
+        ("user", "list the files"),
+    ]
+    called, answered = second.messages
+    assert json.loads(called.tool_calls[0]["arguments"]) == {"path": ".", "depth": 2}
+    assert (answered.role, answered.content, answered.tool_call_id) == ("tool", "a.py", "c1")
+    assert [(one.role, one.content) for one in third.messages] == [("user", "help")]
+    assert [(turn.input_tokens, turn.output_tokens) for turn in session.turns] == [
+        (40, 7),
+        (60, 7),
+        (None, 3),
+    ]
+
+
 # ---- conversations
 
 
