@@ -133,7 +133,7 @@ def test_an_installed_plugin_that_is_blocked_is_named_and_not_to_be_installed(ai
     assert "pip install" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["swebench_lite_gen", "tau2_bench_airline", "terminal_bench_2", "vbench"])
+@pytest.mark.parametrize("name", ["swebench_lite_gen", "tau2_bench_task", "terminal_bench_2", "vbench"])
 def test_a_family_that_is_not_offered_yet_is_said_to_be_so(aisb, name):
     assert (
         aisb("tasks", "show", name)
@@ -158,7 +158,8 @@ def test_tasks_that_are_not_offered_yet_are_listed_with_the_reason(aisb):
     )
     rows = json.loads(aisb("tasks", "list", "--all", "--json").stdout)
     reasons = {row["task"]: row["not_offered_yet"] for row in rows if "not_offered_yet" in row}
-    assert "agent_trials reads the results of its harness" in reasons["tau2*"]
+    assert "agent_trials reads the results of its harness" in reasons["terminal*bench*"]
+    assert "tau2_airline, tau2_retail and tau2_telecom" in reasons["tau2*"]
     assert "Not offered" not in aisb("tasks", "list").stdout
 
 
