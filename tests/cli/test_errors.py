@@ -12,7 +12,7 @@ import pytest
 from forked import run_forked
 
 from aisb import UnknownName
-from aisb_cli.errors import OPTIONS_ELSEWHERE, wrap
+from aisb_cli.errors import OTHER_TOOLS_OPTIONS, wrap
 from aisb_cli.run_command import run
 
 RUN = [sys.executable, "-m", "aisb_cli.main"]
@@ -108,8 +108,8 @@ def test_an_option_of_another_tool_is_answered_with_the_one_of_this_tool(option,
 
 def test_only_options_that_exist_are_named_instead_of_those_of_other_tools():
     flags = {flag for option in run.params for flag in option.opts}
-    assert {instead.partition(" ")[0] for instead in OPTIONS_ELSEWHERE.values()} <= flags
-    assert not flags & set(OPTIONS_ELSEWHERE)
+    assert {instead.partition(" ")[0] for instead in OTHER_TOOLS_OPTIONS.values()} <= flags
+    assert not flags & set(OTHER_TOOLS_OPTIONS)
 
 
 def test_an_address_as_judge_is_an_error_that_names_the_option_for_it(tmp_path):
