@@ -544,7 +544,7 @@ def test_runs_of_one_load_are_one_point_with_bars_from_the_least_to_the_most(tmp
     (file,) = Html().report_several(runs, tmp_path / "together")
     shown = browser()
     shown.open(file)
-    assert text(shown, "#lead") == "4 points, 600 requests, none failed."
+    assert text(shown, "#lead") == "2 points, 600 requests, none failed."
     assert "median of each number over its runs" in text(shown, "#notes")
     assert shown.run("document.querySelectorAll('#tradeoffs .dot').length") == 2
     assert shown.run("document.querySelectorAll('#tradeoffs .spread').length") == 2

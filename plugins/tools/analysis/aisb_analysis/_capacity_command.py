@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from aisb_engine import Plugins
 
 MIN_BUDGET_SECONDS = 60.0
+FILE = "capacity.json"
+"""The options of a search, in its folder."""
+_OPTIONS = {
+    "limits": "--slo", "budget": "--budget", "url": "--url", "model": "--models",
+    "model_name": "--model-name", "task": "--datasets", "input_len": "--input-len",
+    "output_len": "--output-len",
+}  # fmt: skip
 TASK = "synthetic"
 DEFAULT_MODEL = "vllm-chat"
 """The backend without --url and --models."""
@@ -77,16 +85,18 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     from aisb_analysis._capacity.loads import limits_of
     from aisb_analysis._capacity.search import Search
     from aisb_analysis._together import show_together
-    from aisb_engine import RunFolder, parse_run_objectives
+    from aisb_engine import RunFolder, parse_run_objectives, write_atomically
 
     limits = limits_of(parse_run_objectives(",".join(flags["objectives"]) or shared.OBJECTIVES))
     budget = read_budget(flags["budget"])
-    folder = flags["reuse"] or RunFolder.create(flags["work_dir"], datetime.now().astimezone()).path
-    folder.mkdir(parents=True, exist_ok=True)
     options = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_stored_options(flags)}
-    _store_or_check(folder / "capacity.json", options)
+    if flags["reuse"]:
+        _check_same(flags["reuse"] / FILE, options)
     plugins = context.obj.load_plugins()
     model, table = _model(context.obj, flags, plugins)
+    folder = flags["reuse"] or RunFolder.create(flags["work_dir"], datetime.now().astimezone()).path
+    if not (folder / FILE).exists():
+        write_atomically(folder / FILE, (json.dumps(options, indent=2) + "\n").encode())
     service = _service(folder, flags, limits, (model, table))
     heading = _heading(model, table, flags)
     click.echo(f"{heading}; folder: {folder}", err=True)
@@ -94,7 +104,10 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
     try:
         found = search.run()
     except AisbError as error:
-        error.add_note(f"  resume with the same options and --reuse {shlex.quote(str(folder))}")
+        if any(path.is_dir() for path in folder.iterdir()):
+            error.add_note(f"  resume with the same options and --reuse {shlex.quote(str(folder))}")
+        else:  # nothing was sent
+            shutil.rmtree(folder)
         raise
     lines = [*found.lines(), *filter(None, [service.lag_line])]
     failed = show_together(service.runs, folder, plugins, printed=False, notes=lines, heading=heading)
@@ -124,21 +137,46 @@ def _stored_options(flags: dict[str, Any]) -> dict[str, Any]:
     return {key: flags[key] for key in ("url", "model", "model_name", "task", "input_len", "output_len")}
 
 
-def _store_or_check(path: Path, options: dict[str, Any]) -> None:
-    """Store the options of a new search; refuse other options for a search that is resumed."""
+def _check_same(path: Path, options: dict[str, Any]) -> None:
+    """Refuse other options for a search that is resumed.
+
+    Raises:
+        UsageError: they differ; the message has both values of each.
+    """
     from aisb import UsageError
-    from aisb_engine import write_atomically
 
     if not path.exists():
-        write_atomically(path, (json.dumps(options, indent=2) + "\n").encode())
         return
     kept = json.loads(path.read_text())
-    differing = [key for key in options if kept.get(key) != json.loads(json.dumps(options[key]))]
+    now = json.loads(json.dumps(options))
+    differing = [
+        f"{_OPTIONS[key]}: it was {_option_text(key, kept.get(key))}, and is {_option_text(key, now[key])}"
+        for key in options
+        if kept.get(key) != now[key]
+    ]
     if differing:
         raise UsageError(
-            f"{path.parent} was started with a different {', '.join(differing)}: use its options, "
-            "or start a new search without --reuse"
+            f"{path.parent} was started with other options\n  "
+            + "\n  ".join(differing)
+            + "\n  use its options, or start a new search without --reuse"
         )
+
+
+def _option_text(key: str, value: Any) -> str:
+    """Return the value of a stored option as the command line has it."""
+    if value is None:
+        return "not given"
+    if key == "budget":
+        return f"{value:g}s"
+    if key != "limits":
+        return str(value)
+    limits = [
+        f"{one['name']}={100 * one['share']:g}%"
+        if one["milliseconds"] is None
+        else f"{one['name']}={one['milliseconds']:g}ms"
+        for one in value
+    ]
+    return ",".join(limits)
 
 
 def _heading(model: str, table: Mapping[str, Any], flags: Mapping[str, Any]) -> str:
@@ -156,16 +194,28 @@ def _model(context: CommandContext, flags: dict[str, Any], plugins: Plugins) -> 
 
     Raises:
         ServiceError: the service does not answer, is of no known kind, or serves several models.
+        UsageError: a model or task does not exist.
     """
+    from aisb_engine import plan_run
+
     options = {"url": flags["url"], "model": flags["model_name"], "api_key_env": flags["api_key_env"]}
     given = {key: value for key, value in options.items() if value is not None}
+    task = ["--mode", "perf", "--datasets", flags["task"] or TASK]
+    if flags["data_dir"]:
+        task += ["--data-dir", str(flags["data_dir"])]
     if flags["model"] or not flags["url"]:
         name = flags["model"] or DEFAULT_MODEL
+        url = ["--url", flags["url"]] if flags["url"] else []
+        plan_run(
+            context.run_command(["--models", name, *url, *task]), plugins
+        )  # names that do not exist end it
         return name, {"base": name, **given}
-    words = ["--url", flags["url"], "--datasets", flags["task"] or TASK]
+    words = ["--url", flags["url"], *task]
     for flag, option in (("--model-name", "model"), ("--api-key-env", "api_key_env")):
         words += [flag, given[option]] if option in given else []
-    run_input = context.run_command(words, plugins).run_input
+    command = context.run_command(words, plugins)
+    plan_run(command, plugins)
+    run_input = command.run_input
     (name,) = run_input.models
     return name, {"base": DEFAULT_MODEL, **run_input.tables["models"][name], **given}
 

@@ -175,12 +175,42 @@ def test_a_budget_that_is_no_time_or_too_short_is_refused(text: str, says: str) 
         read_budget(text)
 
 
-def test_a_search_that_goes_on_with_another_question_is_refused(tmp_path: Path) -> None:
+def test_a_search_that_is_resumed_with_other_options_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "capacity.json").write_text('{"budget": 600.0}')
-    ended = aisb("--url", "http://127.0.0.1:1", "--budget", "20m", "--reuse", "old", cwd=tmp_path)
+    (tmp_path / "old" / "capacity.json").write_text(
+        json.dumps(
+            {"limits": [Limit("ttft_p95", "ttft", 500.0, 0.05)._asdict()], "budget": 600.0, "url": "http://h"}
+        )
+    )
+    words = ("--url", "http://127.0.0.1:1", "--budget", "20m", "--slo", "ttft_p95=700ms,failures=1%")
+    ended = aisb(*words, "--reuse", "old", cwd=tmp_path)
     assert ended.returncode == 2
-    assert "old was started with a different limits, budget" in ended.stderr
+    assert ended.stderr.splitlines() == [
+        "error: old was started with other options",
+        "  --slo: it was ttft_p95=500ms, and is ttft_p95=700ms,failures=1%",
+        "  --budget: it was 600s, and is 1200s",
+        "  --url: it was http://h, and is http://127.0.0.1:1",
+        "  use its options, or start a new search without --reuse",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--models", "nosuch"), 2, "no model named 'nosuch'"),
+        (("--datasets", "nosuch"), 2, "no task named 'nosuch'"),
+        ((), 3, "127.0.0.1:1 refused the connection"),
+        (("--models", "vllm-chat"), 3, "127.0.0.1:1 refused the connection"),
+    ],
+)
+def test_a_search_in_which_nothing_was_sent_leaves_no_folder(
+    tmp_path: Path, words: tuple[str, ...], code: int, says: str
+) -> None:
+    ended = aisb("--url", "http://127.0.0.1:1", *words, cwd=tmp_path)
+    assert ended.returncode == code
+    assert says in ended.stderr
+    assert "resume with" not in ended.stderr
+    assert list(tmp_path.glob("outputs/capacity/*")) == []
 
 
 def test_lengths_of_another_task_are_refused(tmp_path: Path) -> None:
@@ -222,7 +252,15 @@ def test_a_search_that_begins_in_the_second_of_another_gets_a_folder_of_its_own(
         stamp = (now + timedelta(seconds=seconds)).strftime("%Y%m%d_%H%M%S")
         (tmp_path / "outputs/capacity" / stamp).mkdir(parents=True)
         (tmp_path / "outputs/capacity" / stamp / "capacity.json").write_text('{"budget": 1}')
-    ended = aisb("--url", answering({}).url, "-w", "outputs/capacity", cwd=tmp_path)
-    assert ended.returncode == 3
-    assert "is not a kind of service" in ended.stderr
+    tgi = answering({"/info": (200, {"model_id": "org/Tiny", "version": "3.0"})})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aisb_cli.main", "capacity", "--url", tgi.url, "--budget", "60s"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr
+        assert any(line.strip().endswith("_2") for line in process.stderr)
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
     assert len(list(tmp_path.glob("outputs/capacity/*_2"))) == 1

@@ -1,12 +1,12 @@
 // The page of several runs: its top, then chart after chart, then the table.
 "use strict";
 
-function topOfSeveral({ points: { points, settings }, notes, heading, from, made }) {
+function topOfSeveral({ points: { points, medians, settings }, notes, heading, from, made }) {
   const runs = new Set(points.map((one) => one.folder)).size;
   const sum = (key) => points.reduce((total, one) => total + one[key], 0);
   at("run").textContent = `aisb · ${plural(runs, "run")}`;
   at("title").textContent = heading;
-  at("lead").textContent = `${plural(points.length, "point")}, ${plural(sum("requests"), "request")}, ${sum("failed") ? `${whole(sum("failed"))} failed` : "none failed"}.`;
+  at("lead").textContent = `${plural(medians.length, "point")}, ${plural(sum("requests"), "request")}, ${sum("failed") ? `${whole(sum("failed"))} failed` : "none failed"}.`;
   at("notes").append(...notes.map((line) => h("p", {}, line)));
   const verdicts = VERDICTS.map(([name]) => [name, points.filter((one) => one.certificate === name).length]).filter(([, count]) => count);
   const facts = [
