@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb_cli.doctor.machine import compiled_parts, limits, shared_commands, torch_fits
 from aisb_engine._load.connection_limits import ConnectionLimits
@@ -228,7 +227,7 @@ def test_a_work_folder_that_is_no_place_to_write_is_named(tmp_path):
 def test_its_words_are_coloured_on_a_terminal_unless_no_color_is_set(tmp_path, more, coloured):
     ours, theirs = os.openpty()
     kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "AISB_DATA")}
-    doctor = subprocess.Popen(
+    doctor = Forked(
         [sys.executable, "-m", "aisb_cli.main", "doctor"], cwd=tmp_path, stdout=theirs, env={**kept, **more}
     )
     os.close(theirs)

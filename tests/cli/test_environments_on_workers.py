@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb_engine._record.log import read_file
 from aisb_testing import ScriptedService, Step, whole_reply
@@ -233,7 +233,7 @@ def test_what_an_environment_raises_on_a_worker_is_an_error_and_is_tried_again(p
 
 
 def begin(command, tmp_path, environment):
-    return subprocess.Popen(
+    return Forked(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 

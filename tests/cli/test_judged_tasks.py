@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb_engine._record.log import read_folder
 from aisb_mock import MockOptions, start_mock
@@ -67,7 +67,7 @@ def judge(data):
 
 
 def command(*words: str, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return Forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd,
         stdout=subprocess.PIPE,

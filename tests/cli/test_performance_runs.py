@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb_engine._record.log import extents, read_file
 from aisb_mock import MockOptions, start_mock
@@ -44,7 +44,7 @@ def command(url: str, *words: str, mode: str = "perf", task: str = "demo_gsm8k")
 
 
 def begin(work: Path, url: str, *words: str, **more) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return Forked(
         command(url, *words, **more),
         cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "NO_COLOR": "1"},
     )  # fmt: skip

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 from slow_plugin import write_slow_plugin
 
 CASES = [
@@ -39,7 +39,7 @@ def environment(plugin: Path) -> dict[str, str]:
 def test_a_signal_ends_it_soon_and_the_run_can_be_scored(
     tmp_path: Path, plugin: Path, at: str, evaluator: str, number: signal.Signals
 ) -> None:
-    run = subprocess.Popen(
+    run = Forked(
         [
             sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "demo_gsm8k",
             "--num-prompts", "5", "--set", f'task.evaluate=[{{use="{evaluator}"}}]', "--reporters", "slow-report",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb_testing._fixtures import Answering
 
@@ -73,14 +73,14 @@ def command(port: int, *words: str) -> list[str]:
 
 
 def run(work: Path, port: int, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run_forked(
         command(port, *words), cwd=work, capture_output=True, text=True, check=False, timeout=60
     )
 
 
 def test_a_service_that_starts_and_then_loads_is_waited_for(tmp_path: Path) -> None:
     port = free_port()
-    started = subprocess.Popen(
+    started = Forked(
         command(port, "--wait", "60"),
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip

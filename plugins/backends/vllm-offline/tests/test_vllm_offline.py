@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from forked import run_forked
 
 from aisb import PluginError, UsageError
 from aisb_backend_vllm_offline import VLLMOffline, VLLMOfflineBase
@@ -30,7 +31,7 @@ def test_beam_search_is_refused(tmp_path):
 
 def test_what_vllm_would_not_be_given_is_refused_by_the_command(tmp_path):
     words = ["--models", "vllm-offline", "--set", f"model.path={tmp_path}", "--set", "params.tools=[]"]
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "run", "--datasets", "demo_gsm8k", *words],
         cwd=tmp_path,
         capture_output=True,

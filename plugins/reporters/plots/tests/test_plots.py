@@ -6,10 +6,10 @@ import re
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_forked
 from plots_replies import failed, never_sent, reply
 
 from aisb_engine import open_finished_run
@@ -197,8 +197,8 @@ def test_declaring_itself_loads_neither_numpy_nor_plotly():
 
 def test_a_performance_run_writes_them_and_can_write_them_again(tmp_path):
     def aisb(*words):
-        command = [Path(sys.executable).with_name("aisb"), "run", *words, "-w", tmp_path]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "aisb_cli.main", "run", *words, "-w", tmp_path]
+        ended = run_forked(command, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         return sorted(tmp_path.glob("*/performances/*/*.html"))
 

@@ -336,7 +336,7 @@ def test_mlflow_needs_an_address(runs):
 
 def test_without_mlflow_the_error_says_how_to_install_it(runs, tmp_path):
     (tmp_path / "mlflow.py").write_text("raise ImportError('not installed')\n")
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "report", PERFORMANCE, "--reporters", "mlflow", "--set", "mlflow.tracking_uri=http://127.0.0.1:9"],
         cwd=runs, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip

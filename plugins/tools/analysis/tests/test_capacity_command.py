@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb import UsageError
 from aisb_analysis._capacity.loads import Limit, MeasuredLoad, max_lag
@@ -222,7 +222,7 @@ def test_lengths_of_another_task_are_refused(tmp_path: Path) -> None:
 def test_the_kind_of_the_service_is_detected(tmp_path: Path, answering: Callable[..., Answering]) -> None:
     tgi = answering({"/info": (200, {"model_id": "org/Tiny", "version": "3.0"})})
     words = ("--url", tgi.url, "--budget", "60s")
-    process = subprocess.Popen(
+    process = Forked(
         [sys.executable, "-m", "aisb_cli.main", "capacity", *words],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -176,7 +176,7 @@ def test_wrong_names_and_options_are_errors(runs):
 
 def test_without_pyarrow_the_error_says_how_to_install_it(runs, tmp_path):
     (tmp_path / "pyarrow.py").write_text("raise ImportError('not installed')\n")
-    ended = subprocess.run(
+    ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", "export", f"accuracy/{ACCURACY}", "-o", "x.parquet"],
         cwd=runs, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb import UsageError
 from aisb_analysis._sweep.grid import parse_grids, points_of_grid
@@ -43,7 +43,7 @@ def record(cwd: Path) -> dict:
 def test_a_killed_sweep_resumes_and_does_not_repeat_what_is_done(tmp_path: Path) -> None:
     with start_mock(MockOptions(ttft_ms=5, tpot_ms=1)) as mock:
         words = ("sweep", "--grid", "load.concurrency=1,2,4", "--url", mock.url, "--num-prompts", "6", *SHORT)
-        process = subprocess.Popen([*AISB, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        process = Forked([*AISB, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
         assert process.stderr
         for line in process.stderr:
             if line.startswith("[2/3] concurrency 2"):
