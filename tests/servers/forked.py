@@ -67,9 +67,14 @@ def run_forked(
     stdout: int | IO[Any] | None = None,
     stderr: int | IO[Any] | None = None,
     limits: Mapping[int, int] | None = None,
+    workers: bool = True,
 ) -> subprocess.CompletedProcess[Any]:
-    """Run `[sys.executable, "-m", module, …]` as `subprocess.run` does, within `limits` by `resource.RLIMIT_…`."""
-    request = {**_request(command, cwd, env), "limits": list((limits or {}).items())}
+    """Run `[sys.executable, "-m", module, …]` as `subprocess.run` does, within `limits` by `resource.RLIMIT_…`.
+
+    Its local workers are forked, too, unless `workers` is off.
+    """
+    more = {"limits": list((limits or {}).items()), "workers": workers}
+    request = {**_request(command, cwd, env), **more}
     if capture_output:
         stdout = stderr = subprocess.PIPE
     with contextlib.ExitStack() as stack:
@@ -192,8 +197,8 @@ def _server() -> socket.socket:
     return _control
 
 
-def serve(control: socket.socket) -> tuple[str, Sequence[str]] | None:
-    """Fork a process for each command that is asked for; return its module and words there, and None at the end."""
+def serve(control: socket.socket) -> dict[str, Any] | None:
+    """Fork a process for each command that is asked for; return the request there, and None at the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is meant for pytest, which then ends the server
     signal.signal(signal.SIGCHLD, lambda *_: None)
     ended, wakes = socket.socketpair()
@@ -238,7 +243,7 @@ def _report(running: dict[int, socket.socket]) -> None:
             reply.sendall(LENGTH.pack(status))
 
 
-def _become(request: dict[str, Any], files: list[int]) -> tuple[str, Sequence[str]]:
+def _become(request: dict[str, Any], files: list[int]) -> dict[str, Any]:
     """Make this fork what a new process would be: its files, folder, environment and search path."""
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -258,9 +263,8 @@ def _become(request: dict[str, Any], files: list[int]) -> tuple[str, Sequence[st
     for name in [name for name in sys.modules if name.partition(".")[0] in first]:
         del sys.modules[name]  # the path has another one
     importlib.invalidate_caches()
-    if not own and not any(Path(request["cwd"]).glob("*-info")):
-        _use_found_plugins()
-    return request["words"][0], request["words"][1:]
+    _use_found_plugins([request["cwd"], *own])
+    return request
 
 
 def load() -> None:
@@ -314,21 +318,29 @@ def _find_plugins() -> None:
     """Read the metadata of all installed distributions, as each command does when it looks for plugins."""
     from aisb import _discovery
 
-    points = importlib.metadata.entry_points()
     groups = (_discovery.hookspecs.PROJECT, _discovery.COMMANDS_GROUP)
+    points = [point for group in groups for point in importlib.metadata.entry_points(group=group)]
     _found["points"] = points
-    _found["distributions"] = {
-        id(point): _discovery._distribution(point) for group in groups for point in points.select(group=group)
-    }
+    _found["told"] = {id(point): _discovery._distribution(point) for point in points}
+    _found["names"] = {told[0] for told in _found["told"].values()}
 
 
-def _use_found_plugins() -> None:
-    """Let this fork use what `_find_plugins` has read: it has no other folders."""
+def _use_found_plugins(folders: list[str]) -> None:
+    """Let this fork use what `_find_plugins` has read, and read what is installed in its own folders."""
     from aisb import _discovery
 
-    points, distributions = _found["points"], _found["distributions"]
+    try:
+        own = list(importlib.metadata.distributions(path=folders))
+        if _found["names"] & {one.name for one in own}:
+            return
+    except Exception:  # noqa: BLE001 - half-removed metadata, which the command has to meet itself
+        return
+    points = importlib.metadata.EntryPoints(
+        [*(point for one in own for point in one.entry_points), *_found["points"]]
+    )
+    read = _discovery._distribution
     _discovery._installed = lambda _path: points
-    _discovery._distribution = lambda point: distributions[id(point)]
+    _discovery._distribution = lambda point: _found["told"].get(id(point)) or read(point)
 
 
 def _subclasses(kind: type) -> Iterator[type]:
@@ -364,6 +376,6 @@ if __name__ == "__main__":
     load()
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
-        sys.argv[1:] = asked[1]
-        start_by_fork(_run_module, FROM_THE_START)
-        _run_module(asked[0])
+        module, *sys.argv[1:] = asked["words"]
+        start_by_fork(_run_module, FROM_THE_START, workers=asked.get("workers", False))
+        _run_module(module)

@@ -1,6 +1,7 @@
 """Fork the Python processes that a forked command starts, as `forked.py` forks the command itself.
 
-A mock server and the process that compares formulas import for 0.2 s to 1 s of a core, and tests start hundreds.
+A mock server, a worker and the process that compares formulas import for 0.2 s to 1 s of a core, and tests start
+hundreds.
 In a forked command, `start_by_fork` makes `subprocess.Popen` fork the command instead of executing Python, where
 the child would be this Python with a module that is imported already. The child gets the arguments, folder,
 environment, process group and files that `Popen` asked for. Its parent and its end are as usual.
@@ -8,6 +9,7 @@ environment, process group and files that `Popen` asked for. Its parent and its 
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import concurrent.futures.thread
 import contextlib
@@ -24,24 +26,29 @@ from typing import Any, NoReturn
 
 MODULES = ("aisb_mock", "aisb_evaluator_math._worker", "aisb_engine._performance.split")
 """What is started with `python -P -m`, and reads its own standard streams."""
+WORKER = "aisb_engine._load.worker"
+"""What is started with `python -m` by an event loop."""
 
 _kept: list[Any] = []
 """Objects of the parent. They would close files of the child if they were deleted."""
 
 
-def start_by_fork(run_module: Callable[[str], NoReturn], fixed: Sequence[str]) -> None:
+def start_by_fork(
+    run_module: Callable[[str], NoReturn], fixed: Sequence[str], *, workers: bool = False
+) -> None:
     """Fork children of this process from now on; `fixed` are variables that act when Python starts."""
     execute = subprocess._fork_exec  # type: ignore[attr-defined]
 
     def fork_or_execute(*given: Any) -> int:
         words = [os.fsdecode(word) for word in given[0]]
         begins = words[:3] == [sys.executable, "-P", "-m"] and words[3] in MODULES
+        begins = begins or (workers and words == [sys.executable, "-m", WORKER])
         if not begins or not _is_plain(given, fixed):
             return execute(*given)
         if (process := os.fork()) == 0:
             try:
                 _take_over(words, given)
-                contextvars.Context().run(run_module, words[3])
+                contextvars.Context().run(run_module, words[words.index("-m") + 1])
             except BaseException:  # noqa: BLE001 - nothing may return into the parent's code
                 traceback.print_exc()
             finally:
@@ -49,6 +56,36 @@ def start_by_fork(run_module: Callable[[str], NoReturn], fixed: Sequence[str]) -
         return process
 
     subprocess._fork_exec = fork_or_execute  # type: ignore[attr-defined]
+    if workers:
+        _start_workers_with_popen()
+
+
+def _start_workers_with_popen() -> None:
+    """Let event loops start workers by `Popen`, which can be forked; uvloop's own way always executes Python."""
+    execute = asyncio.create_subprocess_exec
+
+    async def start(*words: Any, limit: int = 2**16, **more: Any) -> asyncio.subprocess.Process:
+        if words != (sys.executable, "-m", WORKER):
+            return await execute(*words, limit=limit, **more)
+        loop = asyncio.get_running_loop()
+        protocol = asyncio.subprocess.SubprocessStreamProtocol(limit, loop)
+        ready = loop.create_future()
+        transport: Any = asyncio.unix_events._UnixSubprocessTransport(  # type: ignore[attr-defined]
+            loop, protocol, words, False, more.pop("stdin"), more.pop("stdout"), more.pop("stderr"), 0,
+            waiter=ready, **more,
+        )  # fmt: skip
+        ending = os.pidfd_open(transport.get_pid())
+
+        def tell_end() -> None:
+            loop.remove_reader(ending)
+            os.close(ending)
+            transport._process_exited(transport._proc.wait())
+
+        loop.add_reader(ending, tell_end)
+        await ready
+        return asyncio.subprocess.Process(transport, protocol, loop)
+
+    asyncio.create_subprocess_exec = start
 
 
 def _is_plain(given: Sequence[Any], fixed: Sequence[str]) -> bool:
@@ -93,7 +130,7 @@ def _take_over(words: list[str], given: Sequence[Any]) -> None:
         os.environ.update(dict(os.fsdecode(line).split("=", 1) for line in environment))
     _reset_signals()
     _open_streams()
-    sys.argv = ["-m", *words[4:]]
+    sys.argv = ["-m", *words[words.index("-m") + 2 :]]
 
 
 def _place_streams(stdin: int, stdout: int, stderr: int) -> None:
