@@ -7,12 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 from unpacked import install
 
 PROJECT = """\
@@ -32,6 +31,7 @@ faulty = "aisb_faulty"
 PLUGIN = '''\
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -159,6 +159,8 @@ class Waiting(Right):
     """An evaluator whose judge never answers."""
 
     async def score(self, answer, sample):
+        if sample.id == "0":
+            print("the judge is asked", file=sys.stderr, flush=True)
         await asyncio.sleep(3600)
 
 
@@ -726,7 +728,7 @@ def test_ctrl_c_ends_the_scoring_that_comes_after_the_asking(place):
     place.task("judged", evaluate='{ use = "waiting" }')
     known = {key: value for key, value in os.environ.items() if not key.startswith("AISB_")}
     path = os.pathsep.join([str(place.installed), known.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
+    process = Forked(
         [sys.executable, "-m", "aisb_cli.main", "run", "--models", "sim", "--datasets", "judged"],
         cwd=place.folder,
         stderr=subprocess.PIPE,
@@ -736,9 +738,8 @@ def test_ctrl_c_ends_the_scoring_that_comes_after_the_asking(place):
     with process:
         try:
             for line in process.stderr:
-                if "done: 6/6 finished" in line:
+                if "the judge is asked" in line:
                     break
-            time.sleep(0.5)  # the scoring begins
             process.send_signal(signal.SIGINT)
             _, stderr = process.communicate(timeout=20)
         finally:
