@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from forked import run_forked
+from command_line import end_of_command as aisb
 
 from aisb_cli.main import cli
 from aisb_mock import MockOptions, MockProcess, start_mock
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-def aisb(*words: str, cwd: Path, **env: str) -> Ended:
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={
-            **{k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))},
-            "COLUMNS": "80",
-            **env,
-        },
-    )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,33 +12,16 @@ import sys
 import tomllib
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from forked import run_forked
+from command_line import Ended, end_of_command
 from running import start, wait_for_answers
 
 
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 def aisb(*words: str, cwd: Path) -> Ended:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AISB_", "OPENAI_"))}
-    ended = run_forked(
-        [sys.executable, "-m", "aisb_cli.main", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**environment, "COLUMNS": "200"},
-    )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return end_of_command(*words, cwd=cwd, columns=200)
 
 
 def only(work: Path, pattern: str) -> Path:

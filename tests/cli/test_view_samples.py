@@ -149,13 +149,17 @@ def test_a_browser_gets_few_rows_and_shows_each_in_its_place(opened, view):
     )
 
 
+PAGES = (
+    ("", "document.querySelectorAll('#runs tbody tr').length === 2"),
+    (f"#run/{SMALL}", "document.querySelector('#scores')"),
+    (f"samples.html#run={SMALL}", "document.documentElement?.dataset.state === 'drawn'"),
+)
+"""Each page with a condition that holds once it is drawn."""
+
+
 def test_hostile_texts_are_text_on_every_page(opened, view):
     page = opened()
-    for place, until in (
-        ("", "document.querySelectorAll('#runs tbody tr').length === 2"),
-        (f"#run/{SMALL}", "document.querySelector('#scores')"),
-        (f"samples.html#run={SMALL}", "document.documentElement?.dataset.state === 'drawn'"),
-    ):
+    for place, until in PAGES:
         page.go("about:blank", "true")
         page.go(view.url + place, until)
         assert HOSTILE[:40] in page.run("document.body.innerText"), place
@@ -181,11 +185,7 @@ def test_hostile_texts_are_text_on_every_page(opened, view):
 @pytest.mark.parametrize("width", [375, 768, 1280])
 def test_the_pages_of_hostile_texts_are_not_wider_than_the_screen(opened, view, width):
     page = opened(width, 800)
-    for place, until in (
-        ("", "document.querySelectorAll('#runs tbody tr').length === 2"),
-        (f"#run/{SMALL}", "document.querySelector('#scores')"),
-        (f"samples.html#run={SMALL}", "document.documentElement?.dataset.state === 'drawn'"),
-    ):
+    for place, until in PAGES:
         page.go("about:blank", "true")
         page.go(view.url + place, until)
         assert page.run("document.documentElement.scrollWidth") <= width, place

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from forked import run_forked
 
@@ -45,6 +45,26 @@ def aisb_without_settings(*words: object, cwd: Path, code: int = 0) -> subproces
     )  # fmt: skip
     assert ended.returncode == code, ended.stderr + ended.stdout
     return ended
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def end_of_command(*words: str, cwd: Path, columns: int = 80, **variables: str) -> Ended:
+    """Run a command without the environment variables of aisb and openai, and return how it ended."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AISB_", "OPENAI_"))}
+    ended = run_forked(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=120,
+        env=kept | {"COLUMNS": str(columns)} | variables,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 def run_on_rows(

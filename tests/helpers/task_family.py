@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from aisb import Prediction, Request
+from aisb_engine import Catalog, Plugins, RunInput, Selection
+from aisb_engine._resolve.config import resolve
 
 
 class TaskFamily:
@@ -39,6 +41,16 @@ class TaskFamily:
             for variant, table in task.get("variants", {}).items():
                 modes[f"{name}:{variant}"] = table.get("mode", modes[name])
         return modes
+
+
+def check_alias(plugins: Plugins, alias: str, target: str) -> None:
+    """Check that an alias stands for a selection, and that a run with it has that task, variant and part."""
+    meant = Selection.parse(target)
+    assert Catalog(plugins).aliases[alias] == target
+    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
+    assert (task.name, task.variant) == (meant.name, meant.variant)
+    if meant.select:
+        assert task.dataset.select == meant.select
 
 
 def comparing_judge(target: str, answer: str) -> Callable[[Request], Awaitable[Prediction]]:

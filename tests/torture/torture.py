@@ -146,12 +146,7 @@ class Torture:
         **more: Any,
     ) -> int | None:
         pid = self.start(work, out, kind, service, reuse=reuse, workers=workers, **more)
-        code = ended(pid, SECONDS)
-        if code is None:
-            os.killpg(pid, signal.SIGKILL)
-            ended(pid, 10)
-            raise Broken(f"a command hung for {SECONDS:.0f} s")
-        return code
+        return end_in_time(pid)
 
     def start(
         self, work: Path, out: Path, kind: str, service: str, *, reuse: str | None, workers: int, **more: Any
@@ -255,12 +250,17 @@ class Torture:
             if code is not None:
                 return code
             os.kill(pid, how)
-        code = ended(pid, SECONDS)
-        if code is None:
-            os.killpg(pid, signal.SIGKILL)
-            ended(pid, 10)
-            raise Broken(f"a command hung for {SECONDS:.0f} s ({name})")
-        return code
+        return end_in_time(pid, f" ({name})")
+
+
+def end_in_time(pid: int, fault: str = "") -> int:
+    """Return the exit code of a command; kill one that hangs, and fail."""
+    code = ended(pid, SECONDS)
+    if code is None:
+        os.killpg(pid, signal.SIGKILL)
+        ended(pid, 10)
+        raise Broken(f"a command hung for {SECONDS:.0f} s{fault}")
+    return code
 
 
 def the_run(work: Path) -> Path | None:

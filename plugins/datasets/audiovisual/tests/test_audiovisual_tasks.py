@@ -6,14 +6,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from task_family import TaskFamily
+from task_family import TaskFamily, check_alias
 
 from aisb import DataError, Prediction
 from aisb.helpers import wilson
 from aisb_dataset_audiovisual._videomme import _subtitle_text
 from aisb_dataset_audiovisual._vocalsound import SOUNDS
-from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 from aisb_testing import make_mp4, make_wav
 
@@ -216,7 +214,4 @@ def test_what_is_missing_is_named(make_task, tmp_path):
 
 @pytest.mark.parametrize("alias", sorted(ALIASES))
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
-    meant = Selection.parse(ALIASES[alias])
-    assert Catalog(plugins).aliases[alias] == str(meant)
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
-    assert (task.name, task.variant) == (meant.name, meant.variant)
+    check_alias(plugins, alias, ALIASES[alias])

@@ -3,12 +3,10 @@
 import json
 
 import pytest
-from task_family import TaskFamily
+from task_family import TaskFamily, check_alias
 
 from aisb import DataError, Logprob, Prediction
 from aisb_engine._data.samples import LETTERS
-from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = TaskFamily("aisb_dataset_clue")
@@ -144,7 +142,4 @@ def test_a_row_without_its_gap_is_named(make_task, tmp_path):
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
-    name, _, variant = target.partition(":")
-    assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
-    assert (task.name, task.variant) == (name, variant)
+    check_alias(plugins, alias, target)

@@ -8,11 +8,9 @@ from math import log
 
 import pytest
 from likelihoods import check_log_likelihoods
-from task_family import TaskFamily, write_jsonl, write_parquet, write_text
+from task_family import TaskFamily, check_alias, write_jsonl, write_parquet, write_text
 
 from aisb import DataError, Logprob, Prediction
-from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import measure, score
 
 FAMILY = TaskFamily("aisb_dataset_commonsense")
@@ -214,10 +212,7 @@ SuperGLUE_BoolQ_gen_0_shot_str_perf SuperGLUE_BoolQ_gen_5_shot_str SuperGLUE_Boo
 
 @pytest.mark.parametrize("alias", sorted({*REFERENCE.split(), *ALIASES}))
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
-    meant = Selection.parse(ALIASES[alias])
-    assert Catalog(plugins).aliases[alias] == str(meant)
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
-    assert (task.name, task.variant) == (meant.name, meant.variant)
+    check_alias(plugins, alias, ALIASES[alias])
 
 
 def test_the_text_of_hellaswag_begins_after_its_activity_and_examples_come_from_the_train_split(make_task):

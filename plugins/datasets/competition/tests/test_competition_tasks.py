@@ -5,11 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from task_family import TaskFamily
+from task_family import TaskFamily, check_alias
 
 from aisb import Prediction
-from aisb_engine._resolve.catalog import Catalog
-from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
 FAMILY = TaskFamily("aisb_dataset_competition")
@@ -124,10 +122,7 @@ def test_the_five_examples_come_from_the_train_split(make_task):
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
-    name, _, variant = target.partition(":")
-    assert Catalog(plugins).aliases[alias] == target
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
-    assert (task.name, task.variant or "") == (name, variant)
+    check_alias(plugins, alias, target)
 
 
 @pytest.mark.data

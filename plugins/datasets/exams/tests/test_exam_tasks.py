@@ -7,11 +7,9 @@ import re
 
 import pytest
 from likelihoods import check_log_likelihoods
-from task_family import TaskFamily, write_jsonl, write_parquet, write_text
+from task_family import TaskFamily, check_alias, write_jsonl, write_parquet, write_text
 
 from aisb import DataError, Prediction
-from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
 FAMILY = TaskFamily("aisb_dataset_exams")
@@ -302,11 +300,7 @@ race_middle_gen_5_shot_cot_chat race_high_gen_5_shot_chat race_high_gen_5_shot_c
 
 @pytest.mark.parametrize("alias", sorted({*REFERENCE.split(), *ALIASES}))
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
-    meant = Selection.parse(ALIASES[alias])
-    assert Catalog(plugins).aliases[alias] == str(meant)
-    assert meant.variant is None or meant.variant in TASKS[meant.name]["variants"]
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
-    assert (task.name, task.variant, task.dataset.select) == (meant.name, meant.variant, meant.select)
+    check_alias(plugins, alias, ALIASES[alias])
 
 
 def test_every_subject_has_a_category_and_its_name():

@@ -8,14 +8,13 @@ import re
 from fractions import Fraction
 
 import pytest
-from task_family import TaskFamily
+from task_family import TaskFamily, check_alias
 
 from aisb import DataError, Prediction
 from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
 from aisb_engine._data.prompts import Renderer
-from aisb_engine._resolve.catalog import Catalog
 from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.scoring import score
 
@@ -167,11 +166,7 @@ def test_the_demo_takes_its_examples_from_its_own_rows_but_never_the_question_it
 
 @pytest.mark.parametrize(("alias", "target"), ALIASES.items())
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias, target):
-    name, _, variant = target.partition(":")
-    assert Catalog(plugins).aliases[alias] == target
-    assert not variant or variant in TASKS[name]["variants"]
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
-    assert (task.name, task.variant or "") == (name, variant)
+    check_alias(plugins, alias, target)
 
 
 def test_data_that_is_not_there_is_named_with_its_source(plugins, tmp_path):

@@ -9,14 +9,12 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from task_family import TaskFamily, comparing_judge, write_parquet, write_text
+from task_family import TaskFamily, check_alias, comparing_judge, write_parquet, write_text
 
 from aisb import DataError, Prediction
 from aisb.helpers import data_url, wilson
 from aisb_dataset_vision._ocrbench import ABILITIES
 from aisb_dataset_vision._options import lettered, parse_list
-from aisb_engine._resolve.catalog import Catalog, Selection
-from aisb_engine._resolve.config import RunInput, resolve
 from aisb_engine._scoring.metrics import over_areas
 from aisb_engine._scoring.scoring import measure, score
 from aisb_testing import make_png
@@ -838,7 +836,4 @@ refcocog_gen refcocog_gen_base64 textvqa_gen textvqa_gen_base64
 
 @pytest.mark.parametrize("alias", sorted({*REFERENCE.split(), *ALIASES}))
 def test_an_alias_leads_to_a_task_and_a_variant_of_it(plugins, alias):
-    meant = Selection.parse(ALIASES[alias])
-    assert Catalog(plugins).aliases[alias] == str(meant)
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[alias])).tasks.values()
-    assert (task.name, task.variant) == (meant.name, meant.variant)
+    check_alias(plugins, alias, ALIASES[alias])
