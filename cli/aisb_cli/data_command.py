@@ -131,7 +131,12 @@ def path_command(context: click.Context, name: str, data_dir: Path | None, *, as
     type=click.Choice(["huggingface", "modelscope"]),
     help="Hub to download from [default: the first that has it].",
 )
-@shared.data_dir
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder to write to [default: $AISB_DATA, else ./datasets].",
+)
 @click.pass_context
 def pull_command(context: click.Context, names: tuple[str, ...], hub: Any, data_dir: Path | None) -> None:
     """Download the data of tasks from the Hugging Face hub or ModelScope.

@@ -32,7 +32,7 @@ def plugins() -> None:
 @shared.as_json
 @click.option("--all", "with_others", is_flag=True, help="Also list plugins that are not installed.")
 @click.option("--debug", is_flag=True, help="Show the traceback of each plugin that failed to load.")
-@click.option("--backends", is_flag=True, help="Show what each backend can do instead.")
+@click.option("--backends", is_flag=True, help="Instead, show what each backend can do.")
 @click.pass_context
 def list_command(
     context: click.Context, *, as_json: bool, with_others: bool, debug: bool, backends: bool

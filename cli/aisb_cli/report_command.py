@@ -64,7 +64,9 @@ def report(context: click.Context, /, **flags: Any) -> int:
         into = out or _new_folder(work_dir / "reports")
         runs, code = _report_several(folders, names, flags["sets"], into, plugins)
     elif out is not None:
-        raise UsageError("--out is for a report of several runs; that of one run is in its summary/")
+        raise UsageError(
+            "--out is for a report of several runs; the report of one run is in its folder, in summary/"
+        )
     else:
         runs, code = _report_one(folders[0], names, flags["sets"], plugins)
     if not gates:

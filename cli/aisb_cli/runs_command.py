@@ -186,7 +186,7 @@ def _is_confirmed(question: str) -> bool:
             raise
     click.echo()
     raise click.UsageError(
-        "nothing was removed: there is no input that could confirm it; --yes removes without asking"
+        "nothing was removed: there is no terminal to confirm it; --yes skips the question"
     )
 
 

@@ -96,7 +96,12 @@ def list_command(context: click.Context, as_json: bool, with_others: bool, markd
 @tasks.command("show")
 @click.argument("name", shell_complete=complete_tasks)
 @click.option(
-    "--sample", "count", type=click.IntRange(min=0), default=0, metavar="N", help="Render N prompts."
+    "--sample",
+    "count",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Render the first N prompts.",
 )
 @column_options
 @shared.data_dir

@@ -128,18 +128,18 @@ def _refuse_idle_judge(command: RunCommand, spec: RunSpec, plugins: Plugins) -> 
     if command.mode in SENDING_MODES and any(asks_in_turns(task, plugins) for task in tasks):
         return
     if command.mode in {"perf", "perf_viz"}:
-        raise UsageError(f"--judge has no use in --mode {command.mode}, which scores nothing; leave it out")
+        raise UsageError(f"--judge has no effect in --mode {command.mode}, which scores nothing; omit it")
     if not any(is_judged(task, plugins) for task in tasks):
         names = ", ".join(spec.tasks)
         verb = "is" if len(spec.tasks) == 1 else "are"
         if not any(task.is_single for task in spec.tasks.values()):
             raise UsageError(
-                f"no answer would be judged: {names} {verb} of several turns, for which there is no "
-                "usual question to a judge\n  leave --judge out, or give the task the evaluator "
+                f"--judge has no effect: {names} {verb} of several turns, for which there is no "
+                "default question to a judge\n  omit --judge, or give the task the evaluator "
                 '"judge" with a prompt (docs/scoring.md)'
             )
         raise UsageError(
-            f"no answer would be judged: {names} {verb} graded without a model\n  leave --judge out, or let "
+            f"--judge has no effect: {names} {verb} graded without a model\n  omit --judge, or let "
             """the judge grade the answers: --set 'task.evaluate=[{use="judge"}]'"""
         )
 

@@ -279,7 +279,7 @@ def test_a_task_that_we_do_not_know_is_kept_and_the_way_to_grade_it_is_said(tmp_
         ("x.eval", "PK", "inspect log convert"),
         ("x.json", '{"status": "success", "eval": {}, "samples": null}', "has no samples, so there is nothing to score"),
         ("predictions/m/d.json", '{"0": 1}', "entry 0 has no prediction"),
-        ("predictions/m/d.json", "nonsense", "is no file of predictions"),
+        ("predictions/m/d.json", "nonsense", "is not a predictions file"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_imported_is_named_with_what_can(tmp_path, name, content, words):

@@ -166,14 +166,14 @@ def test_a_judge_that_would_judge_nothing_is_refused_before_anything_is_asked(tm
     words = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--judge", "sim")
     code, _, err = aisb(*words, cwd=tmp_path)
     assert code == 2
-    assert "no answer would be judged: demo_gsm8k is graded without a model" in err
+    assert "--judge has no effect: demo_gsm8k is graded without a model" in err
     assert (
-        "leave --judge out, or let the judge grade the answers: --set 'task.evaluate=[{use=\"judge\"}]'"
+        "omit --judge, or let the judge grade the answers: --set 'task.evaluate=[{use=\"judge\"}]'"
         in " ".join(err.split())
     )
     code, _, err = aisb(*words, "--mode", "perf", cwd=tmp_path)
     assert code == 2
-    assert "--judge has no use in --mode perf, which scores nothing; leave it out" in " ".join(err.split())
+    assert "--judge has no effect in --mode perf, which scores nothing; omit it" in " ".join(err.split())
     assert not (tmp_path / "outputs").exists()
 
 

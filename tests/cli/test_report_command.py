@@ -91,7 +91,7 @@ def test_a_performance_run_has_its_numbers_in_markdown(work):
         ),
         (
             ("report", "latest", "-o", "mine"),
-            "error: --out is for a report of several runs; that of one run is in its summary/",
+            "error: --out is for a report of several runs; the report of one run is in its folder, in summary/",
         ),
         (
             ("report", "--set", "html.megabyte=3"),

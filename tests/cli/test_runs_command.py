@@ -115,10 +115,7 @@ def test_a_list_without_a_match_says_that_there_are_runs(work: Path) -> None:
 def test_removing_asks_for_yes_where_nobody_can_answer(work: Path) -> None:
     done = CliRunner().invoke(cli, ["runs", "rm", "20261120_090000", "-w", str(work)], input="")
     assert done.exit_code == 2
-    assert (
-        "nothing was removed: there is no input that could confirm it; --yes removes without asking"
-        in done.output
-    )
+    assert "nothing was removed: there is no terminal to confirm it; --yes skips the question" in done.output
     assert (work / "20261120_090000").exists()
 
 

@@ -118,8 +118,8 @@ def test_a_conversation_of_several_requests_has_no_usual_question(work, judge):
     )
     (work / "own.jsonl").write_text(lines(WORDS))
     error = " ".join(judged(work, judge, "--datasets", "./two.toml", code=2).split())
-    assert "no answer would be judged: two is of several turns, for which there is no usual question" in error
-    assert 'leave --judge out, or give the task the evaluator "judge" with a prompt' in error
+    assert "--judge has no effect: two is of several turns, for which there is no default question" in error
+    assert 'omit --judge, or give the task the evaluator "judge" with a prompt' in error
 
 
 def test_a_judge_in_the_file_grades_no_task_that_does_not_ask_for_it(work, judge):

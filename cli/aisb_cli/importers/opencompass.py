@@ -143,7 +143,7 @@ def _entries(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
         return [(int(key), entry) for key, entry in orjson.loads(path.read_bytes()).items()]
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(
-            f'{path} is no file of predictions: {error}\n  wanted is {{"0": {{"origin_prompt": …, '
+            f'{path} is not a predictions file: {error}\n  expected: {{"0": {{"origin_prompt": …, '
             '"prediction": …, "gold": …}, …}, or such entries as lines with their id'
         ) from error
 

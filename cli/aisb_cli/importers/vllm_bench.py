@@ -33,7 +33,7 @@ class VllmBench(Importer):
         """Return the results in a file, or in the files of a folder; None if there are none.
 
         Raises:
-            DataError: a list of requests is not as long as the others, or an entry is no number.
+            DataError: a list of requests is not as long as the others, or an entry is not a number.
         """
         files = sorted(path.glob("*.json")) if path.is_dir() else [path] if path.suffix == ".json" else []
         found = [(file, table) for file in files for table in _tables(file)]

@@ -198,7 +198,9 @@ class Judging:
         backend = self._judge_backend()
         params = {**self.judge.params, **request.params, **self.judge.forced}
         if "tools" in params and "tools" in unknown_to(backend, params):
-            raise UsageError(f"the judge {self.name} is asked with tools, which its backend does not send")
+            raise UsageError(
+                f"the requests to the judge {self.name} have tools, which its backend does not send"
+            )
         for name in unknown_to(backend, params):  # set by the evaluator; the judge's own are checked already
             del params[name]
             self.tally.not_sent.add(name)

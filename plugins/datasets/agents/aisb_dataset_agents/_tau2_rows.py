@@ -21,13 +21,13 @@ def checkout_at(given: Path | None) -> Path:
     """Return the checkout of τ²-bench that an option or the variable names.
 
     Raises:
-        UsageError: neither does, or it is no checkout.
+        UsageError: neither does, or it is not a checkout.
     """
     named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is None:
         raise UsageError(f"a checkout of tau2-bench is needed: {HOW_TO_GET_IT}")
     if not (named / "src" / "tau2" / "domains").is_dir() or not domains_in(named).is_dir():
-        raise UsageError(f"{named} is no checkout of tau2-bench: {HOW_TO_GET_IT}")
+        raise UsageError(f"{named} is not a checkout of tau2-bench: {HOW_TO_GET_IT}")
     return named.resolve()
 
 

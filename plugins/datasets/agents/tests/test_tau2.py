@@ -162,7 +162,7 @@ def test_what_is_missing_is_said(checkout, tmp_path, monkeypatch):
     monkeypatch.delenv("AISB_ALLOW_CODE_EXECUTION", raising=False)
     with pytest.raises(UsageError, match=r"a checkout of tau2-bench is needed: git clone .*AISB_TAU2"):
         checkout_at(None)
-    with pytest.raises(UsageError, match=r"is no checkout of tau2-bench"):
+    with pytest.raises(UsageError, match=r"is not a checkout of tau2-bench"):
         checkout_at(tmp_path)
     with pytest.raises(DataError, match="is 'lights' a domain of this checkout"):
         list(tau2(domain="lights", checkout=checkout))

@@ -174,7 +174,7 @@ class Expressions:
     def _key(self, node: ast.expr) -> Any:
         key = self._value(node)
         if not is_key(key):
-            raise UnreadableError("a key that is no text or number", node.lineno)
+            raise UnreadableError("a key that is neither a text nor a number", node.lineno)
         return key
 
     def _binary_node(self, node: ast.BinOp) -> Any:

@@ -139,7 +139,7 @@ def _typed(plugged: Plugged) -> Iterator[str]:
     for package in sorted({module.partition(".")[0] for module in plugged.modules}):
         spec = find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            yield f"{package} is no package, so it cannot have py.typed"
+            yield f"{package} is not a package, so it cannot have py.typed"
         elif not any((Path(folder) / "py.typed").is_file() for folder in spec.submodule_search_locations):
             yield f"{package} has no py.typed"
 
