@@ -16,7 +16,6 @@ ABSENT = (
     "aisb-dataset-exams",
     "aisb-backend-tgi",
     "aisb-backend-triton",
-    "aisb-analysis",
     "aisb-reporter-html",
 )
 
@@ -86,10 +85,6 @@ def test_the_index_is_what_the_tool_writes_for_this_repository(tool):
                 "ceval_gen_0_shot_cot_chat_prompt comes with aisb-dataset-exams; in a checkout of aisb: "
                 "pip install ./plugins/datasets/exams"
             ),
-        ),
-        (
-            ("audit", "latest"),
-            "audit comes with aisb-analysis; in a checkout of aisb: pip install ./plugins/tools/analysis",
         ),
     ],
 )
