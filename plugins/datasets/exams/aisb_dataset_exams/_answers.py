@@ -20,6 +20,7 @@ _ANSWERED = pattern(
       \\boxed\s?\{{ | \banswers?\b[^.\n:]{{0,40}}?(?:\bis\b|\bare\b|:)
       | \b(?:options?|choices?)\b[^.\n:]{{0,20}}?(?:\bis\b|\bare\b|:)
       | 答案[^。\n不]{{0,10}}?(?:是|为|:|选) | 【答案】 | 选项?(?:是|为|:)?
+      | 正确的?(?:选项)?(?:是|有|为|包括):?
     )
     {_OPEN}{_RUN}
     """,
@@ -42,6 +43,10 @@ _JUDGED = pattern(
 )
 _LETTERED = pattern(r"A?B?C?D?E?F?G?H?(?<=\w)")
 """The answer of a row whose options are not known, as letters."""
+_EACH = pattern(
+    r"(?<![A-Za-z])(?P<run>[A-H])(?:选?项)?\s?[.:：、．)]\s?[^\n；;]{0,120}?(?:(?<!不)(?P<right>正确|对|[✓√✔])|不?正确|不对|错误?|[×✗✘])"
+    r"[。.]?\s?(?=[\n；;]|$)"
+)
 _MATH = pattern(r"\$\$?([^$]+)\$\$?")
 _SEPARATORS = pattern(r"\s*[;；]\s*|\s+(?:and|和)\s+")
 
@@ -62,7 +67,7 @@ def exam_answer() -> Postprocessor:
             return box(text, sample) or line(text, sample) or _value(text)
         folded = text.translate(_FOLD)
         runs = _runs(_ANSWERED, folded) or _whole_line(folded) or _runs(_CONCLUDED, folded)
-        judged = [] if runs else _runs(_JUDGED, folded)
+        judged = [] if runs else _each_right(folded) or _runs(_JUDGED, folded)
         chosen = {letter for span in runs[-1:] or judged for letter in _letters(folded[slice(*span)])}
         several = len(chosen) > 1
         single = None if several else one(text, sample)
@@ -86,6 +91,14 @@ def _runs(rule: re.Pattern[str], text: str) -> list[tuple[int, int]]:
         for match in rule.finditer(text)
         if _capitals(match["run"]) and not _WRONG.match(text, match.end("run"))
     ]
+
+
+def _each_right(text: str) -> list[tuple[int, int]]:
+    """Return the spans of the options called right, if a text has a verdict on each: "A：对；B：错"."""
+    verdicts = list(_EACH.finditer(text))
+    if len(verdicts) < 3 or len({one["run"] for one in verdicts}) < len(verdicts):
+        return []
+    return [one.span("run") for one in verdicts if one["right"]]
 
 
 def _whole_line(text: str) -> list[tuple[int, int]]:

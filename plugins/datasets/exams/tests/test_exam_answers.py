@@ -36,6 +36,10 @@ def found(text, sample=ASKED):
         "选项B错误，因此ACD正确。",
         "本题答案为ACD。",
         "选项A、C、D正确。",
+        "正确的是ACD。",
+        "正确的有：A、C、D",
+        "A. 正确\nB. 错误\nC. 正确\nD. 正确",
+        "A：对；B：不对；C：对；D：对",
     ],
 )
 def test_several_letters_are_found_however_they_are_written(text):

@@ -139,7 +139,8 @@ class ChoiceRules:
             | (?:correct|right|true)\b | remains?(?=\s?(?:[.,;!]|$|\n|as\ the\b))
             | is\ (?:left(?=\s?(?:[.,;!]|$|\n))|the\ (?:only\ )?(?:one|option|choice)
               \ (?:left|remaining|that\ (?:remains|is\ left)))\b
-            | (?:选项|项)?(?:是|为|才是|才)?最?(?:正确|对的?(?=[。，,.\s]|$)|符合|恰当|准确|合适)
+            | (?:选项|项)?(?:应该?|就|才)?(?:是|为)?最?(?:正确|对的?(?=[。，,.\s]|$)|符合|恰当|准确|合适|当选)
+            | 吧(?=[。.!\s]|$)
             | {_RIGHT_LOCALLY}
             )
             """,

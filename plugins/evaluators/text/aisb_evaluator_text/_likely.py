@@ -47,6 +47,8 @@ _CHECK = pattern(
     r"(?:[✓✔✅☑]|\b(?:correct|checks out|works|matches)\b|正确|无误)[\s.!。]{0,9}$",
     re.IGNORECASE,
 )
+_DENIAL = pattern(r"[^\d]{0,200}(?:\bnot|n['’]t|不是|并非)\s?[\s$€£¥*(]{0,4}", re.IGNORECASE)
+"""A text that only says what the answer is not."""
 _CONCLUDES = pattern(
     r"(?:^|[.。!\n])\s{0,9}(?:so|therefore|thus|hence|所以|因此)[^.。\n]{0,60}[.。]?\s{0,9}$", re.IGNORECASE
 )
@@ -71,10 +73,19 @@ def likely(text: str, sample: Sample) -> Extract | None:
         ):
             if better:
                 return extract(better, rule)
-        if span := in_several(text, found):
+        if span := in_several(text, found) or _only_list(text):
             return Extract(without_labels(text[slice(*span)]), "several-numbers", span)
         return extract(found, "last-number")
+    if last and is_denied_number(text, last) and _DENIAL.fullmatch(text[: last.start]):
+        return None
     return extract(last, "last-number") if last else _without_digits(text)
+
+
+def _only_list(text: str) -> tuple[int, int] | None:
+    """Return the span of the numbers of a text that is nothing but a list of them: "17, 18"."""
+    if len(text) > 60 or any(c.isalpha() for c in text):
+        return None
+    return is_range(text, list(find_numbers(text)), stated=True)
 
 
 def _without_digits(text: str) -> Extract | None:

@@ -146,6 +146,14 @@ _LEAD = pattern(
     re.VERBOSE | re.IGNORECASE,
 )
 _WORKING = pattern(r"\s?(?:[^\W\d_]+\s){0,2}\s?(?:[-+*/×÷·−]|\\times|\\cdot|\\div|x\s?\d|=)")
+_OPERATES = pattern(
+    r"\s?(?:[-+*/×÷·−]|x\s?\d|times|plus|minus|multiplied\sby|divided\sby|乘以?|加|减去?|除以)\s?",
+    re.IGNORECASE,
+)
+_RESTATES = pattern(
+    r"(?:,|\bwhich)\s(?:or|that\sis|i\.e\.,?|is|equals|makes|gives|giving|for\sa\stotal\sof)\s[$€£¥*]{0,3}$",
+    re.IGNORECASE,
+)
 _DENIES_FIRST = pattern(r"[:\s]?\s?(?:not\b|不是|并非).{0,60}(?:but|rather|it['’]?s|而是)", re.IGNORECASE)
 _BETWEEN = pattern(
     r".{0,12}?(?:\b(?:between|from|entre|zwischen|von|от|между)\s|介于|在|从|ระหว่าง)[\s$€£¥]{0,3}$",
@@ -185,9 +193,16 @@ def _stated(clause: str, *, opens: bool, last: bool) -> FoundNumber | None:
     if computes:
         result = next((n for n in numbers if n.start > clause.rindex("=")), None)
         return result if last or not opens else None
+    restated = _restated(clause, numbers) if _OPERATES.match(clause, first.end) else None
     rest = clause[first.end :].strip(" .。*$\\)!")
     short = len(rest.split()) <= 3 and not _VERB.search(rest) and len(rest) <= 40
-    return first if short or last or not opens else None
+    return restated or (first if short or last or not opens else None)
+
+
+def _restated(clause: str, numbers: list[FoundNumber]) -> FoundNumber | None:
+    """Return the value that a clause gives after a calculation in words: "9 times 2, or 18"."""
+    found = [n for n in numbers[2:] if _RESTATES.search(clause[max(0, n.start - 24) : n.start])]
+    return found[-1] if found else None
 
 
 def _whole_range(text: str, numbers: list[FoundNumber]) -> FoundNumber | None:

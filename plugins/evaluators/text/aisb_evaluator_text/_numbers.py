@@ -46,6 +46,7 @@ _VULGAR = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _TOKEN = pattern(
     rf"""(?=[\d.\\{_VULGAR}])(?:
     (?P<eu>\d{{1,3}}(?:\.\d{{3}})++,\d{{1,2}})(?![\d,])
+  | (?P<dots>\d{{1,3}}(?:\.\d{{3}}){{2,}}+)(?![\d.]\d)
   | (?P<odd>(?!\d{{1,2}}:00(?![\d:]))\d++(?::\d++)++ | \d++(?:/\d++){{2,}}+
       | \d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\d) | \d++(?:\.\d++){{2,}}+)
   | (?:(?P<lw>\d++)(?:\s|又)?)?\\[dtc]?frac\s?(?:\{{\s?(?P<ln>-?\s?{_DEC})\s?\}}|(?P<ln1>\d))\s?
@@ -249,6 +250,9 @@ def _read(match: re.Match[str], dropped: str) -> tuple[str, Fraction] | None:
     """
     if len(match[0]) > MAX_DIGITS:
         return None
+    if match["dots"]:  # 1.000.000
+        plain = _plain(match["dots"].replace(".", ""))
+        return plain, Fraction(plain)
     if match["hour"]:
         return _plain(match[0]), Fraction(int(match["hour"]))
     if match["v"]:

@@ -43,7 +43,8 @@ _ENGLISH = pattern(
       (?P<dozens>half[ ]a[ ]dozen|a[ ]dozen)
     | (?P<top>an?(?=[ ](?:half|quarter))|one|two|three|four|five|six|seven)[ -](?P<part>{_PART})
     | (?P<half>half)
-    | (?:a[ ](?=hundred|thousand|million))?(?P<words>(?:{_WORD})(?:(?:[ -]|[ ]and[ ])(?:{_WORD})){{0,12}})
+    | (?:a[ ](?=hundred|thousand|million))?(?P<words>(?:{_WORD})
+        (?:(?:[ -]|[ ]and[ ]|(?<=thousand|.million),[ ])(?:{_WORD})){{0,12}})
       (?:[ ]and[ ](?P<over>an?|one|two|three)[ -](?P<over_part>hal(?:f|ves)|thirds?|quarters?)
          (?:[ ](?P<scale>hundred|thousand|million|billion))?)?
       (?P<dozen>[ ]dozen)?(?P<percent>[ ]per[ ]?cent)?
@@ -109,7 +110,7 @@ def _english(match: re.Match[str]) -> tuple[Fraction, ...] | None:
 def _english_integer(words: str) -> int | None:
     total = current = 0
     before = 0
-    for word in re.split(r"[ -]", words.lower()):
+    for word in re.split(r",? |-", words.lower()):
         if word == "and":
             continue
         if word == "hundred":

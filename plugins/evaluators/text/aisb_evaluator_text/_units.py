@@ -15,7 +15,8 @@ AFTER = pattern(
         |\s?(?:млн|миллион\w{0,3}|тыс|тысяч\w?|млрд|миллиард\w{0,3})(?![^\W\d_])
         |\s?(?:千万|百万|万亿|[万萬]|[亿億]|百(?!分))
         |\s?千(?![克米瓦卡帕焦赫伏字]))
-      | (?:[ ]and[ ](?P<top>an?|one|two|three)[ -](?P<part>hal(?:f|ves)|thirds?|quarters?)\b|(?P<half>个半))
+      | (?:(?:[ ](?:hours?|days?|weeks?|months?|years?|miles?|dollars?|cups?|pounds?|feet))?
+        [ ]and[ ](?P<top>an?|one|two|three)[ -](?P<part>hal(?:f|ves)|thirds?|quarters?)\b|(?P<half>个半))
       | (?P<below>\s?(?:°\s?[CF]?|(?:degrees?|℃)(?:\s(?:Celsius|Fahrenheit))?)?\sbelow\szero\b)
       | (?P<letter>[mMbBtT])(?![A-Za-z0-9²³^/])""",
     re.VERBOSE | re.IGNORECASE,
