@@ -210,7 +210,7 @@ def test_repeats_go_without_a_seed_that_is_not_sent(aisb: Callable[..., Any], se
     assert ended.returncode == 0, ended.stderr
     assert sent(service) == [{}] * 4
     said = ended.stdout + ended.stderr
-    assert said.count("the backend parrot does not send seed: repeats differ only as far as") == 1
+    assert said.count("the backend parrot does not send seed: repeats differ only if") == 1
 
 
 def test_a_name_that_is_passed_through_and_looks_misspelt_is_sent_with_a_warning(

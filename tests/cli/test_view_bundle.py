@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from forked import run_forked
 
 from aisb import UsageError
 from aisb_cli.main import cli
@@ -201,7 +202,7 @@ def test_a_run_that_cannot_be_copied_is_listed_with_the_reason(work, tmp_path):
     run = sorted(ours.iterdir())[1]
     (run / "predictions/sim/more.jsonl").symlink_to("/etc/passwd")
     line = [sys.executable, "-m", "aisb_cli.main", "view", "--bundle", str(tmp_path / "bundle"), str(ours)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=100)
+    done = run_forked(line, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 1
     assert f"{run.name}: no report: " in done.stderr
     assert "more.jsonl is a symbolic link" in done.stderr
