@@ -221,10 +221,13 @@ OTHERS = {
     ),
 }
 TOOLS = {"cpp": "g++", "java": "javac", "js": "node"}
+# Each program is compiled twice. That compiled programs pass, fail and end early is shown quickly beside this file, by
+# the reasons and the values in test_code_languages.py.
+SLOWLY = [pytest.param(one, marks=() if one == "js" else pytest.mark.slow) for one in OTHERS]
 
 
 @boxed
-@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("language", SLOWLY)
 async def test_other_languages_run_where_their_tools_are(language):
     if not shutil.which(TOOLS[language]):
         pytest.skip(f"{TOOLS[language]} is not installed")
