@@ -41,8 +41,9 @@ def test_each_point_is_compared_and_judged(work: Path) -> None:
     ]  # fmt: skip
     assert "synthetic, concurrency 1 TTFT (median): FAIL: slowdown of " in ended.stderr
     names = [case.get("name") or "" for case in ET.parse(work / "x.xml").getroot()[0]]
-    assert [name.startswith("synthetic, concurrency 1 ") for name in names] == [True] * 5 + [False] * 5
-    assert all(name.startswith("synthetic, concurrency 2 ") for name in names[5:])
+    assert {name.partition(" TTFT")[0] for name in names if "TTFT" in name} == {
+        "synthetic, concurrency 1", "synthetic, concurrency 2",
+    }  # fmt: skip
 
 
 def test_p_values_are_corrected_over_all_points(work: Path) -> None:
@@ -50,8 +51,12 @@ def test_p_values_are_corrected_over_all_points(work: Path) -> None:
     found = json.loads(ended.stdout)["comparisons"]
     assert {one["point"] for one in found} == {"concurrency 1", "concurrency 2"}
     assert all(len(one["a"]) == len(one["b"]) == 3 for one in found if one["name"] == "TTFT (median)")
-    smallest = min(found, key=lambda one: one["p"])
-    assert smallest["corrected"] == pytest.approx(min(1.0, len(found) * smallest["p"]))
+    tested = [
+        one for one in found if one["p"] is not None
+    ]  # a busy machine may read all chunks at once: no TPOT
+    assert {one["point"] for one in tested} == {"concurrency 1", "concurrency 2"}
+    smallest = min(tested, key=lambda one: one["p"])
+    assert smallest["corrected"] == pytest.approx(min(1.0, len(tested) * smallest["p"]))
 
 
 def test_a_point_that_b_lacks_is_missing_and_a_sweep_is_compared_with_a_sweep(work: Path) -> None:
