@@ -49,7 +49,11 @@ def math_answer(
             return None
         if not boxes and _is_bare(text) and (found := _trimmed(text, 0, len(text))):
             return Extract(text[found[0] : found[1]], "bare", found, explicit=True)
-        for rule, search in (("last-formula", _last_formula), ("last-number", _last_number)):
+        for rule, search in (
+            ("last-formula", _roots),
+            ("last-formula", _last_formula),
+            ("last-number", _last_number),
+        ):
             if found := search(text):
                 return Extract(text[found[0] : found[1]], rule, found)
         return None
@@ -149,6 +153,16 @@ def _last_formula(text: str) -> tuple[int, int] | None:
     if found and (len(sides) > 2 or (len(sides) == 2 and not _VARIABLE.search(sides[0]))):
         return _trimmed(text, text.rindex("=", found[0], found[1]) + 1, found[1])
     return found
+
+
+_ROOTS = re.compile(r"\b(?:solutions|roots|zeros|answers)\b[^.:\n]{0,80}?\bare\b:?\s{0,9}(?=[-$\\\d(a-z])")
+
+
+def _roots(text: str) -> tuple[int, int] | None:
+    """Return the span of several values at the end of a text: "The solutions are $3$ and $4$."."""
+    found = list(_ROOTS.finditer(text, max(0, len(text) - 300)))
+    span = _after(text, found[-1].end()) if found else None
+    return span if span and re.search(r",|\band\b|\bor\b", text[slice(*span)]) else None
 
 
 def _last_number(text: str) -> tuple[int, int] | None:

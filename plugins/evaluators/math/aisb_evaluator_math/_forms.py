@@ -98,6 +98,7 @@ def tidy(text: str) -> str:
         _DONE.sub("", text)
         .replace("{,}", ",")
         .replace("{:}", ":")
+        .replace("{.}", ".")
         .replace(r"\$", "")
         .replace(r"\(", " ")
         .replace(r"\)", " ")

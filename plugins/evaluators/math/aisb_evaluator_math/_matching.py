@@ -41,7 +41,7 @@ class MathVerify(Evaluator):
         self,
         *,
         deadline: Annotated[
-            float, "timeout of one comparison in seconds, after which there is no verdict"
+            float, "limit of one comparison in seconds of CPU time, after which there is no verdict"
         ] = 5.0,
         workers: Annotated[int, "number of processes; 0: one for each core"] = 0,
     ) -> None:

@@ -64,8 +64,9 @@ def _reading(text: str) -> MathReading:
     modulus, text = _without_modulus(text)
     if (remark := _REMARK.search(text)) and re.search(r"[\d}a-zA-Z]", text[: remark.start()]):
         text = text[: remark.start()].rstrip().rstrip("\\")
-    if (wrapped := re.fullmatch(WRAPPED, text)) and re.match(r"\s*(?:[-+]?[$\d.]|\w\s*=)", wrapped[1]):
-        text = wrapped[1].strip()
+    if wrapped := re.fullmatch(WRAPPED, text):
+        inside = _ANNOUNCES.sub("", wrapped[1].strip()).strip().rstrip(".")
+        text = inside if re.match(r"\s*(?:[-+]?[$\d.]|\w\s*=)", inside) else text
     percent = _PERCENT.search(text)
     if percent and percent.start():
         return MathReading(text[: percent.start()], label, "", modulus, percent=True)

@@ -13,6 +13,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, cast
 
+from aisb_evaluator_math._worker import ELAPSED
+
 STARTING = 60.0
 """Seconds that a process may take to start, since its imports are slow on a busy machine."""
 
@@ -72,7 +74,7 @@ class MathWorker:
         return cast("IO[bytes]", self.process.stdout)
 
     def compare(self, gold: str, answer: str, deadline: float) -> dict[str, Any]:
-        """Request one comparison; kill the process after the deadline."""
+        """Request one comparison; kill the process if it does not end by itself after the deadline."""
         if not self._ready:
             if self._line(STARTING) is None:
                 self.end()
@@ -85,7 +87,7 @@ class MathWorker:
             stream = cast("IO[bytes]", self.process.stdin)
             stream.write(line)
             stream.flush()
-        reply = self._line(deadline + 0.5)
+        reply = self._line(deadline * ELAPSED + 0.5)
         if reply is None:
             self.end()
             return {"problem": f"no verdict on {answer[:60]!r} within {deadline:g} s and its memory limit"}
