@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from aisb import AisbError
 from aisb_cli.command_group import Root
 from aisb_cli.errors import print_click_error, print_error
 from aisb_cli.faults import CommandFault, is_interrupt
@@ -49,8 +50,6 @@ def main(arguments: list[str] | None = None, *, command: click.Command = cli, na
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     invocation = Invocation()
     color = False if os.environ.get("NO_COLOR") else None  # None: only on a terminal
-    from aisb import AisbError
-
     with clean_streams():
         try:
             code = command.main(

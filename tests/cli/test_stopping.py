@@ -214,3 +214,13 @@ def test_a_run_whose_secret_is_not_kept_is_scored_and_shown_without_it(tmp_path:
     output, _ = refused.communicate(timeout=60)
     assert refused.returncode == 2
     assert "give it again, as in --set model.headers.X-Api-Key=…" in output
+
+
+def test_ctrl_c_while_the_command_is_imported_prints_no_traceback(tmp_path: Path) -> None:
+    """A module that is imported first sends the signal, so that it arrives at a known moment."""
+    (tmp_path / "click.py").write_text("import os, signal\n\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = subprocess.run(
+        [sys.executable, "-c", "from aisb_cli.start import main; main()", "--version"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "interrupted\n")
