@@ -46,6 +46,13 @@ def test_what_cannot_be_scored_is_a_failure():
         continuation(same, TokenScores(("a", "b", "c"), (None, -1.0, None), (False, True, True)))
 
 
+def test_options_whose_last_tokens_are_missing_are_a_failure():
+    cut = scores("So|:", -2.0)
+    with pytest.raises(AttemptFailed, match="the same tokens for different options"):
+        score_options(scores("So"), [cut, cut], [" yes", " no"])
+    assert len(score_options(scores("So"), [cut, cut], [" yes", " yes"])) == 2
+
+
 def test_all_options_are_scored_from_the_last_boundary_that_they_share():
     context = scores("So|:", -2.0)
     yes = scores("So|:| yes", -2.0, -1.5)

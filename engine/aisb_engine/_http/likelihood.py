@@ -174,8 +174,12 @@ def score_options(
     would be compared with that of a shorter text in the other options.
 
     Raises:
-        AttemptFailed: a whole text adds no token, or one of its tokens has no log-probability.
+        AttemptFailed: a whole text adds no token, one of its tokens has no log-probability, or the tokens of
+            different options are the same, because the service left some out.
     """
+    if len(set(texts)) > 1 and len({tuple(whole.tokens) for whole in wholes}) == 1:
+        message = "the service returned the same tokens for different options: it left out the last ones"
+        raise AttemptFailed(Failure("protocol", message))
     begin = min((_shared(context, whole) for whole in wholes), default=0)
     return tuple(
         continuation(context, whole, begin)._replace(length=len(text.encode()))

@@ -20,6 +20,7 @@ _INSIDE_LABEL = re.compile(rf"^({_FONT}\s*\{{)\s*(?:\(\s*([A-J])\s*\)|([A-J])\s*
 _ANNOUNCES = re.compile(
     rf"^{_FONT}\s*\{{\s*[A-Za-z ]*(?:[:=：]|\bis:?)\s*\}}\s*"
     rf"|^(?:(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=))\s*"
+    r"|^(?:thus|so|hence|therefore|then|finally)\s*,?\s+(?=[-\d\\$(]|[a-zA-Z]\s*=)"
     rf"|^(?:{_FONT}\s*\{{\s*)?(?:approximately|approx\.?|about|roughly|around|大?约)\s*\}}?\s*(?=[\d\\$-])",
     re.IGNORECASE,
 )
