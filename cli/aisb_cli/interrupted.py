@@ -19,6 +19,9 @@ def end_interrupted(error: BaseException | None) -> int:
 
     The process ends within `THREADS_END_WITHIN`, even if threads of plugins still work.
     """
+    # CPython remembers an interrupt in the middle of `exec(text)`, which makes a dataclass for example, and
+    # `python -m` would end with SIGINT for it; the next `exec` clears that.
+    exec("")  # noqa: S102 - no text
     click.echo("\n".join(["interrupted", *getattr(error, "__notes__", ())]), err=True)
     threading.Thread(target=_exit_soon, daemon=True).start()
     return INTERRUPTED

@@ -53,9 +53,10 @@ class Stopper:
 def event_loop(
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Iterator[asyncio.Runner]:
-    """Provide a runner with an event loop. A Ctrl-C or SIGTERM during its creation is handled afterwards.
+    """Provide a runner with an event loop.
 
-    A loop that is only half created cannot be closed: Python prints an exception that it ignores.
+    A Ctrl-C or SIGTERM while the loop is made or closed is handled afterwards: a loop that is only half made
+    or closed prints exceptions of its own. Closing waits for threads of plugins; a second signal ends that.
     """
     runner = asyncio.Runner(loop_factory=new_loop)
     try:
@@ -63,20 +64,29 @@ def event_loop(
             runner.get_loop()
         yield runner
     finally:
-        runner.close()
+        with _signals_afterwards():
+            runner.close()
 
 
 @contextmanager
 def _signals_afterwards() -> Iterator[None]:
-    """Handle a Ctrl-C and a SIGTERM at the end of the block, and not within it."""
+    """Handle a Ctrl-C or SIGTERM at the end of the block, and any further one at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     received: list[int] = []
-    handlers: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if callable(signal.getsignal(number)):
-            handlers[number] = signal.signal(number, lambda number, _: received.append(number))
+    handlers: dict[int, Any] = {}
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if received:
+            handlers[number](number, frame)
+        else:
+            received.append(number)
+
+    for known in (signal.SIGINT, signal.SIGTERM):
+        if callable(handler := signal.getsignal(known)):
+            handlers[known] = handler
+            signal.signal(known, receive)
     try:
         yield
     finally:
@@ -136,12 +146,18 @@ class SignalStop:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> None:
-        """Install the handlers."""
+        """Install the handlers.
+
+        Raises:
+            KeyboardInterrupt: a signal came meanwhile.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._receive)
+        if self._received:
+            self.__exit__(None, None, None)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
         """Restore the handlers.
@@ -159,8 +175,11 @@ class SignalStop:
         if self._received and (error is None or isinstance(error, Exception | asyncio.CancelledError)):
             raise KeyboardInterrupt from None
 
-    def _receive(self, number: int, _: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._left.is_set():
+            return
+        if _is_in(frame, SignalStop.__enter__, SignalStop.__exit__):
+            self._received = True  # an exception here would leave the handlers behind
             return
         if self._received:
             if number == signal.SIGINT or self._insists:
@@ -182,3 +201,13 @@ class SignalStop:
         while not self._left.wait(INSIST_SECONDS):
             self._insists = True
             signal.pthread_kill(main, number)
+
+
+def _is_in(frame: FrameType | None, *functions: Callable[..., Any]) -> bool:
+    """Return whether one of the functions runs."""
+    codes = [function.__code__ for function in functions]
+    while frame is not None:
+        if frame.f_code in codes:
+            return True
+        frame = frame.f_back
+    return False
