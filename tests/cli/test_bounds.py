@@ -175,3 +175,17 @@ def test_a_run_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path)
         assert ended.code == 5, ended.said
         assert f"{folder.name} cannot be written: Is a directory; it can still be read" in ended.said
         assert len(ended.said.splitlines()) == 1
+
+
+def test_log_lines_that_cannot_be_written_end_the_run_with_what_to_do(tmp_path: Path) -> None:
+    words = ("run", "--models", "sim", "--datasets", "demo_gsm8k")
+    assert aisb(*words, "--num-prompts", "2", cwd=tmp_path).code == 0
+    (lines,) = tmp_path.glob("outputs/default/*/logs/infer/sim/demo_gsm8k.out")
+    lines.unlink()
+    lines.mkdir()
+    ended = aisb("run", "--reuse", "--num-prompts", "4", cwd=tmp_path)
+    assert ended.code == 5, ended.said
+    assert f"{lines.name} cannot be written: Is a directory\n  all finished requests are kept" in ended.said
+    lines.rmdir()
+    resumed = aisb("run", "--reuse", "--num-prompts", "4", cwd=tmp_path)
+    assert resumed.code == 0, resumed.said

@@ -44,7 +44,7 @@ def test_a_percentile_and_a_share_of_failures_are_about_the_whole_run() -> None:
         (" , ", "has no objective"),
         ("ttft", "the objective 'ttft' is not NAME=LIMIT, as in ttft=300 or tpot:0.05s"),
         ("=300", "is not NAME=LIMIT"),
-        ("tttf=300", "no objective named 'tttf'; did you mean 'ttft'?; known: ttft, ttfc, tpot, e2el"),
+        ("tttf=300", "no objective named 'tttf'; did you mean 'ttft'?\n  known: ttft, ttfc, tpot, e2el"),
         ("itl_p95=3", "no objective named 'itl_p95'"),
         ("failures_p95=3%", "no objective named 'failures_p95'"),
         ("ttft_p0=3", "the objective 'ttft_p0=3': a percentile must lie between 0 and 100, as in ttft_p95"),

@@ -8,10 +8,19 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Literal, TextIO
 
-from aisb._errors import AisbError, CheckFailed, ConfigError, PluginError, RunError, ServiceError
+from aisb._errors import (
+    AisbError,
+    CheckFailed,
+    ConfigError,
+    PluginError,
+    RunError,
+    ServiceError,
+    StorageError,
+)
 from aisb._types import Request
 from aisb_engine._load.clock import RunClock
 from aisb_engine._load.connection_limits import check_files
@@ -237,11 +246,26 @@ async def _warm_up(runner: SubtaskRunner, one: PreparedSubtask, record: LoadReco
         record.remark("no warm-up request was answered")
 
 
+def _opened_to_append(path: Path) -> TextIO:
+    """Open the file of a subtask's log lines.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}\n"
+            "  all finished requests are kept; make it writable, then resume the run"
+        ) from error
+
+
 @contextmanager
 def _subtask_log(stage: InferenceStage, one: PreparedSubtask, progress: Progress) -> Iterator[Note]:
     """Yield a function that adds lines to a subtask's log file; at the end, record how the block ended."""
-    progress.log_file.parent.mkdir(parents=True, exist_ok=True)
-    with progress.log_file.open("a", encoding="utf-8") as lines:
+    with _opened_to_append(progress.log_file) as lines:
 
         def note(line: str) -> None:
             lines.write(f"{now()} {line}\n")

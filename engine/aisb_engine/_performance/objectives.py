@@ -185,7 +185,7 @@ def _parsed(part: str) -> Objective:
     if key not in LATENCIES and (key != FAILURES or percentile is not None):
         known = (*LATENCIES, FAILURES)
         raise UsageError(
-            f"no objective named {written!r}{did_you_mean(key, known)}; known: {', '.join(known)}"
+            f"no objective named {written!r}{did_you_mean(key, known)}\n  known: {', '.join(known)}"
         )
     if percentile is not None and not 0 < percentile < 100:
         raise UsageError(f"the objective {part!r}: a percentile must lie between 0 and 100, as in ttft_p95")

@@ -220,6 +220,6 @@ def read_user_file(path: Path) -> dict[str, Any]:
         if key not in USER_TABLES:
             raise ConfigError(
                 f"{path}: {key}",
-                f"there is no such table{did_you_mean(key, USER_TABLES)}; known: {', '.join(USER_TABLES)}",
+                f"there is no such table{did_you_mean(key, USER_TABLES)}\n  known: {', '.join(USER_TABLES)}",
             )
     return table

@@ -141,5 +141,5 @@ def _refuse_unknown(path: Path, where: str, table: Mapping[str, Any], known: tup
     for key in table:
         if key not in known:
             raise UsageError(
-                f"{path}: no key named {where}{key}{did_you_mean(key, known)}; known: {', '.join(known)}"
+                f"{path}: no key named {where}{key}{did_you_mean(key, known)}\n  known: {', '.join(known)}"
             )
