@@ -115,7 +115,7 @@ def test_turns_after_a_failed_one_are_counted_as_not_sent(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--mode", "infer"), "weka_sessions has sessions, which only a performance run sends: --mode perf"),
+        (("--mode", "infer"), "weka_sessions has sessions, which need a performance run: --mode perf"),
         (("--workers", "2"), "load.workers: the command's own process sends the sessions of weka_sessions"),
         (("--launcher", "ray"), "run.launcher: the command's own process sends the sessions"),
         (("--tier", "ttft=2s"), "the tier 'ttft=2s' is not NAME:LIMIT"),

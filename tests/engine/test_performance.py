@@ -166,7 +166,10 @@ def test_a_reply_of_one_token_does_not_miss_an_objective_of_tpot(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objectives": {"ttfs": 5}}, "no objective named 'ttfs'; did you mean 'ttft'\\?\n  known: ttft, ttfc"),
+        (
+            {"objectives": {"ttfs": 5}},
+            "no objective named 'ttfs'; did you mean 'ttft'\\?\n  known: ttft, ttfc",
+        ),
         ({"objectives": {"ttft": -5}}, "the objective 'ttft=-5': a time must be more than 0 milliseconds"),
         ({"percentiles": [100]}, "a percentile of 100: it must be between 0 and 100, as in 99 or 99.9"),
     ],

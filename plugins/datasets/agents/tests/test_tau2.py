@@ -228,9 +228,11 @@ def run(service, checkout, folder, *more, code=0, **variables):
         "-w", "runs", *more,
     ]  # fmt: skip
     environment = {**os.environ, "AISB_TAU2": str(checkout), "SECRET_KEY": "x", "NO_COLOR": "1", **variables}
+    # libuv aborts where a worker starts processes in a fork of a running event loop.
     done = run_forked(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        workers=False,
+    )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -16,7 +16,7 @@ FAMILY = TaskFamily("aisb_dataset_tools")
 ALIASES = {
     name: selection
     for name, selection in FAMILY.aliases.items()
-    if not selection.startswith("bfcl_multi_turn")  # their data is another
+    if selection.startswith("bfcl") and not selection.startswith("bfcl_multi_turn")  # their data is another
 }
 
 
