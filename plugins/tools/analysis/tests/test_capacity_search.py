@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aisb import UsageError
-from aisb_analysis._capacity.answer import Capacity
+from aisb_analysis._capacity.answer import Capacity, DetectableChange
 from aisb_analysis._capacity.fitting import Segment, fit
 from aisb_analysis._capacity.loads import Limit, LoadPoint, MeasuredLoad, limits_of
 from aisb_analysis._capacity.search import Search
@@ -97,6 +97,19 @@ def test_a_budget_that_is_too_short_is_inconclusive_and_says_how_much_is_needed(
     assert found.needed_minutes > 3
     enough = search(Batching(1), "ttft_p95=500ms", found.needed_minutes)
     assert enough.conclusive
+
+
+def test_an_inconclusive_search_names_no_rate_above_saturation() -> None:
+    found = Capacity(
+        rate=None, low=None, high=None, first="ttft_p95", in_flight=None, saturation=16.0, knee=16, users=None,
+        changed="", visible=DetectableChange(0.05, 2), limiter=None, segments=2, broken=1, held=17.9, broke=19.6,
+        two_sided=False, needed_minutes=6, seconds=180.0,
+    )  # fmt: skip
+    assert next(found.lines()) == (
+        "capacity: inconclusive, perhaps near 16 requests/s, where the service saturates: "
+        "needs about 6 minutes (--budget 6m)"
+    )
+    assert "perhaps between 14 and 15 requests/s" in next(replace(found, held=14.0, broke=15.0).lines())
 
 
 def test_a_budget_of_under_100_requests_one_after_another_gives_no_upper_bound() -> None:

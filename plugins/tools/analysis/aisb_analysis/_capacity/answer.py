@@ -94,6 +94,10 @@ class Capacity:
         between = ""
         if self.held and self.broke:
             between = f", perhaps between {self.held:.3g} and {self.broke:.3g} requests/s"
+            if (
+                self.limiter is None and self.held > self.saturation
+            ):  # short loads end before their queue is long
+                between = f", perhaps near {self.saturation:.3g} requests/s, where the service saturates"
         needed = self.needed_minutes
         return f"inconclusive{between}: needs about {needed} minutes (--budget {needed}m)"
 
