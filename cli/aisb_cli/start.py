@@ -1,6 +1,6 @@
-"""The installed command `aisb`: import the command, so that Ctrl-C meanwhile ends it without a traceback.
+"""The entry point of the installed command `aisb`: Ctrl-C during its imports ends it without a traceback.
 
-The import takes a quarter of a second and is no frame of a run: `main` is that of `aisb_cli.main`.
+`main` is that of `aisb_cli.main`, where the command itself begins.
 """
 
 import sys

@@ -1,9 +1,9 @@
 """Run commands of this project in processes forked from one that has imported its modules.
 
 Starting Python and importing what `aisb run` needs takes 0.4 s of a core, and the tests start about a thousand
-commands. `run_forked` takes what `subprocess.run` takes, and `Forked` what `subprocess.Popen` takes. The command is a process of its own, with its own arguments, folder,
-environment and files; only its imports were made before. Tests of what is imported, of start-up times and of signals
-start Python itself.
+commands. `run_forked` takes what `subprocess.run` takes, and `Forked` what `subprocess.Popen` takes. The command is a
+process of its own, with its own arguments, folder, environment and files; only its imports were made before. Tests of
+imports, of start-up times, and of signals that arrive during them start Python itself.
 """
 
 from __future__ import annotations

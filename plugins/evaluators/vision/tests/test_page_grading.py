@@ -1,4 +1,4 @@
-"""Grade pages by the published rules of OmniDocBench; the expected values were worked out by hand."""
+"""The grades of pages follow the published rules of OmniDocBench; expected values were calculated by hand."""
 
 import subprocess
 import sys
