@@ -20,7 +20,7 @@ from aisb_cli.index import not_installed
 if TYPE_CHECKING:
     from aisb_engine import Component, DeclaredCommand, Option, PluginInfo, Plugins
 
-HEADERS = ("plugin\n  distribution", "state\ntier", "offers")
+HEADERS = ("plugin\n  distribution", "state\nlevel", "offers")
 
 
 @click.group(cls=Listing)
@@ -37,9 +37,9 @@ def plugins() -> None:
 def list_command(
     context: click.Context, *, as_json: bool, with_others: bool, debug: bool, backends: bool
 ) -> None:
-    """List plugins: distribution, state, quality, what each offers, and why one failed.
+    """List plugins: distribution, state, level, what each offers, and why one failed.
 
-    The quality (bronze, silver, gold) is what the plugin declares; aisb plugins quality NAME checks it.
+    The level (bronze, silver, gold) is what a plugin declares; aisb plugins quality NAME checks it.
 
     \b
       aisb plugins list --all
