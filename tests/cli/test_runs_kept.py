@@ -210,11 +210,15 @@ def test_a_run_that_ended_with_a_task_not_asked_is_partial_until_it_was(tmp_path
 
 def test_a_run_that_ended_at_an_unexpected_exception_has_crashed(tmp_path: Path) -> None:
     aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "3", cwd=tmp_path)
-    lines = only(tmp_path, "logs/infer/sim/demo_gsm8k.out")
-    lines.unlink()
-    lines.mkdir()  # what nobody expects where a log file is written
-    crashed = aisb("run", "--reuse", "--num-prompts", "5", cwd=tmp_path)
-    assert crashed.code == 70
+    broken = "import runpy, sys, aisb_engine._load.inference as inference; "
+    broken += "inference._opened_to_append = lambda path: 1 / 0; sys.argv[0] = 'aisb'; "
+    broken += "runpy.run_module('aisb_cli.main', run_name='__main__')"
+    crashed = subprocess.run(
+        [sys.executable, "-c", broken, "run", "--reuse", "--num-prompts", "5"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert crashed.returncode == 70, crashed.stderr
+    assert "ZeroDivisionError" in crashed.stderr
     assert status(tmp_path) == "crashed"
     sessions = json.loads(only(tmp_path, "configs/manifest.json").read_text())["sessions"]
     assert [one["exit_code"] for one in sessions] == [0, 70]
