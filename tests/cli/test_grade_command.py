@@ -120,8 +120,10 @@ def test_each_line_of_a_program_that_failed_has_the_reason(tmp_path: Path) -> No
     }
     rows = [{**row, "canonical_solution": "", "reference": "", "output": program} for program in PROGRAMS]
     (tmp_path / "programs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
-    allowed = 'task.evaluate=[{use="code-run", allow=true}]'
-    ended = aisb("grade", "humaneval", "programs.jsonl", "--set", allowed, cwd=tmp_path)
+    refused = aisb("grade", "humaneval", "programs.jsonl", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--allow-code-execution" in refused.stderr
+    ended = aisb("grade", "humaneval", "programs.jsonl", "--allow-code-execution", cwd=tmp_path)
     graded = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [one["outcome"] for one in graded] == ["correct", *["wrong"] * 4]
     assert [one.get("problem") for one in graded] == list(PROGRAMS.values())
