@@ -1,6 +1,6 @@
 """Whether the load asked for is the load that is sent: concurrency, pace, many streams, the time to begin.
 
-    python benchmarks/load.py [start|vitals|concurrency|pace|many|long ...] [--seconds S]
+    python benchmarks/load.py [start|health|concurrency|pace|many|long ...] [--seconds S]
 
 Without a name all of them run. `start`, `concurrency` and `pace` are the `aisb` command itself against the
 mock server, judged by its log and by the server's record; `many` and `long` are one worker alone, so that its
@@ -119,7 +119,7 @@ def proportional(pid):
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def vitals(limits, _):
+def health(limits, _):
     print("\nLoop lag and lateness, always on")
     from aisb_engine._load.client_health import ClientHealth
 
@@ -244,7 +244,7 @@ def long(limits, _):
 def main():
     cells = {
         "start": start,
-        "vitals": vitals,
+        "health": health,
         "concurrency": concurrency,
         "pace": pace,
         "many": many,

@@ -56,7 +56,7 @@ def run(work: Path, model: Path, address: str, replicas: int, tokens: int) -> Me
     kept = [record for file in where.glob("2*/log/*/*/worker-*") for record in read_file(file) if record]
     timings = [record.prediction.timing for record in kept]
     began, ends = min(one.sent_ns for one in timings), max(one.done_ns for one in timings)
-    used = [cpu_of(file, began, ends) for file in sorted(where.glob("2*/log/*/*/vitals-*.jsonl"))]
+    used = [cpu_of(file, began, ends) for file in sorted(where.glob("2*/log/*/*/client_health-*.jsonl"))]
     return Measured(
         {record.prediction.sample_id: record.prediction.text for record in kept},
         len(kept) / (ends - began) * 1e9,
@@ -65,11 +65,11 @@ def run(work: Path, model: Path, address: str, replicas: int, tokens: int) -> Me
     )
 
 
-def cpu_of(vitals: Path, began: int, ends: int) -> tuple[float, float]:
+def cpu_of(health: Path, began: int, ends: int) -> tuple[float, float]:
     """Return a replica's CPU seconds between two times, and the most cores that it used for a second."""
     seconds = most = 0.0
     since = began
-    for line in map(json.loads, vitals.read_text().splitlines()):
+    for line in map(json.loads, health.read_text().splitlines()):
         until = min(max(line["t_ns"], since), ends)
         if until > since:
             seconds += line["cpu_share"] * (until - since) / 1e9

@@ -115,4 +115,4 @@ def _rung_line(rung: Rung) -> str:
     text = f"{users:10} {rung.rate:.3g} requests/s, ttft_p95 {first}, tpot_p95 {token}"
     if rung.failed:
         text += f", {100 * rung.failed:.0f} % failed"
-    return text + (": not used, this machine was too busy" if rung.spoiled else "")
+    return text + (": not used, this machine was too busy" if rung.distortion else "")

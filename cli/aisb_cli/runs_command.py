@@ -202,7 +202,7 @@ def record(one: RunInfo) -> dict[str, Any]:
         "started": one.started,
         "ended": one.ended,
         "exit_code": one.exit_code,
-        "not_asked": one.not_sent,
+        "not_sent": one.not_sent,
         "command": list(one.command),
         "imported": one.imported,
         "served": {name: dict(table) for name, table in one.served.items()},

@@ -96,7 +96,7 @@ def write_performance(folder: RunFolder, model: str, one: ImportedPerformance) -
         write_atomically(log / IMPORTED, orjson.dumps(one.stage, option=orjson.OPT_NON_STR_KEYS))
     facts = {
         "imported": one.tool,
-        "asked": dict(one.load),
+        "requested": dict(one.load),
         "planned": one.planned,
         "chunk_times": one.chunk_times,
         "notes": list(one.notes),

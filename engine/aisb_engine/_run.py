@@ -322,7 +322,7 @@ async def _score(
     from aisb_engine._scoring.results import score_run
 
     tasks = manifest.data.get("tasks", {})
-    left_out = {name: facts["not_asked"] for name, facts in tasks.items() if "not_asked" in facts}
+    left_out = {name: facts["skip_reason"] for name, facts in tasks.items() if "skip_reason" in facts}
     spec = graders.spec
     if own.judge is None and spec.judge is not None:
         keep_late_judge(folder, spec.judge)

@@ -163,7 +163,7 @@ def finish(command, tmp_path, environment, code=0):
 def results(work: Path, task="counts"):
     (file,) = work.glob(f"2*/results/vllm-chat/{task}.json")
     found = json.loads(file.read_text())
-    return {name: found[name] for name in ("metrics", "outcomes", "bounds", "asked", "tokens")}
+    return {name: found[name] for name in ("metrics", "outcomes", "bounds", "predictions", "tokens")}
 
 
 def episodes(work: Path, task="counts"):
@@ -210,7 +210,7 @@ def test_another_model_is_asked_logged_and_counted(plugin, tmp_path, more):
     assert "I heard: The sum is 1." in episodes(tmp_path / "runs", "counts_user")[0]["messages"][2]["content"]
     assert results(tmp_path / "runs", "counts_user")["outcomes"]["correct"] == 6
     (file,) = (tmp_path / "runs").glob("2*/results/vllm-chat/counts_user.json")
-    asked = json.loads(file.read_text())["environment_asked"]
+    asked = json.loads(file.read_text())["environment_requests"]
     # The same words of several samples are one question: its answer is in the log.
     assert (asked["questions"], asked["tokens"]["input"]) == (6, {"sum": 600, "reported": 6})
     assert "its environment asked another model 6 questions, 600 tokens in, 60 out" in said

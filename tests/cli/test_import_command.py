@@ -154,7 +154,7 @@ def test_answers_of_another_tool_are_scored_by_our_rules(tmp_path, tool):
     done = aisb("import", MAKERS[tool](tmp_path), cwd=tmp_path, code=1 if tool == "inspect" else 0)
     scored = results(tmp_path)
     assert scored["model"] == "pen-8b"
-    assert scored["asked"] == 4
+    assert scored["predictions"] == 4
     assert scored["outcomes"]["correct"] == 2
     assert scored["accuracy"] == 50.0
     assert "gsm8k" in done.stdout
@@ -199,7 +199,7 @@ def test_an_inspect_log_keeps_reasoning_usage_and_errors_apart_from_answers(tmp_
 def test_epochs_are_repeats(tmp_path):
     aisb("import", inspect_log(tmp_path, epochs=2), cwd=tmp_path, code=1)
     scored = results(tmp_path)
-    assert scored["asked"] == 8
+    assert scored["predictions"] == 8
     assert {"pass@2", "avg@2"} & {metric["name"] for metric in scored["metrics"]}
 
 
@@ -207,7 +207,7 @@ def test_likelihoods_of_options_are_compared_again(tmp_path):
     path = lm_eval_choices(tmp_path)
     aisb("import", path, "--as", "rooms=arc_e", cwd=tmp_path)
     scored = results(tmp_path, "arc_e")
-    assert (scored["mode"], scored["accuracy"], scored["asked"]) == ("logprob", 50.0, 2)
+    assert (scored["mode"], scored["accuracy"], scored["predictions"]) == ("logprob", 50.0, 2)
 
 
 def test_subjects_that_a_tool_has_as_tasks_are_groups_of_ours(tmp_path):

@@ -75,7 +75,10 @@ def test_a_performance_run_goes_through_a_launcher_of_a_plugin(aisb, tmp_path):
     )  # fmt: skip
     assert "certificate: " in output
     (log,) = latest(tmp_path).glob("log/sim/demo_gsm8k")
-    assert {path.name for path in log.glob("vitals-*")} == {"vitals-0.jsonl", "vitals-1.jsonl"}
+    assert {path.name for path in log.glob("client_health-*")} == {
+        "client_health-0.jsonl",
+        "client_health-1.jsonl",
+    }
     assert json.loads((log / "load.json").read_text())["started_ns"] > 0
     assert not list(log.glob("share-*"))
 

@@ -72,9 +72,9 @@ def test_an_accuracy_run_asks_again_what_a_lost_worker_had_and_nothing_twice(tmp
     assert len(asked) == 64
     assert set(asked.values()) == {1}
     (loss,) = losses(tmp_path)
-    assert (loss["worker"], loss["not_asked"], loss["share"]) == (1, 0, 0.0)
-    assert f"its {loss['asked_again']} unfinished requests are sent again" in output
-    assert loss["asked_again"] >= 8
+    assert (loss["worker"], loss["lost"], loss["share"]) == (1, 0, 0.0)
+    assert f"its {loss['resent']} unfinished requests are sent again" in output
+    assert loss["resent"] >= 8
 
 
 def test_a_performance_run_keeps_what_was_measured_and_says_what_was_lost(tmp_path: Path, slow) -> None:
@@ -83,10 +83,10 @@ def test_a_performance_run_keeps_what_was_measured_and_says_what_was_lost(tmp_pa
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     (loss,) = losses(tmp_path)
-    assert 2 <= loss["not_asked"] == 50 - len(records(tmp_path))
+    assert 2 <= loss["lost"] == 50 - len(records(tmp_path))
     assert "worker 1 ended by signal 9 before its work did" in output
-    verdict = "INVALID" if loss["not_asked"] > 5 else "SUSPECT"
-    assert f"{verdict}: {2 * loss['not_asked']:.1f} % of the planned requests were lost" in output, output
+    verdict = "INVALID" if loss["lost"] > 5 else "SUSPECT"
+    assert f"{verdict}: {2 * loss['lost']:.1f} % of the planned requests were lost" in output, output
 
 
 def test_a_load_that_its_time_ends_loses_the_share_that_the_lost_client_had_left(
@@ -110,4 +110,4 @@ def test_an_open_loop_without_a_worker_ends_with_what_it_did_not_ask(tmp_path: P
     assert process.returncode == 2, output
     assert re.search(r"send the rest with: aisb run --reuse \d+_\d+\b", output)
     (loss,) = losses(tmp_path)
-    assert len(records(tmp_path)) == 64 - loss["not_asked"]
+    assert len(records(tmp_path)) == 64 - loss["lost"]

@@ -161,7 +161,7 @@ def prompts(takes=lambda text: 0.0):
         thread.join()
 
 
-def test_a_closed_loop_leaves_log_vitals_and_what_was_asked(tmp_path: Path, mock) -> None:
+def test_a_closed_loop_leaves_log_client_health_and_requested_load(tmp_path: Path, mock) -> None:
     code, output = run(tmp_path, mock.url, "--concurrency", "8", "--max-out-len", "20")
     assert code == 0, output
     found = everything(tmp_path)
@@ -170,15 +170,15 @@ def test_a_closed_loop_leaves_log_vitals_and_what_was_asked(tmp_path: Path, mock
     told = load(tmp_path)
     assert told["planned"] == ROWS
     assert told["warmups"] == {"sent": 1, "answered": 1}
-    assert told["asked"]["concurrency"] == 8
-    assert told["asked"]["request_rate"] is None
-    assert told["asked"]["retries"] == 0
-    assert told["asked"]["max_tokens"] == 20
-    assert told["asked"]["workers"] == 1
+    assert told["requested"]["concurrency"] == 8
+    assert told["requested"]["request_rate"] is None
+    assert told["requested"]["retries"] == 0
+    assert told["requested"]["max_tokens"] == 20
+    assert told["requested"]["workers"] == 1
     assert 0 < told["started_ns"] <= min(p.timing.sent_ns for p in found)
     assert told["ended_ns"] >= max(p.timing.done_ns for p in found)
     assert told["interrupted"] is False
-    assert (log_folder(tmp_path) / "vitals-0.jsonl").read_text().count("\n") >= 1
+    assert (log_folder(tmp_path) / "client_health-0.jsonl").read_text().count("\n") >= 1
     assert not (tmp_path / log_folder(tmp_path).parents[2] / "results").exists()
 
 
@@ -192,7 +192,7 @@ def test_workers_share_one_schedule_and_the_concurrency(tmp_path: Path, slow) ->
     assert peak(everything(tmp_path)) == 9
     assert sorted(p.name for p in log_folder(tmp_path).iterdir()) == sorted(
         ["identity.json", "load.json", "samples.jsonl.gz", *(f"{kind}{n}" for kind in ("worker-",) for n in range(3)),
-         *(f"vitals-{n}.jsonl" for n in range(3))]
+         *(f"client_health-{n}.jsonl" for n in range(3))]
     )  # fmt: skip
     assert f"{ROWS}/{ROWS} finished, 0 failed" in output
 
@@ -227,8 +227,8 @@ def test_an_open_loop_is_the_same_schedule_however_many_workers_send_it(tmp_path
         first = found[0].timing.planned_ns
         plans.append([(p.timing.planned_ns - first, p.sample_id) for p in found])
         assert all(p.timing.sent_ns >= p.timing.planned_ns for p in found)
-        assert load(work)["asked"]["concurrency"] is None
-        assert load(work)["asked"]["arrival"] == "poisson"
+        assert load(work)["requested"]["concurrency"] is None
+        assert load(work)["requested"]["arrival"] == "poisson"
     assert plans[0] == plans[1]
     assert plans[0][-1][0] == pytest.approx((ROWS - 1) / 100 * 1e9)
 
@@ -245,7 +245,7 @@ def test_a_pressure_run_asks_rows_again_until_its_time_is_over(tmp_path: Path, m
     assert 1 < peak(found) <= 6
     told = load(tmp_path)
     assert told["planned"] is None
-    assert told["asked"]["pressure_time"] == 2
+    assert told["requested"]["pressure_time"] == 2
     assert f"{len(found)}/{len(found)} finished, 0 failed" in output
 
 
@@ -288,7 +288,7 @@ def test_made_prompts_and_replies_have_the_lengths_of_the_flags(tmp_path: Path) 
     assert [len(prompt.split(" ")) for prompt in seen] == [24] * 4
     (table,) = tmp_path.glob("outputs/default/*/performances/*/synthetic_details.npz")
     with np.load(table) as columns:
-        assert columns["asked_tokens"].tolist() == [3.0] * 4
+        assert columns["max_tokens"].tolist() == [3.0] * 4
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_more_prompts_than_rows_are_further_rounds_that_no_cache_answers(
     measured = seen[1:]  # after the warm-up
     assert len(measured) == len(set(measured)) == 150
     assert sum(prompt.startswith("[round 1]\n") for prompt in measured) == ROWS
-    assert (load(tmp_path)["planned"], load(tmp_path)["asked"]["num_prompts"]) == (150, 150)
+    assert (load(tmp_path)["planned"], load(tmp_path)["requested"]["num_prompts"]) == (150, 150)
 
 
 def test_rounds_repeat_whole_conversations_and_repeats(tmp_path: Path, mock) -> None:
@@ -389,7 +389,7 @@ def test_a_duration_ends_the_load_and_what_is_in_flight_is_waited_for(
     assert all(p.failure is None for p in found)
     assert max(p.timing.done_ns for p in found) > begun + 0.8e9
     assert f"{len(found)}/{len(found)} finished, 0 failed" in output
-    assert told["asked"]["duration"] == 0.8
+    assert told["requested"]["duration"] == 0.8
     assert "interrupted" not in output
     assert "for 0.8 s" in output
     if load_words[:2] == ("--request-rate", "200"):
@@ -600,5 +600,5 @@ def test_every_turn_of_a_conversation_is_scored_and_none_is_missing(tmp_path: Pa
     assert code == 0, output
     (file,) = tmp_path.glob("outputs/default/*/results/*/talk.json")
     result = json.loads(file.read_text())
-    assert (result["asked"], result["not_asked_yet"]) == (9, 0)
+    assert (result["predictions"], result["not_sent"]) == (9, 0)
     assert "not sent yet" not in output

@@ -334,8 +334,8 @@ def test_a_dataset_that_raises_costs_its_own_task_alone(place):
     assert f"rotten is skipped: {fault}: ValueError: row 3 of this dataset is rotten" in ended.stderr
     assert f"warning: rotten · sim: no result: {fault}" in unfolded(place.summary)
     manifest = json.loads((place.latest / "configs/manifest.json").read_bytes())
-    assert manifest["tasks"]["rotten"]["not_asked"].startswith(fault)
-    assert "not_asked" not in manifest["tasks"]["fine"]
+    assert manifest["tasks"]["rotten"]["skip_reason"].startswith(fault)
+    assert "skip_reason" not in manifest["tasks"]["fine"]
     assert fault in (place.latest / "logs/infer/sim/rotten.out").read_text()
     assert "Traceback" in place.log
     assert 'raise ValueError(f"row {number} of this dataset is rotten")' in place.log
@@ -366,7 +366,7 @@ def test_a_task_that_was_not_asked_is_asked_once_the_plugin_is_mended(place):
     again = place.aisb("run", "--reuse", mended=True)
     assert again.code == 0, again.stderr
     assert place.results("rotten")["accuracy"] == 100
-    assert "not_asked" not in (place.latest / "configs/manifest.json").read_text()
+    assert "skip_reason" not in (place.latest / "configs/manifest.json").read_text()
     assert "warning" not in place.summary
 
 
@@ -394,7 +394,7 @@ def test_a_step_that_raises_at_a_row_costs_that_sample_alone(place):
     assert ended.code == 1
     assert place.results("fine")["accuracy"] == 100
     results = place.results("step")
-    assert (results["asked"], results["failed"], results["outcomes"]["error"]) == (6, 1, 1)
+    assert (results["predictions"], results["failed"], results["outcomes"]["error"]) == (6, 1, 1)
     assert results["accuracy"] == pytest.approx(100 * 5 / 6, abs=0.01)
     assert results["first_error"] == {"request": "3", "log": "logs/infer/sim/step.out"}
     why = "postprocessor 'no-three' of plugin faulty (aisb-faulty 1.0) failed: KeyError: 'three'"

@@ -117,7 +117,7 @@ def test_a_slow_service_is_described_by_what_few_requests_can_tell() -> None:
     )
     assert found["what limits it"].endswith("one user only; --seconds 100 gives more")
     assert found["measured"].startswith("1 request in 20 s")
-    busy = said(replace(slow, spoiled="the event loop lagged"))
+    busy = said(replace(slow, distortion="the event loop lagged"))
     assert busy["one user"].endswith("; this machine was too busy, so the times may be too long")
 
 
@@ -131,7 +131,7 @@ def test_a_limiter_and_failures_are_named() -> None:
     assert failing["what limits it"] == (
         "failures: with 4 users, 50 % of the requests fail: status: HTTP 503: The queue is full."
     )
-    busy = said(rung(1), rung(4, spoiled="the event loop lagged"))
+    busy = said(rung(1), rung(4, distortion="the event loop lagged"))
     gone = "4 users could not be measured: 127.0.0.1:8000 refused the connection"
     assert said(rung(1), stopped=gone)["what limits it"] == gone
     assert (

@@ -41,7 +41,7 @@ def test_reporters_are_named_with_commas_and_take_options(work):
     ended = aisb("report", "latest", "--reporters", "json,junit", "--set", "junit.least=99", cwd=work)
     assert ended.returncode == 0, ended.stderr
     (table,) = work.glob("outputs/default/*/summary/*.json")
-    assert json.loads(table.read_text())["results"][0]["asked"] == 12
+    assert json.loads(table.read_text())["results"][0]["predictions"] == 12
     (xml,) = work.glob("outputs/default/*/summary/*.xml")
     (suite,) = ET.parse(xml).getroot()
     assert (suite.get("tests"), suite[0].get("name")) == ("1", "accuracy >= 99")

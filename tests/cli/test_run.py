@@ -50,7 +50,7 @@ def test_the_main_job_leaves_the_whole_run_folder_behind(tmp_path: Path) -> None
         "log/sim/demo_gsm8k/identity.json",
         "log/sim/demo_gsm8k/load.json",
         "log/sim/demo_gsm8k/samples.jsonl.gz",
-        "log/sim/demo_gsm8k/vitals-0.jsonl",
+        "log/sim/demo_gsm8k/client_health-0.jsonl",
         "log/sim/demo_gsm8k/worker-0",
         "logs/infer/sim/demo_gsm8k.out",
         "logs/eval/sim/demo_gsm8k.out",
@@ -69,7 +69,7 @@ def test_the_main_job_leaves_the_whole_run_folder_behind(tmp_path: Path) -> None
     results = load(folder / "results/sim/demo_gsm8k.json")
     assert (name, metric, mode, value) == ("demo_gsm8k", "accuracy", "gen", f"{results['accuracy']:.2f}")
     assert re.fullmatch(r"[0-9a-f]{6}", version)
-    assert sum(results["outcomes"].values()) == results["asked"] == 64
+    assert sum(results["outcomes"].values()) == results["predictions"] == 64
     assert results["outcomes"]["correct"] / 64 * 100 == pytest.approx(results["accuracy"], abs=1e-3)
     assert set(results["details"]) == {str(n) for n in range(64)}
     assert {"prompt", "origin_prediction", "predictions", "references", "correct"} <= set(
@@ -119,7 +119,7 @@ def test_repeats_give_pass_at_k_and_their_average(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ended.code == 0, ended.err
     results = load(only(tmp_path, "results/sim/demo_gsm8k.json"))
-    assert results["asked"] == 256
+    assert results["predictions"] == 256
     assert results["pass@4"] >= results["pass@1"] == results["accuracy (4 runs average)"] == results["avg@4"]
     assert results["cons@4"] <= results["pass@4"]
     assert len(load(only(tmp_path, "predictions/sim/demo_gsm8k.json"))["7"]) == 4
@@ -173,7 +173,7 @@ def test_a_larger_num_prompts_extends_a_run(tmp_path: Path) -> None:
     more = aisb("run", "--reuse", "--num-prompts", "20", cwd=tmp_path)
     assert more.code == 0, more.err
     assert "Found 10 finished of 20, 0 failed: resuming" in more.err
-    assert load(only(tmp_path, "results/sim/demo_gsm8k.json"))["asked"] == 20
+    assert load(only(tmp_path, "results/sim/demo_gsm8k.json"))["predictions"] == 20
 
 
 def test_reuse_refuses_other_requests_and_names_the_key_with_both_values(tmp_path: Path) -> None:
@@ -523,7 +523,7 @@ def test_models_and_tasks_of_ones_own_stand_in_aisb_toml(tmp_path: Path, mock: M
     ended = aisb("run", cwd=tmp_path)
     assert ended.code == 0, ended.err
     results = load(only(tmp_path, "results/mine/short.json"))
-    assert results["asked"] == 3
+    assert results["predictions"] == 3
     shown = aisb("tasks", "show", "short", "--sample", "1", cwd=tmp_path)
     assert "a shorter one" in shown.out
     assert "Question:" in shown.out
@@ -568,7 +568,7 @@ def test_warm_ups_are_sent_and_not_counted(tmp_path: Path) -> None:
         "2 warm-up requests, 2 answered; not counted"
         in only(tmp_path, "logs/infer/sim/demo_gsm8k.out").read_text()
     )
-    assert load(only(tmp_path, "results/sim/demo_gsm8k.json"))["asked"] == 3
+    assert load(only(tmp_path, "results/sim/demo_gsm8k.json"))["predictions"] == 3
 
 
 def test_a_request_that_failed_has_no_entry_among_the_answers(tmp_path: Path) -> None:

@@ -144,9 +144,9 @@ def test_a_judges_tokens_count_in_the_budget_and_are_shown_apart(run, tmp_path):
         more = run(service, *judge(service), "--reuse", "--token-budget", "5000")
         assert more.returncode == 0, more.stdout + more.stderr
     asked = results(tmp_path)["judge"]
-    kept = ("questions", "asked_before", "replies", "tokens_reported", "input_tokens", "output_tokens")
+    kept = ("questions", "answered_in_log", "replies", "tokens_reported", "input_tokens", "output_tokens")
     assert {name: asked[name] for name in kept} == {
-        "questions": 10, "asked_before": 2, "replies": 10, "tokens_reported": 10, "input_tokens": 500,
+        "questions": 10, "answered_in_log": 2, "replies": 10, "tokens_reported": 10, "input_tokens": 500,
         "output_tokens": 10,
     }  # fmt: skip
     assert results(tmp_path)["tokens"]["input"]["sum"] == 800

@@ -156,7 +156,7 @@ def test_a_resumed_run_keeps_the_rules_that_it_began_with(work):
     assert "scored by other rules than the task's own" in " ".join(out.split())
     aisb("score", cwd=work)
     assert results(work)["trial"] == []
-    assert results(work)["asked"] == 10
+    assert results(work)["predictions"] == 10
 
 
 def test_a_run_that_is_not_resumed_since_its_requests_would_differ_keeps_its_configuration(work):

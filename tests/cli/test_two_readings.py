@@ -139,7 +139,7 @@ def test_a_whole_run_at_a_rate_tries_nothing_again_and_asks_what_an_accuracy_run
     assert "retries = 0" in config
     assert "performance = true" not in config
     load = json.loads((log(tmp_path) / "load.json").read_bytes())
-    assert (load["nonce"], load["planned"], load["asked"]["retries"]) == (None, 12, 0)
+    assert (load["nonce"], load["planned"], load["requested"]["retries"]) == (None, 12, 0)
     assert len(read_samples(folder(tmp_path), "sim", "demo_gsm8k").samples) == 12
     aisb(tmp_path / "kept", *words, "--set", "load.retries=2")
     assert "retries = 2" in folder(tmp_path / "kept").config.read_text("utf-8")

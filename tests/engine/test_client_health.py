@@ -18,14 +18,14 @@ def lines(path: Path):
 
 
 async def test_a_stall_of_the_loop_is_seen_in_all_its_length(tmp_path: Path) -> None:
-    health = ClientHealth(tmp_path / "vitals-0.jsonl", time.perf_counter_ns, lambda: 3)
+    health = ClientHealth(tmp_path / "client_health-0.jsonl", time.perf_counter_ns, lambda: 3)
     await asyncio.sleep(0.03)
     time.sleep(0.4)  # noqa: ASYNC251 - the stall
     await asyncio.sleep(0.03)
     health.record_lateness(1_500_000)
     health.record_lateness(500_000)
     health.close()
-    (line,) = lines(tmp_path / "vitals-0.jsonl")
+    (line,) = lines(tmp_path / "client_health-0.jsonl")
     assert set(line) == NAMES
     assert line["lag_ms_max"] >= 380
     assert line["lag_ms_p50"] >= 100  # most beats of this stretch came during the stall
@@ -36,10 +36,10 @@ async def test_a_stall_of_the_loop_is_seen_in_all_its_length(tmp_path: Path) -> 
 async def test_a_line_is_written_about_every_second_and_lateness_is_null_without_a_schedule(
     tmp_path: Path,
 ) -> None:
-    health = ClientHealth(tmp_path / "vitals-7.jsonl", time.perf_counter_ns, lambda: 0)
+    health = ClientHealth(tmp_path / "client_health-7.jsonl", time.perf_counter_ns, lambda: 0)
     await asyncio.sleep(2.2)
     health.close()
-    found = lines(tmp_path / "vitals-7.jsonl")
+    found = lines(tmp_path / "client_health-7.jsonl")
     assert len(found) >= 3
     assert all(later["t_ns"] - line["t_ns"] >= 1e9 for line, later in pairwise(found[:-1]))
     assert all(line["late_ms_max"] is None for line in found)

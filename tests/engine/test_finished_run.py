@@ -21,7 +21,7 @@ RESULT = {
     ],
     "outcomes": {"correct": 47, "wrong": 16, "unparsed": 1},
     "bounds": [73.44, 74.6],
-    "asked": 64,
+    "predictions": 64,
     "failed": 0,
     "merge": False,
     "details": {"0": {}},

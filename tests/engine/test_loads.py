@@ -96,8 +96,8 @@ def test_what_rows_share_declares_how_much_the_cache_should_have_unless_it_is_sa
     assert declared(Load(cache_share=0), samples) == 0
     assert declared(Load(), [Sample("0", {"input_tokens_asked": 80})]) is None
     facts = requested_load(Load(), Chat(url="http://127.0.0.1:1"), 1, {}, samples)
-    assert facts["cache_share_least"] == 0  # a server keeps no part of a block
-    assert "cache_share_least" not in requested_load(
+    assert facts["min_cache_share"] == 0  # a server keeps no part of a block
+    assert "min_cache_share" not in requested_load(
         Load(cache_share=0), Chat(url="http://127.0.0.1:1"), 1, {}, samples
     )
 

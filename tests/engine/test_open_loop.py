@@ -197,7 +197,7 @@ async def test_a_record_keeps_the_lengths_that_were_asked(tmp_path: Path) -> Non
     run = Run(tmp_path, Answering())
     await run.send(requests(1, params={"max_tokens": 7}, facts={"input_tokens_asked": 99}))
     columns = read_columns(tmp_path)
-    assert (columns["asked_tokens"][0], columns["asked_input"][0]) == (7, 99)
+    assert (columns["max_tokens"][0], columns["requested_input"][0]) == (7, 99)
 
 
 async def test_a_pacer_never_wakes_before_its_time() -> None:

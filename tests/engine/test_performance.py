@@ -34,7 +34,7 @@ def reply(number, sent, *, ttft=100, gap=20, tokens=10, planned=None, streamed=T
     return Prediction(**(values | changes))
 
 
-def run(tmp_path, predictions, *, load=None, vitals=(), extra=None, **options):
+def run(tmp_path, predictions, *, load=None, health=(), extra=None, **options):
     folder = RunFolder(tmp_path / "20261121_220301")
     log = folder.log("m", "t")
     with LogWriter(log / "worker-0") as writer:
@@ -42,8 +42,8 @@ def run(tmp_path, predictions, *, load=None, vitals=(), extra=None, **options):
             writer.append(prediction, final=True, extra=extra)
     if load is not None:
         (log / "load.json").write_text(json.dumps(load))
-    if vitals:
-        (log / "vitals-0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in vitals))
+    if health:
+        (log / "client_health-0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in health))
     return measure(folder, "m", "t", **options)
 
 
@@ -53,7 +53,7 @@ def closed(clients=4, each=30, **changes):
     return [reply(number, sent, **changes) for number, (sent, _) in enumerate(starts)]
 
 
-ASKED = {"asked": {"concurrency": 4}, "planned": 120}
+ASKED = {"requested": {"concurrency": 4}, "planned": 120}
 
 
 def reasons(found):
@@ -216,32 +216,42 @@ LOAD = {"concurrency": 4}
 @pytest.mark.parametrize(
     ("change", "name", "verdict", "reason"),
     [
-        ({"vitals": LAGGED}, "loop lag", "SUSPECT", "the client's event loop lagged by 8.0 ms (limit 5 ms)"),
-        ({"vitals": STALLED}, "loop lag", "INVALID", "the client's event loop lagged by 80.0 ms"),
-        ({"vitals": STALLED}, "client CPU", "SUSPECT", "a worker used 95 % of a core: add --workers"),
+        ({"health": LAGGED}, "loop lag", "SUSPECT", "the client's event loop lagged by 8.0 ms (limit 5 ms)"),
+        ({"health": STALLED}, "loop lag", "INVALID", "the client's event loop lagged by 80.0 ms"),
+        ({"health": STALLED}, "client CPU", "SUSPECT", "a worker used 95 % of a core: add --workers"),
         (
-            {"load": {"asked": LOAD, "proxy": "http://p:3128"}},
+            {"load": {"requested": LOAD, "proxy": "http://p:3128"}},
             "proxy",
             "SUSPECT",
             "in between: http://p:3128",
         ),
-        ({"load": {"asked": LOAD, "subtasks_at_once": 3}}, "subtasks", "SUSPECT", "3 subtasks ran at once"),
-        ({"load": {"asked": LOAD, "planned": 200}}, "interrupted", "SUSPECT", "120 of 200 requests ended"),
         (
-            {"load": {"asked": {"concurrency": 5}}},
+            {"load": {"requested": LOAD, "subtasks_at_once": 3}},
+            "subtasks",
+            "SUSPECT",
+            "3 subtasks ran at once",
+        ),
+        (
+            {"load": {"requested": LOAD, "planned": 200}},
+            "interrupted",
+            "SUSPECT",
+            "120 of 200 requests ended",
+        ),
+        (
+            {"load": {"requested": {"concurrency": 5}}},
             "concurrency",
             "SUSPECT",
             "5 requests could be in flight, but the peak was 4",
         ),
         (
-            {"load": {"asked": {"concurrency": 64}}},
+            {"load": {"requested": {"concurrency": 64}}},
             "concurrency",
             "INVALID",
             "64 requests could be in flight, but the peak was 4",
         ),
-        ({"load": {"asked": {"request_rate": 20}}}, "rate", "INVALID", "20 requests/s requested, 14"),
+        ({"load": {"requested": {"request_rate": 20}}}, "rate", "INVALID", "20 requests/s requested, 14"),
         (
-            {"load": {"asked": LOAD | {"cache_share": 0.5}}},
+            {"load": {"requested": LOAD | {"cache_share": 0.5}}},
             "cache hits",
             "SUSPECT",
             "0 % of the input tokens came from the server's prefix cache, 50 % were declared (load.cache_share)",
@@ -264,7 +274,7 @@ def second(at, lag, cpu=0.3):
 
 def test_a_burst_before_the_stable_stage_does_not_make_that_stage_invalid(tmp_path):
     lines = [second(1, 80.0, cpu=1.0), *(second(at, 1.0) for at in range(2, 9))]
-    found = run(tmp_path / "burst", closed(), load=ASKED, vitals=lines)
+    found = run(tmp_path / "burst", closed(), load=ASKED, health=lines)
     assert found.window is not None
     verdict, reason = reasons(found)["loop lag"]
     assert verdict == "SUSPECT"
@@ -272,8 +282,8 @@ def test_a_burst_before_the_stable_stage_does_not_make_that_stage_invalid(tmp_pa
     assert "take the numbers of the stable stage" in reason
     assert "client CPU" not in reasons(found)
     lines = [second(1, 80.0), *(second(at, 60.0) for at in range(2, 9))]
-    assert reasons(run(tmp_path / "all", closed(), load=ASKED, vitals=lines))["loop lag"][0] == "INVALID"
-    few = run(tmp_path / "few", closed(each=1), load=ASKED, vitals=[second(0.2, 80.0)])
+    assert reasons(run(tmp_path / "all", closed(), load=ASKED, health=lines))["loop lag"][0] == "INVALID"
+    few = run(tmp_path / "few", closed(each=1), load=ASKED, health=[second(0.2, 80.0)])
     assert few.window is None
     assert reasons(few)["loop lag"][0] == "INVALID"
 
@@ -316,7 +326,7 @@ def conversations(count, turns=2, each=280):
 
 
 def test_no_more_can_be_in_flight_than_there_are_conversations(tmp_path):
-    load = {"asked": {"concurrency": 32}}
+    load = {"requested": {"concurrency": 32}}
     assert "concurrency" not in reasons(run(tmp_path / "all", conversations(10), load=load))
     one_by_one = [reply(n, 600 * n + 300 * turn, turn=turn) for n in range(10) for turn in range(2)]
     found = reasons(run(tmp_path / "one", one_by_one, load=load))
@@ -324,7 +334,7 @@ def test_no_more_can_be_in_flight_than_there_are_conversations(tmp_path):
 
 
 def test_the_rate_of_a_pressure_run_is_that_of_its_clients(tmp_path):
-    load = {"asked": {"concurrency": 4, "request_rate": 2, "pressure_time": 9}}
+    load = {"requested": {"concurrency": 4, "request_rate": 2, "pressure_time": 9}}
     found = run(tmp_path / "pressure", closed(), load=load)
     assert "rate" not in reasons(found)
     assert found.requested.rate is None
@@ -333,7 +343,7 @@ def test_the_rate_of_a_pressure_run_is_that_of_its_clients(tmp_path):
 
 
 def test_a_ramp_has_the_stage_total_only_and_is_not_suspect_for_it(tmp_path):
-    load = {"asked": {"ramp_up": "linear:1:50"}}
+    load = {"requested": {"ramp_up": "linear:1:50"}}
     found = run(tmp_path, closed(), load=load)
     assert [stage.name for stage in found.stages] == ["total"]
     assert found.unsteady == "the rate changes as requested, so there is only the stage total"
@@ -381,7 +391,7 @@ def test_usage_below_the_number_of_chunks_with_text_is_a_signal(tmp_path, told, 
 )  # fmt: skip
 def test_times_of_a_trace_that_are_plainly_in_another_unit_are_a_signal(tmp_path, gap, said):
     replies = [reply(n, gap * n) for n in range(30)]
-    found = reasons(run(tmp_path / "trace", replies, load={"asked": {"use_timestamp": True}}))
+    found = reasons(run(tmp_path / "trace", replies, load={"requested": {"use_timestamp": True}}))
     assert ("trace times" in found) == bool(said)
     assert said in found.get("trace times", ("", ""))[1]
     assert "trace times" not in reasons(run(tmp_path / "rate", replies))
@@ -398,7 +408,7 @@ def test_a_reply_that_stops_by_itself_may_be_shorter_than_its_limit_unless_it_wa
     replies = closed(finish_reason="stop")
     extra = {"max_tokens": 512}
     assert "output lengths" not in reasons(run(tmp_path / "free", replies, load=ASKED, extra=extra))
-    forced = {"asked": {"concurrency": 4, "ignore_eos": True}}
+    forced = {"requested": {"concurrency": 4, "ignore_eos": True}}
     assert "output lengths" in reasons(run(tmp_path / "forced", replies, load=forced, extra=extra))
 
 
@@ -431,17 +441,17 @@ def test_counts_that_disagree_and_cache_hits_nobody_declared_are_signals(tmp_pat
 
 @pytest.mark.parametrize(("cached", "sound"), [(0, True), (12, True), (16, False)])
 def test_a_prefix_shorter_than_a_block_need_not_be_in_the_cache(tmp_path, cached, sound):
-    declared = {"asked": ASKED["asked"] | {"cache_share": 0.24, "cache_share_least": 0}}
+    declared = {"requested": ASKED["requested"] | {"cache_share": 0.24, "min_cache_share": 0}}
     found = run(tmp_path, closed(usage=Usage(50, 10, cached_tokens=cached)), load=declared)
     assert ("cache hits" not in reasons(found)) == sound
 
 
 def test_lateness_of_the_client_and_waiting_for_the_limit_are_told_apart(tmp_path):
     late = [reply(n, 20 * n + 200, planned=20 * n) for n in range(200)]
-    found = run(tmp_path / "late", late, load={"asked": {"request_rate": 50}})
+    found = run(tmp_path / "late", late, load={"requested": {"request_rate": 50}})
     assert reasons(found)["lateness"][0] == "INVALID"
     assert "the client sent late: p99 200.0 ms after the planned time" in reasons(found)["lateness"][1]
-    held = run(tmp_path / "held", late, load={"asked": {"request_rate": 50, "concurrency": 14}})
+    held = run(tmp_path / "held", late, load={"requested": {"request_rate": 50, "concurrency": 14}})
     assert held.achieved.peak == 14
     assert "requests waited for the concurrency limit of 14" in reasons(held)["lateness"][1]
 
@@ -465,8 +475,8 @@ def test_load_files_that_are_broken_or_cut_short_say_nothing(tmp_path):
     log = folder.log("m", "t")
     with LogWriter(log / "worker-0") as writer:
         writer.append(reply(0, 0), final=True)
-    (log / "load.json").write_text('{"asked": {"concurrency"')
-    (log / "vitals-0.jsonl").write_text('{"t_ns": 1, "lag_ms_p99": 0.5}\n{"t_ns": 2, "lag_')
+    (log / "load.json").write_text('{"requested": {"concurrency"')
+    (log / "client_health-0.jsonl").write_text('{"t_ns": 1, "lag_ms_p99": 0.5}\n{"t_ns": 2, "lag_')
     found = measure(folder, "m", "t")
     assert found.requested.concurrency is None
     assert found.client_health["lag"] == 0.5
@@ -491,7 +501,7 @@ def test_counters_say_what_a_server_gained():
         "running": 3,
         "parrot:words_total": 9,
     }
-    during = {"running": {"looks": 4, "sum": 50, "most": 16}}
+    during = {"running": {"samples": 4, "sum": 50, "maximum": 16}}
     found = counter_increases({"before": before, "after": after, "during": during})
     assert found.acceptance_rate == 0.5
     assert found.acceptance_length == 2.5
@@ -515,7 +525,7 @@ def test_counters_of_earlier_versions_are_read_by_the_names_of_the_server():
         "vllm:prefix_cache_hits_total": 100,
         "vllm:num_requests_running": 3,
     }
-    during = {"vllm:num_requests_running": {"looks": 4, "sum": 50, "most": 16}}
+    during = {"vllm:num_requests_running": {"samples": 4, "sum": 50, "maximum": 16}}
     found = counter_increases(
         {"before": before | {"vllm:num_requests_running": 1}, "after": after, "during": during}
     )
@@ -557,7 +567,7 @@ def test_a_counter_that_fell_was_reset_and_says_nothing():
 def test_streams_that_came_in_one_piece_have_no_time_between_tokens_and_are_a_signal(tmp_path):
     whole = [reply(number, 300 * number, gap=0) for number in range(2)]
     found = run(tmp_path, [*whole, *(reply(number, 300 * number) for number in range(2, 100))], load=None)
-    assert reasons(found)["held back"] == (
+    assert reasons(found)["buffered streams"] == (
         "SUSPECT",
         (
             "all chunks of 2 of 100 replies came at one moment, so TPOT, ITL and ICL leave these out: "
@@ -573,6 +583,6 @@ def test_streams_that_came_in_one_piece_have_no_time_between_tokens_and_are_a_si
 def test_short_replies_and_one_in_a_hundred_may_come_in_one_piece(tmp_path):
     short = [reply(number, 300 * number, gap=0, tokens=3) for number in range(50)]
     found = run(tmp_path / "short", [*short, *(reply(number, 300 * number) for number in range(50, 100))])
-    assert "held back" not in reasons(found)
+    assert "buffered streams" not in reasons(found)
     one = [reply(number, 300 * number, gap=0 if number == 7 else 20) for number in range(100)]
-    assert "held back" not in reasons(run(tmp_path / "one", one))
+    assert "buffered streams" not in reasons(run(tmp_path / "one", one))

@@ -128,7 +128,7 @@ def test_an_empty_log_and_one_that_is_not_there_have_no_rows(tmp_path):
 
 def test_lengths_that_were_asked_are_read_beside_the_attempt(tmp_path):
     columns = logged(tmp_path, reply(0), extra={"max_tokens": 64, "input_tokens_asked": 512})
-    assert (columns["asked_tokens"][0], columns["asked_input"][0]) == (64, 512)
+    assert (columns["max_tokens"][0], columns["requested_input"][0]) == (64, 512)
 
 
 def test_a_gap_is_spread_over_the_tokens_of_its_chunk_and_one_without_tokens_joins_the_next(tmp_path):

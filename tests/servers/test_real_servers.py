@@ -71,7 +71,7 @@ def test_an_accuracy_task_is_answered_in_every_form(real, aisb):
         assert [(line["failure"], line["attempts"]) for line in lines] == [(None, 1)] * 3
         assert any(line["prediction"].strip() for line in lines)
         results = ran.read(f"results/{abbr(name)}/demo_gsm8k.json")
-        assert (results["asked"], results["outcomes"]["error"]) == (3, 0)
+        assert (results["predictions"], results["outcomes"]["error"]) == (3, 0)
         if real.name != "triton":  # which says neither
             assert {line["finish_reason"] for line in lines} <= {"stop", "length"}
             assert all(0 < line["usage"]["output_tokens"] <= 24 for line in lines)

@@ -145,7 +145,7 @@ def test_calls_of_a_real_model_act_in_an_environment_and_go_back_to_it(walking, 
     assert any(arguments.get("folder") for episode in calls for _, arguments in episode)
     assert all(row["usage"]["output_tokens"] > 0 for row in rows)
     results = ran.read("results/vllm-chat/walk.json")
-    assert (results["asked"], results["outcomes"]["error"]) == (6, 0)
+    assert (results["predictions"], results["outcomes"]["error"]) == (6, 0)
     again = walking(*words, "--reuse", "latest")
     assert again.code == 0, again.out + again.err
     assert ran.predictions("vllm-chat", "walk") == rows  # nothing was asked a second time

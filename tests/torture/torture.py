@@ -333,10 +333,10 @@ def found(run: Path, kind: str) -> Any:
         "metrics",
         "outcomes",
         "bounds",
-        "asked",
-        "not_asked_yet",
+        "predictions",
+        "not_sent",
         "failed",
-        "unmade",
+        "broken_samples",
         "faults",
     )
     lines = [json.loads(line) for line in folder.predictions(MODEL, TASK).read_text().splitlines()]

@@ -38,7 +38,7 @@ def answer(
 ) -> Iterator[str]:
     """Yield the findings line by line. `stopped` is the reason why no larger load was measured, if any."""
     yield from _service(service)
-    usable = [rung for rung in rungs if not rung.spoiled]
+    usable = [rung for rung in rungs if not rung.distortion]
     limits = [*_limits(rungs), *([stopped] if stopped else [])]
     lines = {
         "one user": _one_user(rungs[0]),
@@ -87,7 +87,7 @@ def _one_user(rung: Rung) -> str:
         return f"no request succeeded: {rung.failure or 'nothing was answered'}"
     length = "" if rung.output_tokens is None else f" of {rung.output_tokens:.0f} tokens"
     whole = f"a reply{length} takes {_time(rung.e2el)}"
-    if rung.spoiled:
+    if rung.distortion:
         whole += "; this machine was too busy, so the times may be too long"
     if rung.ttft is None:
         return f"{whole}; {NOTHING_STREAMED}"
@@ -153,8 +153,8 @@ def _limits(rungs: Sequence[Rung]) -> Iterator[str]:
     yield from _refusals(rungs)
     yield from _waiting(rungs)
     yield from _slowing(rungs)
-    if rungs[-1].spoiled:
-        yield f"this machine could not generate the load of {_users_of(rungs[-1])}: {rungs[-1].spoiled}"
+    if rungs[-1].distortion:
+        yield f"this machine could not generate the load of {_users_of(rungs[-1])}: {rungs[-1].distortion}"
 
 
 def _refusals(rungs: Sequence[Rung]) -> Iterator[str]:

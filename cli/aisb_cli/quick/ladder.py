@@ -34,7 +34,7 @@ class Rung:
 
     `rate` is requests per second that succeed, `tokens` output tokens per second of all users together.
     `failed` is the share of requests without an answer at the first attempt: of these `throttled` were
-    refused with 429 to the end, and `retried` were answered at the second attempt. `spoiled` says why this
+    refused with 429 to the end, and `retried` were answered at the second attempt. `distortion` says why this
     machine was the limit.
     """
 
@@ -54,7 +54,7 @@ class Rung:
     retried: float
     failure: str
     judged: tuple[JudgedObjective, ...]
-    spoiled: str = ""
+    distortion: str = ""
 
     @property
     def missed(self) -> list[JudgedObjective]:
@@ -94,9 +94,9 @@ class Ladder:
     def climb(self) -> list[Rung]:
         """Measure one user, then more, then between the last rung that holds and the first that breaks.
 
-        A rung that this machine spoiled is measured again once; after that the ladder ends. It also ends if a
-        load cannot be measured, as when the service goes away; then `stopped` says why, and `exit_code` is
-        that of the error.
+        A rung whose load this machine distorted is measured again once; after that the ladder ends. It also
+        ends if a load cannot be measured, as when the service goes away; then `stopped` says why, and
+        `exit_code` is that of the error.
 
         Raises:
             AisbError: not even one user could be measured.
@@ -114,7 +114,7 @@ class Ladder:
             self._say(rung)
             again = any(one.users == users for one in self.rungs)
             self.rungs = sorted((*(one for one in self.rungs if one.users != users), rung), key=_users)
-            users = self._next() if not rung.spoiled else None if again else users
+            users = self._next() if not rung.distortion else None if again else users
         return self.rungs
 
     def _next(self) -> int | None:
@@ -191,7 +191,7 @@ def measured_rung(result: PerformanceResult, users: int, objectives: Sequence[Ob
     rate = _rate(began, ended, answered, users, steady=bool(at_first.all()))
     length = _mean(numbers["output_tokens"])
     signals = result.certificate.signals
-    spoiling = [one for one in signals if one.name in CLIENT_SIGNALS and one.verdict == "INVALID"]
+    distorting = [one for one in signals if one.name in CLIENT_SIGNALS and one.verdict == "INVALID"]
     return Rung(
         users=users,
         requests=len(began),
@@ -209,7 +209,7 @@ def measured_rung(result: PerformanceResult, users: int, objectives: Sequence[Ob
         retried=_share(answered[rows] & ~at_first[rows]),
         failure=failures[0] if failures else "",
         judged=tuple(judge_objectives(judged, objectives)),
-        spoiled="; ".join(signal.reason for signal in spoiling),
+        distortion="; ".join(signal.reason for signal in distorting),
     )
 
 

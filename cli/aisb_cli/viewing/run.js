@@ -13,7 +13,7 @@ async function runPage(name, mine) {
     ["tags", run.tags.length ? tags(run) : null], ["note", run.note],
     ["command", run.command.length ? el("code", {}, run.command.join(" ")) : null],
     ["imported", run.imported], ["began", moment(run.started)], ["ended", moment(run.ended)], ["exit code", run.exit_code],
-    ["not sent", run.not_asked && run.status !== "running" ? plural(run.not_asked, "request") : null], ["folder", run.path], ["problem", run.unreadable]];
+    ["not sent", run.not_sent && run.status !== "running" ? plural(run.not_sent, "request") : null], ["folder", run.path], ["problem", run.unreadable]];
   const parts = [el("h2", {}, name), el("dl", {}, facts.filter(([, value]) => isThere(value))
       .flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, value)])),
     progress(run), results(run), samplesOf(run), plots(run), pages(run), ...logs(run, open)];

@@ -1,7 +1,7 @@
 """Client health: each worker measures its event-loop lag, the lateness of its requests, and its CPU use.
 
-About once a second it appends a line of JSON to `vitals-N.jsonl` next to the worker's log. Without these
-figures, the backlog of a saturated client would look like latency of the server.
+About once a second it appends a line of JSON to `client_health-N.jsonl` next to the worker's log. Without
+these figures, the backlog of a saturated client would look like latency of the server.
 """
 
 from __future__ import annotations

@@ -63,10 +63,10 @@ class ServiceCounters:
                     self._add_sample(name, values[name])
 
     def _add_sample(self, name: str, value: float) -> None:
-        gauge = self._during.setdefault(name, {"looks": 0, "sum": 0.0, "most": value})
-        gauge["looks"] += 1
+        gauge = self._during.setdefault(name, {"samples": 0, "sum": 0.0, "maximum": value})
+        gauge["samples"] += 1
         gauge["sum"] += value
-        gauge["most"] = max(gauge["most"], value)
+        gauge["maximum"] = max(gauge["maximum"], value)
 
     async def _read(self, note: Callable[[str], None]) -> dict[str, float]:
         values: dict[str, float] = {}

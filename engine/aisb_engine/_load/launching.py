@@ -211,7 +211,7 @@ class LaunchedSubtask:
             await self._send(lost.shared.serve_waiting())
 
     def _loss_line(self, reason: str, facts: Mapping[str, Any]) -> str:
-        resent, missing = facts["asked_again"], facts["not_asked"]
+        resent, missing = facts["resent"], facts["lost"]
         if missing:
             return f"{reason}; its {missing} unfinished requests are lost"
         return f"{reason}; its {resent} unfinished requests are sent again"

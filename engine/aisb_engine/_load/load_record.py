@@ -53,9 +53,9 @@ class LoadRecord:
         )
         sessions = session_facts(prepared)
         if sessions is not None and load.cache_share is None:  # a server need not keep everything
-            load_facts |= {"cache_share": sessions["cache_share"], "cache_share_least": 0.0}
+            load_facts |= {"cache_share": sessions["cache_share"], "min_cache_share": 0.0}
         self.facts: dict[str, Any] = {
-            "asked": load_facts,
+            "requested": load_facts,
             "planned": None if _is_open_ended(prepared) else progress.total - progress.resumed,
             "warmups": {"sent": 0, "answered": 0},
             "started_ns": None,

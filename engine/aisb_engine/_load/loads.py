@@ -239,7 +239,7 @@ def _cache_share(load: Load, samples: Sequence[Sample]) -> dict[str, float | Non
         return {"cache_share": load.cache_share}
     return {
         "cache_share": sum(row["shared_tokens"] for row in rows) / total,
-        "cache_share_least": sum(
+        "min_cache_share": sum(
             row["shared_tokens"] // CACHE_BLOCK_TOKENS * CACHE_BLOCK_TOKENS for row in rows
         )
         / total,

@@ -120,8 +120,8 @@ class LostWorkers:
         self.unsent += missing
         return {
             "worker": worker,
-            "asked_again": resent,
-            "not_asked": missing,
+            "resent": resent,
+            "lost": missing,
             "share": round(self._share(worker, missing, passed_ns), 4),
         }
 

@@ -249,7 +249,7 @@ def _leave_out(stage: InferenceStage, name: str, error: ComponentError) -> None:
     line = stage.faults.add(error, f"task {name}")
     stage.left_out[name] = str(error)
     stage.display.say(f"{name} is skipped: {error}")
-    stage.manifest.note("tasks", name, {"not_asked": str(error)})
+    stage.manifest.note("tasks", name, {"skip_reason": str(error)})
     for subtask in stage.spec.subtasks:
         if subtask.task == name:
             file = stage.folder.infer_log(subtask.model, name)

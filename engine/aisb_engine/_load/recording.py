@@ -108,7 +108,7 @@ def _rendered(one: PreparedSubtask, row: Sample | BrokenRow) -> RenderedSample:
 def _note_task(stage: InferenceStage, one: PreparedSubtask) -> None:
     """Record in the manifest the version of a task and of its data."""
     name = one.subtask.task
-    stage.manifest.data.get("tasks", {}).get(name, {}).pop("not_asked", None)
+    stage.manifest.data.get("tasks", {}).get(name, {}).pop("skip_reason", None)
     facts: dict[str, Any] = {
         "version": task_version(one.task),
         "data": {"sha256": one.loaded.sha256, "files": [str(file) for file in one.loaded.files]},

@@ -83,7 +83,7 @@ class LoadShare:
 
     def health_file(self, folder: Path) -> Path:
         """Return the file to which this process writes its client health."""
-        return folder / f"vitals-{self.number}.jsonl"
+        return folder / f"client_health-{self.number}.jsonl"
 
 
 def rounds(share: LoadShare, source: RequestSource) -> Iterator[Request]:

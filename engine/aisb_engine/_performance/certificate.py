@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SignalName = Literal[
     "failures", "no tokens", "lost workers", "interrupted", "log", "loop lag", "client CPU", "lateness",
     "proxy", "subtasks", "rate", "concurrency", "trace times", "token counts", "input lengths",
-    "output lengths", "held back", "cache hits", "not steady", "too few samples", "imported",
+    "output lengths", "buffered streams", "cache hits", "not steady", "too few samples", "imported",
 ]  # fmt: skip
 _BY_SEVERITY: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
 
@@ -81,7 +81,7 @@ def certify(
         *_token_counts(columns, requests),
         *_input_lengths(columns, requests, load),
         *_output_lengths(columns, requests, load),
-        *_held_back(columns, requests),
+        *_buffered_streams(columns, requests),
         *_cache(columns, requests, load, counters),
         *_size(stages, percentiles, unsteady),
     ]
@@ -200,7 +200,7 @@ def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iter
 
 def _rate(achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
     # In a pressure run the rate is that of new clients.
-    if not load.rate or load.ramps or load.asked.get("pressure_time"):
+    if not load.rate or load.ramps or load.requested.get("pressure_time"):
         return
     if achieved.rate is not None and achieved.sent > 20:
         deviation = abs(achieved.rate - load.rate) / load.rate
@@ -217,8 +217,8 @@ def _concurrency(
     The turns of a conversation wait for each other, so the number of conversations limits the number in
     flight.
     """
-    pressure = load.asked.get("pressure_time")
-    paced = load.rate or load.ramps or load.asked.get("use_timestamp")
+    pressure = load.requested.get("pressure_time")
+    paced = load.rate or load.ramps or load.requested.get("use_timestamp")
     if not load.concurrency or (paced and not pressure) or not len(columns):
         return
     if load.sessions is not None:
@@ -273,7 +273,7 @@ def _trace_times(columns: LogColumns, load: LoadFiles) -> Iterator[Signal]:
     import numpy as np
 
     planned = columns["planned"][~np.isnan(columns["planned"])]
-    if not load.asked.get("use_timestamp") or len(planned) < TRACE_REQUESTS:
+    if not load.requested.get("use_timestamp") or len(planned) < TRACE_REQUESTS:
         return
     seconds = float(planned.max() - planned.min()) / 1e9
     gap = seconds / (len(planned) - 1)
@@ -322,7 +322,7 @@ def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> 
     """
     import numpy as np
 
-    requested, counted = columns["asked_input"], requests.input_tokens
+    requested, counted = columns["requested_input"], requests.input_tokens
     # Later turns contain the conversation so far.
     known = requests.ok & ~np.isnan(requested) & ~np.isnan(counted) & (columns["turn"] == 0)
     if load.input_exact is None or not known.any():
@@ -344,10 +344,10 @@ def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> 
 def _output_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
     import numpy as np
 
-    requested, counted = columns["asked_tokens"], requests.output_tokens
+    requested, counted = columns["max_tokens"], requests.output_tokens
     known = requests.ok & ~np.isnan(requested) & ~np.isnan(counted)
     # A reply may end before its limit, unless ignore_eos is set; it may never be longer.
-    forced = bool(load.asked.get("ignore_eos"))
+    forced = bool(load.requested.get("ignore_eos"))
     cut = np.array([reason == "length" for reason in columns.finish], bool)
     wrong = known & ((counted > requested) | ((counted < requested) & (cut | forced)))
     if wrong.sum() > MAX_DIFFERING_SHARE * known.sum():
@@ -359,7 +359,7 @@ def _output_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) ->
         yield Signal("output lengths", "SUSPECT", reason)
 
 
-def _held_back(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
+def _buffered_streams(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
     """Yield a signal for streams that arrived in one piece, collected by a proxy or a gateway."""
     import numpy as np
 
@@ -370,7 +370,7 @@ def _held_back(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
             f"all chunks of {at_once} of {long.sum()} replies came at one moment, so TPOT, ITL and "
             "ICL leave these out: look for a proxy or gateway that buffers streams"
         )
-        yield Signal("held back", "SUSPECT", reason)
+        yield Signal("buffered streams", "SUSPECT", reason)
 
 
 def _cache(
@@ -386,7 +386,7 @@ def _cache(
     elif counters is not None:
         hits = counters.prefix_hit_rate
     declared = load.number("cache_share") or 0.0
-    least = load.number("cache_share_least")
+    least = load.number("min_cache_share")
     low = declared if least is None else least
     if hits is not None and not low - CACHE_POINTS <= hits <= declared + CACHE_POINTS:
         reason = f"{100 * hits:.0f} % of the input tokens came from the server's prefix cache, "

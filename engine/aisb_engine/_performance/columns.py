@@ -35,7 +35,7 @@ SCALARS = (
     "ok", "streamed", "chunks",
     "input_tokens", "usage_tokens", "cached_tokens", "reasoning_tokens",
     "counted_tokens", "retold_tokens", "first_tokens", "end_tokens", "pace_ns", "lone",
-    "asked_tokens", "asked_input",
+    "max_tokens", "requested_input",
     "file", "payload", "gaps_at", "wide", "tokens_at",
 )  # fmt: skip
 """The columns that are not by kind. `usage_tokens` is the server's count of output tokens, `counted_tokens`

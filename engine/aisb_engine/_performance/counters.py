@@ -112,6 +112,6 @@ def _gauge(during: Any, name: str) -> Gauge | None:
     gauges = during if isinstance(during, Mapping) else {}
     for key, recorded in gauges.items():
         numbers = _numbers(recorded)
-        if name in (key, _old_name(key)) and numbers.get("looks") and {"sum", "most"} <= numbers.keys():
-            return Gauge(int(numbers["looks"]), numbers["sum"] / numbers["looks"], numbers["most"])
+        if name in (key, _old_name(key)) and numbers.get("samples") and {"sum", "maximum"} <= numbers.keys():
+            return Gauge(int(numbers["samples"]), numbers["sum"] / numbers["samples"], numbers["maximum"])
     return None

@@ -168,7 +168,7 @@ def _tokens(columns: LogColumns, rules: ToolRules) -> Floats:
     tokens, _ = output_tokens(columns, [name for name in SOURCES if name in rules.tokens])
     missing: Any = rules.otherwise
     if missing == "asked":
-        missing = columns["asked_tokens"]
+        missing = columns["max_tokens"]
     elif missing == "chunks":
         missing = columns.count()
     found: Floats = np.where(np.isnan(tokens), np.nan if missing is None else missing, tokens)

@@ -84,7 +84,7 @@ def imported_measurements(
         stages=(stage,),
         window=None,
         unsteady=WITHOUT_REQUESTS,
-        requested=RequestedLoad(load.asked, load.planned, load.concurrency, load.rate),
+        requested=RequestedLoad(load.requested, load.planned, load.concurrency, load.rate),
         achieved=AchievedLoad(
             max(load.planned or 0, totals.requests), totals.requests, None, totals.concurrency, None
         ),

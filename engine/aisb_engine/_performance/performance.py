@@ -97,7 +97,7 @@ class MeasuredPerformance(PerformanceResult):
             "failure_kind": [failure[0] if failure else "" for failure in failures],
             "output_tokens_source": [SOURCES[source] if source >= 0 else "" for source in numbers.source],
             **{name: columns[name] for name in ("repeat", "turn", "attempts", "streamed", "cached_tokens")},
-            "max_tokens": columns["asked_tokens"],
+            "max_tokens": columns["max_tokens"],
             "chunks": columns.count(),
             "input_tokens": numbers.input_tokens,
             "output_tokens": numbers.output_tokens,
@@ -328,23 +328,23 @@ def _achieved(columns: LogColumns, flight: InFlight, load: LoadFiles) -> Achieve
 
 def _requested(load: LoadFiles, sent: int) -> RequestedLoad:
     return RequestedLoad(
-        load.asked,
+        load.requested,
         load.planned,
         load.concurrency,
-        None if load.asked.get("pressure_time") else load.rate,
+        None if load.requested.get("pressure_time") else load.rate,
         tuple(_planned_rates(load, sent)),
     )
 
 
 def _planned_rates(load: LoadFiles, sent: int) -> Iterator[tuple[float, float]]:
     """Yield points (second, requests per second) of the planned rate; none without pacing."""
-    if text := load.asked.get("ramp_up"):
+    if text := load.requested.get("ramp_up"):
         ramp, at = Ramp.parse(str(text)), 0.0
         yield at, ramp.rate(0)
         for before, after in pairwise(point / RAMP_POINTS for point in range(RAMP_POINTS + 1)):
             at += (load.planned or sent) / RAMP_POINTS / ramp.rate((before + after) / 2)
             yield at, ramp.rate(after)
-    elif load.rate and not load.asked.get("pressure_time"):
+    elif load.rate and not load.requested.get("pressure_time"):
         yield 0.0, load.rate
         yield per(load.planned, load.rate) or math.inf, load.rate
 

@@ -1,7 +1,7 @@
 """Read the files that a load generator writes next to its log: the requested load, and the client's health.
 
-`load.json` and `vitals-N.jsonl` do not exist in other kinds of runs, and may be incomplete after a kill; what
-they do not contain is unknown.
+`load.json` and `client_health-N.jsonl` do not exist in other kinds of runs, and may be incomplete after a
+kill; what they do not contain is unknown.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 
 import orjson
 
+from aisb_engine._record.old_keys import update_keys
 from aisb_engine._record.runfolder import RunFolder
 
 GAUGES = ("running", "waiting")
 """Counters of `Backend.counters` that show a current state, and are sampled during a load."""
+
+HEALTH_FILES, OLD_HEALTH_FILES = "client_health-*.jsonl", "vitals-*.jsonl"
 
 NS_PER_SECOND = 1e9
 
@@ -51,7 +54,7 @@ class LoadFiles:
     chunk. `sessions` are the facts on a load of sessions.
     """
 
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    requested: Mapping[str, Any] = field(default_factory=dict)
     planned: int | None = None
     warmups: str = ""
     counters: Any = None
@@ -90,30 +93,31 @@ class LoadFiles:
     @property
     def ramps(self) -> bool:
         """Whether the requested rate changes during the run."""
-        return bool(self.asked.get("ramp_up"))
+        return bool(self.requested.get("ramp_up"))
 
     def number(self, name: str) -> float | None:
         """Return a requested value if it is a number, else None."""
-        value = self.asked.get(name)
+        value = self.requested.get(name)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def read_load_files(folder: RunFolder, model: str, task: str) -> LoadFiles:
     """Read the files next to a subtask's log."""
     log = folder.log(model, task)
+    file = log / "load.json"
     table: Any = {}
     with suppress(OSError, ValueError):
-        table = orjson.loads((log / "load.json").read_bytes())
+        table = update_keys(file, orjson.loads(file.read_bytes()))
     if not isinstance(table, Mapping):
         table = {}
     warm = table.get("warmups")
     warmups = ""
     if isinstance(warm, Mapping) and warm.get("sent"):
         warmups = f"{warm['sent']} sent, {warm.get('answered', 0)} answered"
-    asked = table.get("asked")
+    requested = table.get("requested")
     proxy = table.get("proxy")
     return LoadFiles(
-        asked=asked if isinstance(asked, Mapping) else {},
+        requested=requested if isinstance(requested, Mapping) else {},
         planned=table.get("planned") if isinstance(table.get("planned"), int) else None,
         warmups=warmups,
         counters=table.get("counters"),
@@ -144,7 +148,7 @@ def _at_once(folder: RunFolder) -> int:
 
 def _lines(log: Path) -> list[Mapping[str, Any]]:
     lines: list[Mapping[str, Any]] = []
-    for path in sorted(log.glob("vitals-*.jsonl")):
+    for path in sorted([*log.glob(HEALTH_FILES), *log.glob(OLD_HEALTH_FILES)]):
         for line in path.read_bytes().splitlines():
             with suppress(ValueError):
                 lines.append(orjson.loads(line))

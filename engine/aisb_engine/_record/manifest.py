@@ -55,19 +55,19 @@ class Manifest:
     def begin(self, command: Sequence[str]) -> int:
         """Record that a command works on the run; return its number, which log records contain."""
         session = {"started": now(), "command": mask_command(command), "ended": None, "exit_code": None}
-        self._sessions.append(session | ({"begun": False} if self._sends else {}))
+        self._sessions.append(session | ({"started_sending": False} if self._sends else {}))
         self.save()
         return len(self.data["sessions"]) - self._sends
 
     def note_begun(self) -> None:
         """Record that the command sends requests: its input was compared with the run, and accepted."""
-        self._sessions[-1]["begun"] = True
+        self._sessions[-1]["started_sending"] = True
         self.save()
 
     @property
     def has_begun(self) -> bool:
         """Whether the current command has begun to send."""
-        return bool(self._sessions[-1].get("begun"))
+        return bool(self._sessions[-1].get("started_sending"))
 
     def note_not_sent(self, subtask: str, requests: int) -> None:
         """Set the number of requests of a subtask that were not sent; `save` writes it."""

@@ -18,6 +18,7 @@ from typing import IO, Any
 from aisb._deprecated import Renamed
 from aisb._errors import RunError, StorageError, did_you_mean
 from aisb._report import command_on, write_file
+from aisb_engine._record.old_keys import update_keys
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
 _LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
@@ -301,13 +302,13 @@ def _stamps(now: datetime) -> Iterator[str]:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of a run.
+    """Read a JSON file of a run; its keys get their current names.
 
     Raises:
         RunError: it is missing or broken.
     """
     try:
-        return json.loads(path.read_bytes())
+        return update_keys(path, json.loads(path.read_bytes()))
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

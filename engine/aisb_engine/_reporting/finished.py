@@ -18,6 +18,7 @@ from aisb_engine._record.episodes import read_episodes
 from aisb_engine._record.loadfiles import IMPORTED
 from aisb_engine._record.log import read_folder
 from aisb_engine._record.manifest import other_sessions
+from aisb_engine._record.old_keys import update_keys
 from aisb_engine._record.predictions import RenderedSample, read_samples, to_line
 from aisb_engine._record.runfolder import RunFolder, read_json
 from aisb_engine._record.scores import read_scores
@@ -277,7 +278,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 def _read_result(files: RunFolder, file: Path) -> Result:
     try:
-        return _result(files, file, json.loads(file.read_bytes()))
+        return _result(files, file, update_keys(file, json.loads(file.read_bytes())))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunError(
@@ -305,8 +306,8 @@ def _result(files: RunFolder, file: Path, data: Mapping[str, Any]) -> Result:
         ),
         outcomes={outcome: data.get("outcomes", {}).get(outcome, 0) for outcome in OUTCOMES},
         bounds=(bounds[0], bounds[1]) if bounds else None,
-        predictions=data.get("asked", 0),
-        not_sent=data.get("not_asked_yet", 0),
+        predictions=data.get("predictions", 0),
+        not_sent=data.get("not_sent", 0),
         failed=data.get("failed", 0),
         first_error=(error["request"], error["log"]) if error else None,
         merge=data.get("merge", False),

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from aisb_engine._record.old_keys import update_keys
 from aisb_engine._record.runfolder import RunFolder
 
 HEADLINE_TIMES = ("TTFT", "TPOT", "ITL", "E2EL")
@@ -23,16 +24,17 @@ def read_headline(folder: RunFolder, model: str, task: str) -> dict[str, Any] | 
     for runs of versions without a headline.
     """
     base = folder.performances(model, task)
+    details = base.with_name(f"{base.name}_details.json")
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         return {
-            **_numbers(orjson.loads(base.with_name(f"{base.name}_details.json").read_bytes())),
+            **_numbers(update_keys(details, orjson.loads(details.read_bytes()))),
             "text": _lines(base.with_name(f"{base.name}_headline.txt")),
         }
     return None
 
 
 def _numbers(details: Mapping[str, Any]) -> dict[str, Any]:
-    stages, requested, achieved = details["stages"], details["asked"], details["achieved"]
+    stages, requested, achieved = details["stages"], details["requested"], details["achieved"]
     stage = "stable" if "stable" in stages else "total"
     total, rates, times = stages["total"]["common"], stages[stage]["common"], stages[stage]["parameters"]
     duration = total["duration_ms"]

@@ -20,6 +20,7 @@ from aisb import Result
 from aisb._deprecated import Renamed
 from aisb._errors import AisbError, RunError
 from aisb_engine._record.manifest import other_sessions
+from aisb_engine._record.old_keys import update_keys
 from aisb_engine._record.runfolder import TIMESTAMP, RunFolder, write_atomically
 from aisb_engine._reporting.headlines import read_headline
 
@@ -95,10 +96,10 @@ def read_run(folder: RunFolder) -> RunInfo:
     """Read the description and the status of one run."""
     written = is_written(folder)
     manifest = _table(folder.manifest)
-    asking = [one for one in manifest.get("sessions") or () if isinstance(one, Mapping)]
-    every = [*asking, *(one for one in other_sessions(folder) if isinstance(one, Mapping))]
+    sending = [one for one in manifest.get("sessions") or () if isinstance(one, Mapping)]
+    every = [*sending, *(one for one in other_sessions(folder) if isinstance(one, Mapping))]
     sessions = sorted(every, key=lambda session: str(session.get("started")))
-    last = _deciding(asking or sessions)
+    last = _deciding(sending or sessions)
     code = last.get("exit_code")
     known: dict[str, Any] = {
         "started": sessions[0].get("started") if sessions else None,
@@ -195,8 +196,8 @@ def size(folder: RunFolder) -> int:
 
 def _deciding(sessions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the command that determines the status: the last one that sent requests and was not refused."""
-    begun = [one for one in sessions if one.get("begun", True)]
-    return next(reversed([*sessions[-1:], *begun]), {})
+    accepted = [one for one in sessions if one.get("started_sending", True)]
+    return next(reversed([*sessions[-1:], *accepted]), {})
 
 
 def _status(code: Any, *, written: bool, partial: bool) -> Status:
@@ -230,7 +231,7 @@ def _left_out(manifest: Mapping[str, Any]) -> bool:
     """Return whether a whole task could not be run."""
     tasks = manifest.get("tasks")
     tables = tasks.values() if isinstance(tasks, Mapping) else ()
-    return any(isinstance(table, Mapping) and "not_asked" in table for table in tables)
+    return any(isinstance(table, Mapping) and "skip_reason" in table for table in tables)
 
 
 def _scores(folder: RunFolder) -> list[tuple[Result, float]]:
@@ -265,7 +266,7 @@ def _figures(
 def _table(path: Path) -> dict[str, Any]:
     """Read a JSON object; it is empty if the file is missing or being replaced."""
     with suppress(OSError, ValueError):
-        data = orjson.loads(path.read_bytes())
+        data = update_keys(path, orjson.loads(path.read_bytes()))
         if isinstance(data, dict):
             return data
     return {}

@@ -146,7 +146,7 @@ class Judging:
         return {
             "model": self.name,
             "questions": tally.questions,
-            "asked_before": tally.found,
+            "answered_in_log": tally.found,
             "failed": tally.failed,
             "input_tokens": tally.input_tokens,
             "output_tokens": tally.output_tokens,

@@ -108,11 +108,11 @@ async def score_run(
                     trial=(trials or {}).get(subtask.task, ()),
                 )
             scored.failed += results["failed"]
-            scored.unmade += results["unmade"]
-            if left := results["not_asked_yet"]:
+            scored.unmade += results["broken_samples"]
+            if left := results["not_sent"]:
                 scored.notes.append(f"{name}: {left} requests were not sent yet; the score covers the others")
-            if asked := results.get("environment_asked"):
-                scored.notes.append(f"{name}: {_words_of(asked)}")
+            if questions := results.get("environment_requests"):
+                scored.notes.append(f"{name}: {_words_of(questions)}")
             if judging and "judge" in results:
                 scored.unjudged += judging.tally.failed
                 scored.notes.append(f"{name}: {judging.tally.summary(judging.name)}")
@@ -288,17 +288,17 @@ async def grade_subtask(
         "metrics": [asdict(metric) for metric in metrics],
         "outcomes": outcomes(first),
         "bounds": bounds(first) if metrics and metrics[0].unit == "%" else None,
-        "asked": len(predictions),
-        "not_asked_yet": len(rendered) * subtask.repeats
+        "predictions": len(predictions),
+        "not_sent": len(rendered) * subtask.repeats
         - len({(one.sample_id, one.repeat) for one in summaries(predictions)}),
         "failed": sum(one.failure is not None for one in summaries(predictions)),
-        "unmade": sum(bool(one.broken) for one in rendered) * subtask.repeats,
+        "broken_samples": sum(bool(one.broken) for one in rendered) * subtask.repeats,
         "faults": [fault.line for fault in faults.faults],
         "disputed": contested.summary() if contested else None,
         "tokens": token_counts(summaries(predictions)),
         "first_error": _first_error(folder, subtask, first, predictions),
         **({"judge": judging.summary()} if judging else {}),
-        **({"environment_asked": asked_others(answers.questions)} if answers.questions else {}),
+        **({"environment_requests": other_requests(answers.questions)} if answers.questions else {}),
         "merge": run.merge_ds,
         "scored": now(),
     }
@@ -308,7 +308,7 @@ async def grade_subtask(
     return Graded(results, scored, first)
 
 
-def asked_others(questions: Sequence[Prediction]) -> dict[str, Any]:
+def other_requests(questions: Sequence[Prediction]) -> dict[str, Any]:
     """Return how many questions an environment asked another model, and the tokens of the answers."""
     failed = sum(one.failure is not None for one in questions)
     return {"questions": len(questions), "failed": failed, "tokens": token_counts(questions)}
@@ -436,7 +436,7 @@ def _write_log(
     counts = ", ".join(f"{count} {outcome}" for outcome, count in results["outcomes"].items() if count)
     with path.open("a", encoding="utf-8") as lines:
         lines.write(
-            f"{now()} scored {results['asked']} predictions, version {results['version']}: {counts}\n"
+            f"{now()} scored {results['predictions']} predictions, version {results['version']}: {counts}\n"
         )
         for score in scores:
             if score.outcome == "error" and "failure" not in score.details:

@@ -245,7 +245,7 @@ def test_agent_and_user_act_in_the_domain_and_are_graded(checkout, tmp_path, mor
     results = json.loads(file.read_text())
     assert results["outcomes"]["correct"] == 4, results
     assert {name: results[name] for name in ("pass^1", "pass^2")} == {"pass^1": 100.0, "pass^2": 100.0}
-    assert results["environment_asked"]["questions"] == 10
+    assert results["environment_requests"]["questions"] == 10
     assert results["judge"]["questions"] == 2
     (scores,) = tmp_path.glob("runs/2*/results/vllm-chat/tau2_airline_scores.jsonl")
     parts = [json.loads(line)["details"] for line in scores.read_text().splitlines()]

@@ -53,7 +53,7 @@ def check_accuracy(run, lost=1):
     assert max(records.values()) == 1
     facts = run.load()["lost_workers"]
     assert len(facts) == lost
-    assert all(one["asked_again"] >= 1 and not one["not_asked"] for one in facts)
+    assert all(one["resent"] >= 1 and not one["lost"] for one in facts)
 
 
 def check_performance(run):
@@ -61,12 +61,12 @@ def check_performance(run):
     out, _ = run.end()
     (facts,) = run.load()["lost_workers"]
     kept = sum(run.records().values())
-    assert facts["not_asked"] == 400 - kept > 0
-    verdict = "INVALID" if facts["not_asked"] > 40 else "SUSPECT"
+    assert facts["lost"] == 400 - kept > 0
+    verdict = "INVALID" if facts["lost"] > 40 else "SUSPECT"
     ((_, result),) = open_finished_run(run.folder).performance.items()
     (signal,) = [one for one in result.certificate.signals if "planned requests were lost" in one.reason]
     assert signal.verdict == verdict
-    assert f"{facts['not_asked'] / 4:.1f} % of the planned requests were lost" in signal.reason
+    assert f"{facts['lost'] / 4:.1f} % of the planned requests were lost" in signal.reason
     assert f"{kept} requests, 0 failed" in out
 
 

@@ -51,7 +51,7 @@ def test_without_its_head_a_run_ends_with_a_message_and_reuse_resumes(
     assert "all finished requests are kept in the log" in err
     assert "Failed to connect to GCS" not in err  # what Ray prints when it ends a process
     (facts,) = run.load()["lost_workers"]
-    assert facts["asked_again"] >= 1
+    assert facts["resent"] >= 1
     assert 20 < sum(run.records().values()) < COUNT
     here = run.copy(tmp_path / "here")
     resume(here, *WORDS, *FAST, *LONG, count=COUNT)

@@ -253,7 +253,7 @@ class ScoredSubtask:
 
     def _asking(self) -> list[Mapping[str, Any]]:
         """Return the commands that sent requests; runs of old versions do not tell which did."""
-        return [one for one in self.run.manifest.get("sessions", ()) if one.get("begun", True)]
+        return [one for one in self.run.manifest.get("sessions", ()) if one.get("started_sending", True)]
 
     def _times(self) -> tuple[datetime, datetime]:
         asking = self._asking()

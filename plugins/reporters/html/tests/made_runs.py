@@ -76,7 +76,7 @@ class Made:
         results = {
             "model": model, "task": task, "variant": None, "version": "9dc0b5", "mode": "gen",
             "metrics": metrics, "outcomes": outcomes(scores), "bounds": bounds(scores),
-            "asked": len(keys), "not_asked_yet": 0, "failed": 0, "merge": False,
+            "predictions": len(keys), "not_sent": 0, "failed": 0, "merge": False,
         }  # fmt: skip
         write_atomically(folder.results(model, task), orjson.dumps(results, default=str))
         return self

@@ -426,7 +426,7 @@ def load_run(work, concurrency=4, *, timestamp="20261121_220301", count=150, ttf
         for one in also:
             writer.append(one, final=True)
     (log / "load.json").write_text(
-        json.dumps({"asked": {"concurrency": concurrency}, "planned": count + len(also)})
+        json.dumps({"requested": {"concurrency": concurrency}, "planned": count + len(also)})
     )
     return open_finished_run(folder)
 

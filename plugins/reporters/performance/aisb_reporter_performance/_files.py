@@ -9,7 +9,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-from aisb import Counters, DialectResult, Distribution, PerformanceResult, Stage
+from aisb import DialectResult, Distribution, PerformanceResult, Stage
 from aisb.helpers import csv_cell, write_file
 from aisb_reporter_performance._headline import headline
 from aisb_reporter_performance._tables import COMMON, PARAMETERS, UNITS, exact, headers, values
@@ -113,7 +113,7 @@ def details(result: PerformanceResult, dialects: Sequence[DialectResult] = ()) -
         },
         "stable_window": None if result.window is None else asdict(result.window),
         "not_steady": result.unsteady or None,
-        "asked": dict(result.requested.options),
+        "requested": dict(result.requested.options),
         "achieved": asdict(result.achieved),
         "goodput": None if result.goodput is None else asdict(result.goodput),
         "sessions": None if result.sessions is None else dict(result.sessions),
@@ -121,8 +121,8 @@ def details(result: PerformanceResult, dialects: Sequence[DialectResult] = ()) -
             "verdict": result.certificate.verdict,
             "signals": [asdict(signal) for signal in result.certificate.signals],
         },
-        "vitals": None if result.client_health is None else dict(result.client_health),
-        "counters": None if result.counters is None else _counters(result.counters),
+        "client_health": None if result.client_health is None else dict(result.client_health),
+        "counters": None if result.counters is None else asdict(result.counters),
         "notes": list(result.notes),
         "dialects": {dialect.name: _parameters(dialect.parameters) for dialect in dialects},
     }
@@ -141,20 +141,10 @@ def columns_file(result: PerformanceResult) -> bytes:
         "first_event_ns": columns["sent_ns"] + columns["ttfb"] * 1e6,
     }
     arrays |= {name: columns[name] for name in ARRAYS}
-    arrays["asked_tokens"] = columns["max_tokens"]
+    arrays["max_tokens"] = columns["max_tokens"]
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def _counters(counters: Counters) -> dict[str, Any]:
-    """Return the table of the server's counters, whose keys are those of version 0.1 of the file."""
-    table = {"gained": counters.increases, **asdict(counters)}
-    del table["increases"]
-    for name, gauge in (("running", counters.running), ("waiting", counters.waiting)):
-        if gauge is not None:
-            table[name] = {"looks": gauge.samples, "average": gauge.average, "most": gauge.maximum}
-    return table
 
 
 def _parameters(parameters: Mapping[str, Distribution | None]) -> dict[str, dict[str, Any] | None]:

@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 TIMESTAMP = "20261121_220301"
 MS = 1_000_000
 LOAD = {
-    "asked": {"concurrency": 4, "request_rate": None, "max_tokens": 8},
+    "requested": {"concurrency": 4, "request_rate": None, "max_tokens": 8},
     "planned": 120,
     "warmups": {"sent": 1, "answered": 1},
     "counters": {
@@ -35,8 +35,8 @@ LOAD = {
             'vllm:spec_decode_num_accepted_tokens_per_pos_total{position="2"}': 20,
         },
         "during": {
-            "vllm:num_requests_running": {"looks": 8, "sum": 30, "most": 4},
-            "vllm:num_requests_waiting": {"looks": 8, "sum": 2, "most": 1},
+            "vllm:num_requests_running": {"samples": 8, "sum": 30, "maximum": 4},
+            "vllm:num_requests_waiting": {"samples": 8, "sum": 2, "maximum": 1},
         },
     },
     "notes": [],
@@ -161,7 +161,7 @@ def test_a_whole_report_looks_like_this(name, make, capsys):
     ],
 )
 def test_what_was_asked_stands_beside_what_was_sent(make, capsys, asked, said):
-    Performance(width=200, tables=True).report(make(steady(), {"asked": asked}))
+    Performance(width=200, tables=True).report(make(steady(), {"requested": asked}))
     assert f"\nrate: {said}" in capsys.readouterr().out
 
 

@@ -19,7 +19,7 @@ def made_run(work, replies, *, model="sim", task="demo", load=None):
     with LogWriter(log / "worker-0") as writer:
         for one in replies:
             writer.append(one, final=True)
-    asked = load or {"asked": {"concurrency": 8}, "planned": len(replies)}
+    asked = load or {"requested": {"concurrency": 8}, "planned": len(replies)}
     (log / "load.json").write_text(json.dumps(asked))
     return open_finished_run(folder)
 

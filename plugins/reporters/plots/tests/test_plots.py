@@ -147,10 +147,11 @@ def test_many_reasons_are_listed_up_to_a_number_and_the_rest_are_counted(make):
 
 def test_the_requested_rate_is_drawn_as_a_line_or_along_its_ramp(make):
     replies = [reply(n, 1 + 10 * n) for n in range(100)]
-    found = measured(make(replies, load={"asked": {"request_rate": 100}, "planned": 100}))
+    found = measured(make(replies, load={"requested": {"request_rate": 100}, "planned": 100}))
     assert read(data.pack_rates(found))[0]["requested"] == [[0.0, 100.0], [1.0, 100.0]]
     found = measured(
-        make(replies, task="ramp", load={"asked": {"ramp_up": "linear:10:100"}, "planned": 100}), task="ramp"
+        make(replies, task="ramp", load={"requested": {"ramp_up": "linear:10:100"}, "planned": 100}),
+        task="ramp",
     )
     requested = read(data.pack_rates(found))[0]["requested"]
     assert (requested[0], requested[-1][1]) == ([0.0, 10.0], 100.0)

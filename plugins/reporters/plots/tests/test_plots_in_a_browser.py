@@ -163,7 +163,7 @@ def test_pointing_at_one_chart_tells_the_moment_in_the_others(hundred):
 def test_hostile_names_and_messages_are_shown_as_text(pages, browser):
     page = browser(height=1800)
     replies = [reply(HOSTILE + "1", 5), failed(HOSTILE, 60, HOSTILE)]
-    files = pages(replies, load={"asked": {}, "notes": [HOSTILE]})
+    files = pages(replies, load={"requested": {}, "notes": [HOSTILE]})
     page.open(files[0])
     assert text(page, "#failures td:last-child") == f"status: {HOSTILE}"
     assert HOSTILE in text(page, "#notes")
@@ -180,7 +180,7 @@ def test_hostile_names_and_messages_are_shown_as_text(pages, browser):
 
 def test_the_rates_page_has_what_was_asked_planned_and_sent(pages, browser):
     page = browser()
-    load = {"asked": {"request_rate": 100, "arrival": "constant"}, "planned": 200}
+    load = {"requested": {"request_rate": 100, "arrival": "constant"}, "planned": 200}
     page.open(pages([reply(n, 1 + 10 * n) for n in range(200)], load=load)[1])
     assert set(traces(page, "rate")) == {"sent", "planned", "requested"}
     assert page.run("Math.max(...document.getElementById('late').data[0].y)") == pytest.approx(1.0)

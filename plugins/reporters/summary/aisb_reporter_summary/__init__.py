@@ -129,7 +129,7 @@ class Json(Reporter):
 
         from aisb_reporter_summary._several import points_of
 
-        table = {"schema": "aisb-points/1", **asdict(points_of(runs))}
+        table = {"schema": "aisb-points/2", **asdict(points_of(runs))}
         data = orjson.dumps(table, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
         return [_written(folder / "points.json", data.decode())]
 

@@ -14,7 +14,7 @@ from aisb import FinishedRun, PerformanceResult, Result, Row
 from aisb_reporter_summary._speeds import performances
 from aisb_reporter_summary._table import warnings
 
-SCHEMA = "aisb-summary/1"
+SCHEMA = "aisb-summary/2"
 
 
 def as_tables(run: FinishedRun) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def _result(result: Result) -> dict[str, Any]:
         "metrics": [asdict(metric) for metric in result.metrics],
         "outcomes": dict(result.outcomes),
         "bounds": list(result.bounds) if result.bounds else None,
-        "asked": result.predictions,
-        "not_asked_yet": result.not_sent,
+        "predictions": result.predictions,
+        "not_sent": result.not_sent,
         "failed": result.failed,
         "merge": result.merge,
         "trial": list(result.trial),

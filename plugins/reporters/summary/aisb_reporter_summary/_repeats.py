@@ -1,4 +1,4 @@
-"""Runs of one load as one point: the median of each number over the runs, the least, and the most."""
+"""Runs of one load as one point: the median of each number over the runs, its minimum and its maximum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def medians_of(points: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], 
 
     Runs of one load differ only in seed, drawn data, and time. A point of several runs has `runs`,
     the sum of their requests, failures and seconds, the worst of their certificates, medians of all other
-    numbers, and `least` and `most` with the extremes under the same keys.
+    numbers, and `minimum` and `maximum` with the extremes under the same keys.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for point in points:
@@ -34,19 +34,19 @@ def numbered(points: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def spread(point: Mapping[str, Any], number: Any) -> float | None:
-    """Return (most - least) / median of a number over the runs of a point; None if it is not known.
+    """Return (maximum - minimum) / median of a number over the runs of a point; None if it is not known.
 
-    `number` reads it: from the point itself, from its `least`, and from its `most`.
+    `number` reads it: from the point itself, from its `minimum`, and from its `maximum`.
     """
     middle = number(point)
-    return None if not middle else (number(point["most"]) - number(point["least"])) / middle
+    return None if not middle else (number(point["maximum"]) - number(point["minimum"])) / middle
 
 
 def _together(group: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     first = {key: value for key, value in group[0].items() if key != "folder"}
     runs = [point["run"] for point in group]
     if len(group) == 1:
-        return {**first, "runs": runs, "least": None, "most": None}
+        return {**first, "runs": runs, "minimum": None, "maximum": None}
     seconds = [point["seconds"] for point in group if point["seconds"] is not None]
     worst_first = sorted(group, key=lambda point: -VERDICTS.index(point["certificate"]))
     reasons = [f"run {point['run']}: {reason}" for point in worst_first for reason in point["reasons"]]
@@ -61,8 +61,8 @@ def _together(group: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         "seconds": sum(seconds) if seconds else None,
         "stage": " or ".join(dict.fromkeys(point["stage"] for point in group)),
         **_numbers(group, median),
-        "least": _numbers(group, min),
-        "most": _numbers(group, max),
+        "minimum": _numbers(group, min),
+        "maximum": _numbers(group, max),
     }
 
 

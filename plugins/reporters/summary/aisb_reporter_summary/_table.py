@@ -250,7 +250,7 @@ def warnings(run: FinishedRun) -> Iterator[str]:
             reasons = "; ".join(one.certificate.reasons)
             yield f"warning: {one.task} · {one.model}: {one.certificate.verdict}: {reasons}"
     for model, task in () if run.is_performance else run.unscored:
-        why = run.manifest.get("tasks", {}).get(task, {}).get("not_asked")
+        why = run.manifest.get("tasks", {}).get(task, {}).get("skip_reason")
         left = unsent_requests(run).get((model, task), 0)
         asked = f"; {left} requests not sent yet: resume with: {resume}" if left else ""
         if not _has_evaluator(run, task) and not (why or asked):

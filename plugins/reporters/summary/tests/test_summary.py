@@ -41,7 +41,7 @@ def put(folder, model, task, metrics, outcomes, bounds=None, version="3f2a1b", *
                 "mode": "gen",
                 "metrics": metrics,
             }
-            | {"outcomes": outcomes, "bounds": bounds, "asked": asked, "failed": 0, "merge": False}
+            | {"outcomes": outcomes, "bounds": bounds, "predictions": asked, "failed": 0, "merge": False}
             | more
         )
     )
@@ -199,7 +199,7 @@ def test_a_headline_that_another_extractor_could_move_is_doubted(folder):
 
 
 def test_what_an_interrupted_run_did_not_ask_is_told(folder):
-    put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, not_asked_yet=62)
+    put(folder, "a", "demo_gsm8k", [metric("accuracy", 50.0)], {"correct": 1, "wrong": 1}, not_sent=62)
     (written,) = Text(show=False).report(open_finished_run(folder))
     *_, warning, command = written.read_text("utf-8").splitlines()
     assert warning == "warning: demo_gsm8k · a: 62 requests not sent yet: resume with:"

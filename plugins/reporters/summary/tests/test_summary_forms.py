@@ -48,13 +48,13 @@ def table(run, **options):
 
 def test_the_schema_is_a_schema_and_names_its_version():
     Draft202012Validator.check_schema(SCHEMA)
-    assert SCHEMA["properties"]["schema"]["const"] == "aisb-summary/1"
+    assert SCHEMA["properties"]["schema"]["const"] == "aisb-summary/2"
 
 
 def test_a_run_of_accuracy_keeps_to_the_schema(accuracy):
     found = table(accuracy)
     (result,) = found["results"]
-    assert sum(result["outcomes"].values()) == result["asked"] == 20
+    assert sum(result["outcomes"].values()) == result["predictions"] == 20
     assert found["tasks"]["demo_gsm8k"]["version"] == result["version"]
     assert len(found["tasks"]["demo_gsm8k"]["data_sha256"]) == 64
     assert (found["performance"], found["unscored"]) == ([], [])

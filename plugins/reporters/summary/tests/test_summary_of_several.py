@@ -49,7 +49,7 @@ def load_run(
                 Prediction(str(n), text="x" * 11, usage=Usage(100, 11), finish_reason="stop", timing=timing),
                 final=True,
             )
-    (log / "load.json").write_text(json.dumps({"asked": options or {"concurrency": 4}, "planned": 120}))
+    (log / "load.json").write_text(json.dumps({"requested": options or {"concurrency": 4}, "planned": 120}))
     return open_finished_run(folder)
 
 
@@ -77,7 +77,7 @@ def test_csv_json_and_markdown_have_the_same_points(tmp_path):
     assert [float(row["ttft_p50_ms"]) for row in rows] == [40.0, 60.0, 90.0]
     (file,) = Json().report_several(runs, tmp_path)
     found = json.loads(file.read_text())
-    assert found["schema"] == "aisb-points/1"
+    assert found["schema"] == "aisb-points/2"
     assert found["settings"] == ["load.concurrency"]
     assert [point["run"] for point in found["points"]] == [run.timestamp for run in runs]
     assert [point["latency_ms"]["TPOT"]["p95"] for point in found["points"]] == [10.0, 10.0, 10.0]
@@ -159,9 +159,9 @@ def test_runs_of_one_load_stay_rows_of_csv_and_points_of_json(tmp_path):
     repeated, single = found["medians"]
     assert repeated["runs"] == [run.timestamp for run in runs[:3]]
     assert repeated["requests"] == 360
-    assert [repeated[key]["latency_ms"]["TTFT"]["p50"] for key in ("least", "most")] == [40.0, 60.0]
+    assert [repeated[key]["latency_ms"]["TTFT"]["p50"] for key in ("minimum", "maximum")] == [40.0, 60.0]
     assert repeated["latency_ms"]["TTFT"]["p50"] == 44.0
-    assert (single["runs"], single["least"]) == ([runs[3].timestamp], None)
+    assert (single["runs"], single["minimum"]) == ([runs[3].timestamp], None)
     (marked,) = Markdown().report_several(runs, tmp_path)
     lines = [[cell.strip() for cell in line.split("|")] for line in marked.read_text().splitlines()]
     assert lines[0][2:5] == ["load", "runs", "requests/s"]
@@ -182,7 +182,7 @@ def test_a_number_that_some_runs_lack_is_that_of_the_others(tmp_path):
     points = points_of(repeated_loads(tmp_path)).points
     lacking = {**points[0], "goodput": 3.0, "latency_ms": {**points[0]["latency_ms"], "TPOT": None}}
     together, _ = medians_of([lacking, *points[1:]])
-    assert together["goodput"] == together["most"]["goodput"] == 3.0
+    assert together["goodput"] == together["maximum"]["goodput"] == 3.0
     assert together["latency_ms"]["TPOT"]["p50"] == 10.0
 
 

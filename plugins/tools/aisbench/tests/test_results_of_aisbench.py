@@ -84,7 +84,7 @@ def test_sets_of_longbench_and_leval_are_graded_by_their_own_measures(aisb, work
     assert {path.stem for path in Path("imported").glob("*/results/qwen/*.json")} == {"longbench", "leval"}
     groups = {m["group"]: m["value"] for m in results("longbench")["metrics"] if m["group"]}
     assert groups == {"triviaqa": 50.0}  # of the first line alone, as LongBench says
-    assert results("leval")["asked"] == 2
+    assert results("leval")["predictions"] == 2
 
 
 def test_data_sets_that_are_one_group_of_a_task_are_counted_together(aisb, work: Path) -> None:
@@ -92,15 +92,15 @@ def test_data_sets_that_are_one_group_of_a_task_are_counted_together(aisb, work:
     write_predictions("Length1000Depth50_origin_en_4k", ["none", "none"], ["Brahms"])
     write_predictions("Length1000Depth0_parallel_en_4k", ["Brahms"], ["Brahms"])
     aisb("import", str(folder), "-w", "imported")
-    assert results("needle-4k")["asked"] == 3
-    assert results("needle-several-4k")["asked"] == 1
+    assert results("needle-4k")["predictions"] == 3
+    assert results("needle-several-4k")["predictions"] == 1
 
 
 def test_replies_of_a_judge_are_no_answers(aisb, work: Path) -> None:
     folder = write_predictions("aime2025", ["The answer is \\boxed{7}"], "7")
     write_predictions("aime2025-judge", ["A"], "7")
     aisb("import", str(folder), "-w", "imported")
-    assert results("aime2025")["asked"] == 1
+    assert results("aime2025")["predictions"] == 1
     assert not list(Path("imported").glob("*/predictions/qwen/aime2025-judge*"))
 
 

@@ -13,6 +13,8 @@ from aisb_analysis._shown import shown
 
 PRECISION = 1e-9
 """The relative tolerance of numbers: other machines add in another order."""
+OLD_ARRAYS = {"asked_tokens": "max_tokens"}
+"""Current names of arrays that earlier versions wrote under another name."""
 
 
 def value_differences(published: Any, recomputed: Any, path: str = "") -> Iterator[str]:
@@ -73,10 +75,11 @@ def array_differences(published: Path, recomputed: Path) -> Iterator[str]:
 
     try:
         with np.load(published, allow_pickle=False) as old, np.load(recomputed, allow_pickle=False) as new:
-            for name in sorted({*old.files, *new.files}):
-                if name not in old.files or name not in new.files:
+            before = {OLD_ARRAYS.get(name, name): old[name] for name in old.files}
+            for name in sorted({*before, *new.files}):
+                if name not in before or name not in new.files:
                     yield f"{name}: only {'recomputed' if name in new.files else 'published'}"
-                elif old[name].shape != new[name].shape or not _equal(old[name], new[name]):
+                elif before[name].shape != new[name].shape or not _equal(before[name], new[name]):
                     yield f"{name}: the values differ"
     except Exception as error:  # noqa: BLE001 - whatever numpy raises at a broken file
         yield f"cannot be read: {type(error).__name__}: {error}"

@@ -50,7 +50,8 @@ PACKED = (
     "log/*/*/load.json",
     "log/*/*/questions/worker-*",
     "log/*/*/samples.jsonl.gz",
-    "log/*/*/vitals-*.jsonl",
+    "log/*/*/vitals-*.jsonl",  # the name of the next in earlier versions
+    "log/*/*/client_health-*.jsonl",
     "log/*/*/worker-*",
     "performances/*/*.csv",
     "performances/*/*.json",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from aisb import AisbError
+from aisb import AisbError, RunError
 from aisb_analysis._archive import INDEX, MOST_BYTES, Archive
 from aisb_analysis._differences import (
     array_differences,
@@ -405,7 +405,6 @@ def _line(error: BaseException) -> str:
 
 
 def _json(path: Path) -> Any:
-    try:
-        return orjson.loads(path.read_bytes())
-    except ValueError:
-        return None
+    with contextlib.suppress(RunError):
+        return read_run_json(path)
+    return None

@@ -75,7 +75,7 @@ def test_loads_are_ordinary_runs_which_a_search_that_goes_on_reads_again(
     assert "<title>Capacity of served · 2 runs</title>" in (tmp_path / "points.html").read_text()
     assert capsys.readouterr() == ("", "")
     points = tmp_path / "points.jsonl"  # a busy machine sends late, and such points would be measured again
-    kept = [{**json.loads(line), "spoiled": ""} for line in points.read_text().splitlines()]
+    kept = [{**json.loads(line), "distortion": ""} for line in points.read_text().splitlines()]
     points.write_text("".join(json.dumps(one) + "\n" for one in kept))
     again = service(tmp_path, url)  # nothing listens there any more
     assert again.measure(closed).numbers["ttft"] == pytest.approx(first.numbers["ttft"], nan_ok=True)
@@ -105,13 +105,13 @@ def test_a_point_is_discarded_for_a_lag_that_its_objectives_do_not_allow(tmp_pat
     with start_mock(MockOptions(ttft_ms=20, tpot_ms=5)) as mock:
         url = mock.url
         folder = tmp_path / service(tmp_path, url).measure(load).folder
-    (vitals,) = folder.rglob("vitals-*.jsonl")
-    lines = [json.loads(line) for line in vitals.read_text().splitlines()]
-    vitals.write_text("".join(json.dumps({**line, "lag_ms_p99": 30.0}) + "\n" for line in lines))
+    (health,) = folder.rglob("client_health-*.jsonl")
+    lines = [json.loads(line) for line in health.read_text().splitlines()]
+    health.write_text("".join(json.dumps({**line, "lag_ms_p99": 30.0}) + "\n" for line in lines))
     points = tmp_path / "points.jsonl"
     line = json.loads(points.read_text())
-    assert "spoiled" in line
-    del line["spoiled"]
+    assert "distortion" in line
+    del line["distortion"]
     points.write_text(json.dumps(line) + "\n")  # as an older version stored it
 
     def read_again(ttft: float) -> MeasuredService:
@@ -125,7 +125,7 @@ def test_a_point_is_discarded_for_a_lag_that_its_objectives_do_not_allow(tmp_pat
         "the client's event loop lagged by 30.0 ms (limit 10 ms with these objectives)"
     )
 
-    points.write_text(json.dumps({**line, "spoiled": "lagged"}) + "\n")
+    points.write_text(json.dumps({**line, "distortion": "lagged"}) + "\n")
     with start_mock(MockOptions(ttft_ms=20, tpot_ms=5)) as mock:
         resumed = service(tmp_path, mock.url)
         assert stored_names(tmp_path) == ("served", "asked")

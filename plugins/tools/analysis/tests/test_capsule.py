@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import random
@@ -14,7 +15,9 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from forked import run_forked
 
@@ -264,6 +267,47 @@ def test_a_changed_figure_of_a_performance_run_is_named_by_its_cell(
     assert "certificate.verdict: published VALID" in said
 
 
+def rename(table: dict[str, Any], **names: str) -> None:
+    for new, old in names.items():
+        table[old] = table.pop(new)
+
+
+def with_old_names(name: str, data: bytes) -> bytes:
+    """Return a file of a run with the names of its keys or arrays in version 0.2."""
+    if name.endswith("_details.npz"):
+        arrays = dict(np.load(io.BytesIO(data)))
+        rename(arrays, max_tokens="asked_tokens")
+        np.savez_compressed(buffer := io.BytesIO(), **arrays)
+        return buffer.getvalue()
+    if name.endswith("load.json"):
+        rename(table := json.loads(data), requested="asked")
+    elif name.endswith("_details.json"):
+        rename(table := json.loads(data), requested="asked", client_health="vitals")
+    elif re.fullmatch(r"results/\w+/\w+\.json", name):
+        names = {"predictions": "asked", "not_sent": "not_asked_yet", "broken_samples": "unmade"}
+        rename(table := json.loads(data), **names)
+    else:
+        return data
+    return json.dumps(table).encode()
+
+
+def test_a_capsule_with_the_names_of_an_earlier_version_is_verified(
+    capsules: dict[str, Path], tmp_path: Path, plugins: Plugins
+) -> None:
+    def earlier(files: dict[str, bytes]) -> None:
+        old = {
+            name.replace("client_health-", "vitals-"): with_old_names(name, data)
+            for name, data in files.items()
+        }
+        files.clear()
+        files.update(old)
+
+    for name in ("accuracy", "speed"):
+        found = verify_capsule(forged(capsules[name], tmp_path, earlier), plugins)
+        assert not found.differing
+        assert found.checked == verify_capsule(capsules[name], plugins).checked
+
+
 def records(data: bytes) -> list[bytes]:
     parts = data.split(b"aisb")
     return [b"aisb" + part for part in parts[1:]]
@@ -287,7 +331,7 @@ def test_a_removed_and_an_added_record_of_the_log_are_found(
     index["records"][name] -= 1
     said = differing(forged(capsules["accuracy"], tmp_path, removed, records=index["records"]), plugins)
     assert "predictions/sim/colours.jsonl: id" in said
-    assert "results/sim/colours.json: asked: published 12, recomputed 11" in said
+    assert "results/sim/colours.json: predictions: published 12, recomputed 11" in said
 
     def attempt(files: dict[str, bytes]) -> None:
         name = only(files, "log/sim/demo_gsm8k/worker-0")

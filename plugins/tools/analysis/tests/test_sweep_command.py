@@ -102,7 +102,7 @@ def test_repeats_measure_the_grid_again_and_are_one_line_with_their_spread(tmp_p
     seeds = {
         (point["settings"]["load.concurrency"], point["repeat"]): json.loads(
             next((runs / point["run"]).glob("log/*/*/load.json")).read_text()
-        )["asked"]["seed"]
+        )["requested"]["seed"]
         for point in points
     }
     assert seeds == {("1", 1): 0, ("2", 1): 0, ("1", 2): 1, ("2", 2): 1, ("1", 3): 2, ("2", 3): 2}

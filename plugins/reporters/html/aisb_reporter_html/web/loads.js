@@ -55,7 +55,7 @@ const numericLevels = (points) => [...new Set(points.map((one) => one.level).fil
 function byLoad({ axis, lines, scaled = lines, yTitle, logarithmic, label, height = 240 }) {
   const levels = numericLevels(lines.flatMap(({ points }) => points));
   const scale = levelScale(levels);
-  const values = scaled.flatMap(({ points, value }) => points.flatMap((one) => (isRepeated(one) ? [one, one.least, one.most] : [one]).map(value))).filter((one) => one !== null && (!logarithmic || one > 0));
+  const values = scaled.flatMap(({ points, value }) => points.flatMap((one) => (isRepeated(one) ? [one, one.minimum, one.maximum] : [one]).map(value))).filter((one) => one !== null && (!logarithmic || one > 0));
   const most = Math.max(...values, 0) || 1;
   const least = Math.min(...values);
   const y = logarithmic ? [Math.floor(Math.log10(least)), Math.max(Math.ceil(Math.log10(most)), Math.floor(Math.log10(least)) + 1)] : [0, most * 1.05];
@@ -142,9 +142,9 @@ function pointsTable({ points: { points } }, best) {
   shown("table", h("div", { class: "bar" }, picker("times", shares.map((name) => [name, name]), show)), holder, doubts(points));
 }
 
-// The least and the most of a number over the runs of a point, as text; nothing for a single run.
+// The minimum and the maximum of a number over the runs of a point, as text; nothing for a single run.
 function spreadOf(read) {
-  return (one) => (!isRepeated(one) || read(one.least) === null ? "" : `${measure(read(one.least))} to ${measure(read(one.most))}`);
+  return (one) => (!isRepeated(one) || read(one.minimum) === null ? "" : `${measure(read(one.minimum))} to ${measure(read(one.maximum))}`);
 }
 
 function doubts(points) {

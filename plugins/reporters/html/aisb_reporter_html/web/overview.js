@@ -24,10 +24,10 @@ function lead({ summary }) {
     const failed = summary.performance.reduce((sum, one) => sum + one.stages.total.common.failed, 0);
     return `${plural(total, "request")}, ${failed ? `${whole(failed)} failed` : "none failed"}.`;
   }
-  const sum = (key) => summary.results.reduce((count, one) => count + (key === "asked" ? one.asked : one.outcomes[key]), 0);
+  const sum = (key) => summary.results.reduce((count, one) => count + (key === "predictions" ? one.predictions : one.outcomes[key]), 0);
   if (!summary.results.length) return "Nothing has been scored.";
-  const unclear = sum("asked") - sum("correct") - sum("wrong");
-  return `${plural(sum("asked"), "answer")}: ${whole(sum("correct"))} right, ${whole(sum("wrong"))} wrong, ${unclear ? `${whole(unclear)} neither` : "none unclear"}.`;
+  const unclear = sum("predictions") - sum("correct") - sum("wrong");
+  return `${plural(sum("predictions"), "answer")}: ${whole(sum("correct"))} right, ${whole(sum("wrong"))} wrong, ${unclear ? `${whole(unclear)} neither` : "none unclear"}.`;
 }
 
 function facts({ sessions, environment, subtasks, tasks, models }) {
@@ -141,8 +141,8 @@ function ledger({ summary: { results } }) {
         "span",
         { class: "stack", role: "img", "aria-label": said },
         parts.map(({ name }) => {
-          const share = (100 * result.outcomes[name]) / result.asked;
-          return h("i", { class: name, style: { width: `${share}%` }, title: `${name}: ${whole(result.outcomes[name])} of ${whole(result.asked)} (${share.toFixed(1)} %)` }, share > 7 ? whole(result.outcomes[name]) : "");
+          const share = (100 * result.outcomes[name]) / result.predictions;
+          return h("i", { class: name, style: { width: `${share}%` }, title: `${name}: ${whole(result.outcomes[name])} of ${whole(result.predictions)} (${share.toFixed(1)} %)` }, share > 7 ? whole(result.outcomes[name]) : "");
         }),
       ),
       h("span", { class: "quiet ledger-said" }, said),

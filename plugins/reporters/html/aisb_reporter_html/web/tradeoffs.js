@@ -40,11 +40,11 @@ function pointMark(x, y, { one, tone, hollow, label }) {
 // Where an axis draws a number of a point; null if the number is not known.
 const drawnAt = (value, place) => (one) => (value(one) === null ? null : place(value(one)));
 
-// The bars of a point of several runs: from the least to the most of each number. `across` and `up` say where.
+// The bars of a point of several runs: from the minimum to the maximum of each number. `across` and `up` say where.
 function spreadBars(x, y, { one, tone, across, up }) {
   if (!isRepeated(one)) return [];
   const bar = (from, to) => v("path", { class: "spread", d: path([from, to]), style: `stroke:${tone}` });
-  const ends = (place) => place && [one.least, one.most].map(place);
+  const ends = (place) => place && [one.minimum, one.maximum].map(place);
   const drawn = (found) => found && found.every((end) => end !== null);
   const [wide, high] = [ends(across), ends(up)];
   return [...(drawn(wide) ? [bar([wide[0], y], [wide[1], y])] : []), ...(drawn(high) ? [bar([x, high[0]], [x, high[1]])] : [])];
@@ -77,7 +77,7 @@ function scatter({ points, series, x, y, better, together, label, height = 340 }
   const fronts = groups.map((group) => front(group, better));
   const best = new Set(fronts.flat().map(({ one }) => one));
   const drawing = placed.length ? chart(height, label, (width, high) => {
-    const most = ({ value }) => Math.max(...placed.flatMap(({ one }) => [value(one), isRepeated(one) ? value(one.most) : 0]), 0) * 1.08 || 1;
+    const most = ({ value }) => Math.max(...placed.flatMap(({ one }) => [value(one), isRepeated(one) ? value(one.maximum) : 0]), 0) * 1.08 || 1;
     const { across, up, parts } = frame({ width, height: high, x: [0, most(x)], y: [0, most(y)], xTitle: x.title, yTitle: y.title });
     series.forEach((name, place) => {
       const curve = placed.filter(({ one }) => one.series === name && typeof one.level === "number").sort((a, b) => a.one.level - b.one.level);

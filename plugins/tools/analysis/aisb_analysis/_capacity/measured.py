@@ -77,8 +77,9 @@ class MeasuredService:
 
     def _stored_distortion(self, kept: Mapping[str, Any]) -> str:
         """Return why a stored point was discarded. Older searches did not store it."""
-        if "spoiled" in kept:
-            return str(kept["spoiled"])
+        for key in ("distortion", "spoiled"):  # the second is the name of earlier versions
+            if key in kept:
+                return str(kept[key])
         ((_, result),) = open_finished_run(self._folder / kept["run"]).performance.items()
         return _distortion(result, None)
 
@@ -100,7 +101,7 @@ class MeasuredService:
             data_dir=self._data_dir,
         )
         point = self._point(load, finished)
-        self._kept.append({"load": _table(load), "run": finished.folder.name, "spoiled": point.distortion})
+        self._kept.append({"load": _table(load), "run": finished.folder.name, "distortion": point.distortion})
         lines = b"".join(orjson.dumps(one) + b"\n" for one in self._kept)
         write_atomically(self._folder / POINTS_FILE, lines)
         return point
