@@ -2,8 +2,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 LIST = """
 import dataclasses, json
@@ -13,17 +16,22 @@ print(json.dumps([dataclasses.asdict(info) for info in plugins.infos], default=s
 """
 
 
-def python(script, *folders, **environment):
-    """Run a script in a process that finds the distributions in `folders`; return what it prints."""
-    path = os.pathsep.join(map(str, folders))
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": path, "AISB_BLOCK": "", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def python(script, *folders, fresh=False, **environment):
+    """Run a script in a process that finds the distributions in `folders`; return what it prints.
+
+    `fresh` starts Python anew, so that nothing is imported before the script.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "script_of_test.py").write_text(script)
+        path = os.pathsep.join(map(str, [folder, *folders]))
+        done = (subprocess.run if fresh else run_forked)(
+            [sys.executable, "-m", "script_of_test"],
+            env={**os.environ, "PYTHONPATH": path, "AISB_BLOCK": "", **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -162,11 +170,13 @@ def test_a_name_to_block_that_no_plugin_has_is_said(installed):
 def test_loading_imports_neither_pydantic_nor_httpx_nor_numpy():
     script = "import sys\nfrom aisb._plugins import Plugins\nPlugins.load()\n"
     script += "print({'pydantic', 'httpx', 'numpy', 'torch', 'transformers'} & set(sys.modules))"
-    assert python(script) == "set()\n"
+    assert python(script, fresh=True) == "set()\n"
 
 
 def test_importing_aisb_loads_no_plugin(installed):
-    assert python("import aisb, sys\nprint('aisb_test_good' in sys.modules)", installed) == "False\n"
+    assert (
+        python("import aisb, sys\nprint('aisb_test_good' in sys.modules)", installed, fresh=True) == "False\n"
+    )
 
 
 def test_half_removed_metadata_and_a_module_that_is_no_python_stay_their_own_failure(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -65,6 +64,12 @@ def aisb_configs():
     return [files("aisb_heron")]
 '''
 TASK = 'summary = "x"\n{source}\n[dataset]\npath = "./a.jsonl"\n[prompt]\nuser = "{{question}}"\n'
+RATE = """\
+import json
+from aisb_engine import Plugins
+from aisb_testing._quality import qualities
+print(json.dumps(qualities(["aisb-heron"], Plugins.load(), kit=False)[0]._asdict()))
+"""
 PARTS = {
     "imports": "", "params": "params = frozenset()", "patience": 'Annotated[int, "hours"]',
     "source": 'source = "s"\nlicence = "MIT"', "lines": FULL, "typed": True,
@@ -83,15 +88,16 @@ def quality_of(folder, **changes):
     if parts["typed"]:
         (package / "py.typed").touch()
     installed = install(folder / "installed", package.parent)
-    code = (
-        "import json; from aisb_engine import Plugins; from aisb_testing._quality import plugin_quality;"
-        "print(json.dumps(plugin_quality('aisb-heron', Plugins.load(), kit=False)._asdict()))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": ""},
+    (folder / "rate_heron.py").write_text(RATE)
+    done = run_forked(
+        [sys.executable, "-m", "rate_heron"], cwd=folder, env=environment(installed),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)
+
+
+def environment(installed):
+    return {**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": "", "COLUMNS": "200"}
 
 
 def without(word):
@@ -144,11 +150,9 @@ def test_a_plugin_that_declares_more_than_it_reaches_is_told_so(tmp_path):
     lines = [*FULL, 'keywords = ["herons", "aisb-quality-gold"]']
     found = quality_of(tmp_path, lines=lines, typed=False)
     assert (found["level"], found["declared"]) == ("silver", "gold")
-    code = "from aisb_cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "plugins", "quality"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "AISB_BLOCK": "", "COLUMNS": "200"},
-        capture_output=True, text=True, check=False,
+    done = run_forked(
+        [sys.executable, "-m", "aisb_cli.main", "plugins", "quality"],
+        env=environment(tmp_path / "installed"), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     said = "declared: its keyword aisb-quality-gold promises more than it reaches; change it"

@@ -13,7 +13,6 @@ Both raise `AssertionError` with all problems, and return the names of the check
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -21,13 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from aisb import HttpBackend
 from aisb_testing._cases import NONE_EXPECTED, CheckedCase, ExpectedFailures, require
+from aisb_testing._entry_points import entry_modules, heavy_imports, plugin_entries
 
 if TYPE_CHECKING:
     from aisb_engine import Component, DeclaredCommand, PluginInfo, Plugins
     from aisb_mock import Dialect
-
-HEAVY = ("torch", "transformers", "pydantic", "httpx", "numpy", "pandas", "sympy", "plotly")
-"""Packages that a plugin's declaration must not import, because every command loads every plugin."""
 
 
 def check_plugin(
@@ -58,7 +55,7 @@ def plugin_cases(name: str) -> Iterator[CheckedCase]:
 
     entry_modules(name)  # reports an unknown name
     plugins = Plugins.load()
-    entries, commands = _entries(name, "aisb"), _entries(name, "aisb.commands")
+    entries, commands = plugin_entries(name, "aisb"), plugin_entries(name, "aisb.commands")
     yield from _command_cases(commands)
     for info in plugins.infos:
         if info.name not in entries:
@@ -80,7 +77,7 @@ def _loading_case(name: str, info: PluginInfo, module: str) -> CheckedCase:
     problems = []
     if info.state != "loaded":
         problems.append(f"{info.state}: {info.reason}")
-    elif imported := _heavy_imports(module):
+    elif imported := heavy_imports([module]):
         problems.append(f"importing {module} imports {', '.join(imported)}")
     return CheckedCase(name, "every command loads every plugin: it loads, and quickly", tuple(problems))
 
@@ -137,43 +134,6 @@ def _command_problems(one: DeclaredCommand) -> Iterator[str]:
         yield f"{one.command.place} is not a click command"
     if not one.command.help or not getattr(command, "help", None):
         yield "it has no help text"
-
-
-def entry_modules(name: str) -> dict[str, str]:
-    """Return the modules of a plugin's components and commands by their entry points' names.
-
-    Raises:
-        AssertionError: nothing of this name is installed.
-    """
-    entries = {**_entries(name, "aisb.commands"), **_entries(name, "aisb")}
-    if not entries:
-        raise AssertionError(
-            f"no installed distribution or module {name!r} has an entry point in the group aisb"
-            " or aisb.commands"
-        )
-    return entries
-
-
-def _entries(name: str, group: str) -> dict[str, str]:
-    """Return entry-point names and modules of a distribution, or of the plugin that is this module."""
-    from importlib.metadata import entry_points
-
-    return {
-        entry.name: entry.module
-        for entry in entry_points(group=group)
-        if name in (entry.module, entry.module.partition(".")[0])
-        or (entry.dist is not None and entry.dist.name == name)
-    }
-
-
-def _heavy_imports(module: str) -> list[str]:
-    import subprocess
-
-    code = f"import sys, {module}; print(*(set({HEAVY!r}) & sys.modules.keys()))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - this very Python, and a module that is installed
-    if ran.returncode:
-        return [f"(it fails: {ran.stderr.strip().rpartition(chr(10))[2]})"]
-    return sorted(ran.stdout.split())
 
 
 def _component(component: Component) -> list[str]:

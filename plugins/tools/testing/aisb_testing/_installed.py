@@ -49,7 +49,8 @@ from aisb import (
     UsageError,
 )
 from aisb_testing._cases import CheckedCase, exception_case, require
-from aisb_testing._conformance import entry_modules, plugin_cases
+from aisb_testing._conformance import plugin_cases
+from aisb_testing._entry_points import entry_modules
 from aisb_testing._environments import environment_cases
 from aisb_testing._kinds import (
     NOTHING,

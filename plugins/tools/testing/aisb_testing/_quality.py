@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
-from importlib.metadata import Distribution, distribution, entry_points
+from importlib.metadata import Distribution, distribution
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aisb_engine import QUALITY_LEVELS as LEVELS
 from aisb_engine import declared_quality
-from aisb_testing._conformance import _heavy_imports, entry_modules
+from aisb_testing._entry_points import entry_modules, heavy_imports, installed_entries
 from aisb_testing._installed import checked_components, read_setup
 
 if TYPE_CHECKING:
     from aisb_engine import Component, DeclaredCommand, PluginInfo, Plugins
-
-GROUPS = ("aisb", "aisb.commands")
 
 
 class Plugged(NamedTuple):
@@ -30,6 +28,7 @@ class Plugged(NamedTuple):
     infos: tuple[PluginInfo, ...]
     components: tuple[Component, ...]
     commands: tuple[DeclaredCommand, ...]
+    light: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -73,7 +72,7 @@ def _loads(plugged: Plugged) -> Iterator[str]:
 
 def _light(plugged: Plugged) -> Iterator[str]:
     for module in plugged.modules:
-        if heavy := _heavy_imports(module):
+        if module not in plugged.light and (heavy := heavy_imports([module])):
             yield f"importing {module} imports {', '.join(heavy)}"
 
 
@@ -190,17 +189,32 @@ RULES = (
 
 def installed_plugins() -> list[str]:
     """Return the names of the distributions with components or commands, sorted."""
-    found = (entry.dist for group in GROUPS for entry in entry_points(group=group))
-    return sorted({dist.name for dist in found if dist is not None})
+    return sorted({entry.distribution for entry in installed_entries() if entry.distribution is not None})
 
 
-def plugin_quality(name: str, plugins: Plugins, *, kit: bool) -> PluginQuality:
+def qualities(names: Sequence[str], plugins: Plugins, *, kit: bool) -> list[PluginQuality]:
+    """Check several installed distributions as `plugin_quality` does, in less time.
+
+    Raises:
+        AssertionError: one of them is not installed.
+    """
+    # One process imports all modules: what imports nothing heavy together needs no process of its own.
+    modules = frozenset(module for name in names for module in entry_modules(name).values())
+    light = frozenset() if heavy_imports(sorted(modules)) else modules
+    return [plugin_quality(name, plugins, kit=kit, light=light) for name in names]
+
+
+def plugin_quality(
+    name: str, plugins: Plugins, *, kit: bool, light: frozenset[str] = frozenset()
+) -> PluginQuality:
     """Check one installed distribution against the rules; without `kit`, the conformance kit is not run.
+
+    `light` are modules that are known to import nothing heavy.
 
     Raises:
         AssertionError: no such plugin is installed.
     """
-    plugged = _plugged(name, plugins)
+    plugged = _plugged(name, plugins, light)
     rules = [rule for rule in RULES if kit or rule.name != KIT]
     missing = {rule.name: found for rule in rules if (found := list(rule.problems(plugged)))}
     failed = {rule.level for rule in rules if rule.name in missing}
@@ -212,19 +226,21 @@ def plugin_quality(name: str, plugins: Plugins, *, kit: bool) -> PluginQuality:
     return PluginQuality(plugged.name, reached, missing, declared_quality(plugged.name))
 
 
-def _plugged(name: str, plugins: Plugins) -> Plugged:
+def _plugged(name: str, plugins: Plugins, light: frozenset[str]) -> Plugged:
     from aisb_engine import DeclaredCommands
 
     entries = entry_modules(name)
-    dists = {entry.dist.name for group in GROUPS for entry in entry_points(group=group)
-             if entry.dist is not None and entry.module in entries.values()}  # fmt: skip
+    modules = set(entries.values())
+    dists = {entry.distribution for entry in installed_entries()
+             if entry.distribution is not None and entry.module in modules}  # fmt: skip
     dist = distribution(min(dists))
     declared = DeclaredCommands()
     infos = (*plugins.infos, *declared.infos)
     return Plugged(
         dist,
-        tuple(sorted(set(entries.values()))),
+        tuple(sorted(modules)),
         tuple(info for info in infos if info.distribution == dist.name),
         tuple(one for one in plugins.components() if one.distribution == dist.name),
         tuple(one for one in declared.all() if one.distribution == dist.name),
+        light,
     )

@@ -11,7 +11,7 @@ import click
 
 from aisb import UsageError
 from aisb_engine import QUALITY_LEVELS as LEVELS
-from aisb_testing._quality import RULES, PluginQuality, installed_plugins, plugin_quality
+from aisb_testing._quality import RULES, PluginQuality, installed_plugins, qualities
 
 
 @click.command()
@@ -36,7 +36,7 @@ def quality(names: Sequence[str], rules: bool, as_json: bool) -> int:
 
     plugins = Plugins.load()
     try:
-        found = [plugin_quality(name, plugins, kit=bool(names)) for name in names or installed_plugins()]
+        found = qualities(names or installed_plugins(), plugins, kit=bool(names))
     except AssertionError as error:  # no such plugin is installed
         raise UsageError(str(error)) from error
     if as_json:
