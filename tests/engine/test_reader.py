@@ -21,6 +21,7 @@ from minimal import Chat
 
 from aisb._types import Chunk, Usage
 from aisb_engine._stream import compiled_module, reader
+from aisb_engine._stream.known import event_start
 from golden import GOLDEN
 
 COMPILED = compiled_module()
@@ -645,9 +646,9 @@ def test_a_known_piece_is_read_without_its_framing(form):
     known = sys.modules[form.__module__].KnownEvents()
     for _ in range(2):
         chunked_reply(form, known, [WHOLE])
-    assert known.piece(WHOLE) is not None
-    assert known.piece(SAME_LENGTH) is known.piece(WHOLE)
-    assert known.piece(WHOLE[:-1]) is None
+    assert known.piece(WHOLE, event_start(WHOLE)) is not None
+    assert known.piece(SAME_LENGTH, event_start(SAME_LENGTH)) is known.piece(WHOLE, event_start(WHOLE))
+    assert known.piece(WHOLE[:-1], event_start(WHOLE)) is None
 
 
 def test_an_error_is_found_in_every_reply_that_has_it(form):

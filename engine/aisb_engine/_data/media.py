@@ -20,8 +20,7 @@ from aisb._media import MEDIA_TYPES, address_path
 from aisb._templates import Template, as_text
 from aisb._types import Part, PartKind, Sample
 from aisb_engine._data.embedded import Embedded, begins_as_base64, from_base64
-from aisb_engine._data.media_ends import TruncatedMediaError
-from aisb_engine._data.media_types import Content, fits, inspect
+from aisb_engine._data.media_types import Content, TruncatedMediaError, fits, inspect
 
 if TYPE_CHECKING:
     from aisb_engine._spec import MediaTable
@@ -128,7 +127,8 @@ class Media:
         if source.startswith(("http://", "https://")):
             return source
         if source.startswith("data:"):
-            return self._data_url(source, kind)
+            self._check_data_url(source, kind)
+            return source
         return self._file_address(source, kind)
 
     def _file_address(self, text: str, kind: PartKind) -> str:
@@ -169,11 +169,8 @@ class Media:
             raise DataError(f"{self.where}: {path} cannot be read: {error.strerror}") from error
         return path.resolve().as_uri()
 
-    def _data_url(self, url: str, kind: PartKind) -> str:
-        """Return a data URL after checks, with the type of its content instead of a wrong one.
-
-        Of an image, the type must be known or one of `types`.
-        """
+    def _check_data_url(self, url: str, kind: PartKind) -> None:
+        """Check the content of a data URL. Of an image, the type must be known or one of `types`."""
         what = "the data URL"
         self._check_size(what, len(url))
         head, comma, data = url.partition(",")
@@ -184,7 +181,7 @@ class Media:
         if not content:
             raise DataError(f"{self.where}: {what} is empty")
         if declared in self._table.types:
-            return url
+            return
         found = self._inspected(what, BytesIO(content), len(content))
         if (
             found is None
@@ -197,10 +194,6 @@ class Media:
                 "of prompt.media if the service reads it"
             )
         self._check(what, kind, found, len(content))
-        if found is None or declared == found.type or not found.type.startswith(f"{kind}/"):
-            return url
-        _, semicolon, options = head.partition(";")
-        return f"data:{found.type}{semicolon}{options},{data}"
 
     def _decoded(self, what: str, text: str) -> bytes:
         try:

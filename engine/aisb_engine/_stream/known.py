@@ -26,9 +26,8 @@ class KnownEvents:
 
     def __init__(self) -> None:
         self._chunks: dict[bytes, Chunk] = {}
-        self._pieces: dict[
-            tuple[int, bytes], tuple[bytes, Chunk]
-        ] = {}  # by length and the bytes after the id
+        # By length and the bytes after the id; with the bytes before the event.
+        self._pieces: dict[tuple[int, bytes], tuple[bytes, Chunk]] = {}
         self._latest: bytes = b""  # the latest event that `get` found
 
     def get(self, payload: bytes) -> Chunk | None:
@@ -38,15 +37,16 @@ class KnownEvents:
             self._latest = payload
         return chunk
 
-    def piece(self, data: bytes) -> Chunk | None:
-        """Return the chunk of a piece that is one HTTP chunk with one event; None if it is new."""
-        begin = data.find(ID)
-        end = data.find(b'"', begin + len(ID))
-        found = self._pieces.get((len(data), data[end:]))
-        if found is None or not data.startswith(found[0]) or data[end - 1] == BACKSLASH:
+    def piece(self, data: bytes, start: bytes) -> Chunk | None:
+        """Return the chunk of a piece that is one HTTP chunk with one event; None if it is new.
+
+        `start` is the `event_start` of this piece, or of an earlier one of the same reply.
+        """
+        if not start:
             return None
-        # A line end in the id would end the event.
-        return found[1] if data.find(LF, begin, end) < 0 and data.find(CR, begin, end) < 0 else None
+        before, _, rest = data.partition(start)
+        found = self._pieces.get((len(data), rest))
+        return found[1] if found is not None and found[0] == before else None
 
     def keep_piece(self, data: bytes) -> None:
         """Store a piece for later replies if it is one HTTP chunk with just the event of the latest `get`."""
@@ -56,8 +56,8 @@ class KnownEvents:
         if len(self._pieces) >= MAX_EVENTS:
             self._pieces.clear()
         rest = _without_id(payload)
-        start = data[: data.find(ID) + len(ID)]
-        self._pieces[len(data), data[len(data) - len(rest) - 4 :]] = (start, self._chunks[rest])
+        before = data[: data.find(ID)]
+        self._pieces[len(data), data[len(data) - len(rest) - 4 :]] = (before, self._chunks[rest])
 
     def keep(self, payload: bytes, chunk: Chunk) -> None:
         """Store the chunk of an event for later replies."""
@@ -66,6 +66,19 @@ class KnownEvents:
         if len(self._chunks) >= MAX_EVENTS:
             self._chunks.clear()
         self._chunks[_without_id(payload)] = chunk
+
+
+def event_start(data: bytes) -> bytes:
+    """Return the first bytes of the event in a piece, up to the end of its id; empty if it has no plain id.
+
+    All events of a reply begin with these bytes.
+    """
+    _, found, rest = data.partition(ID)
+    name, quote, _ = rest.partition(b'"')
+    # A line end in the id would end the event.
+    if not found or not quote or BACKSLASH in name or LF in name or CR in name:
+        return b""
+    return ID + name
 
 
 def _without_id(payload: bytes) -> bytes:

@@ -23,12 +23,12 @@ from aisb._types import Chunk
 from aisb_engine._faults import RAISED
 from aisb_engine._stream import failures, problems
 from aisb_engine._stream.compression import decoder_for
-from aisb_engine._stream.head import CHUNKED, Head, end_of_head, parse_head
+from aisb_engine._stream.head import CHUNKED, Head, read_head
 from aisb_engine._stream.template import find_template
 
 from .framing import CHUNK, CHUNK_END, CHUNK_SIZE, ENDED, HEAD, SIZED, TRAILERS, UNTIL_CLOSE
 from .kind import BOM, DOCUMENT, EVENTS, UNKNOWN, VALUES, is_stream, only_comments, shows_kind
-from .known import LAST_PIECE, KnownEvents
+from .known import LAST_PIECE, KnownEvents, event_start
 from .lines import SIZES, check_line, read_size
 from .matching import Template
 from .state import ReaderState
@@ -79,7 +79,13 @@ class StreamReader(ReaderState):
             self.done = self._had_event = True
             self._state, self.done_ns, self._at_boundary = ENDED, stamp, False
             return True
-        chunk = self._known.piece(data) if self._known else None
+        known = self._known
+        if known is None:
+            return False
+        chunk = known.piece(data, self._event_start)
+        if chunk is None and (start := event_start(data)) != self._event_start:
+            self._event_start = start
+            chunk = known.piece(data, start)
         if chunk is not None and self._add_decoded(chunk, stamp):
             self._learn(data[data.find(b"{") : -4], chunk)
         return chunk is not None
@@ -138,11 +144,11 @@ class StreamReader(ReaderState):
                 return
 
     def _read_head(self, data: bytes, at: int, stamp: int) -> int:
-        end = end_of_head(data, at, self.max_head)
-        if end < 0:
+        found = read_head(data, at, self.max_head)
+        if found is None:
             self._rest = data[at:]
             return len(data)
-        head = parse_head(data[at:end])
+        head, end = found
         if head.status >= 200:  # 1xx is an interim reply; the final one follows
             self._begin_body(head, stamp)
             if end < len(data) and self._state == CHUNK_SIZE and self._learns and self._known is not None:

@@ -24,9 +24,9 @@ class ReaderState:
     """
 
     __slots__ = (
-        "_after_cr", "_at_boundary", "_between", "_body", "_data", "_decode", "_had_event", "_is_error",
-        "_kind", "_known", "_last_is_final", "_learns", "_left", "_line", "_misses", "_rest", "_sink",
-        "_size_format", "_sse", "_start", "_state", "_statuses", "_template", "body_ns", "columns",
+        "_after_cr", "_at_boundary", "_between", "_body", "_data", "_decode", "_event_start", "_had_event",
+        "_is_error", "_kind", "_known", "_last_is_final", "_learns", "_left", "_line", "_misses", "_rest",
+        "_sink", "_size_format", "_sse", "_start", "_state", "_statuses", "_template", "body_ns", "columns",
         "decoder", "done", "done_ns", "failure", "headers", "headers_ns", "keep_alive", "last_ns",
         "max_head", "max_reply", "status", "streamed",
     )  # fmt: skip
@@ -69,6 +69,7 @@ class ReaderState:
         self._is_error: bool = False  # the name of the incomplete event marks an error
         self._last_is_final: bool = backend is not None and backend.stream_end == "final"
         self._had_event: bool = False
+        self._event_start: bytes = b""  # the first bytes of all events, up to the end of their id
         self._learns: bool = backend is not None and backend.copies_text and sink is None
         self._template: Template | None = None
         self._misses: int = 0  # events since the last match

@@ -28,18 +28,11 @@ def session_rows(sessions: Iterable[Session], filler: Filler | None) -> Iterator
     for session in sessions:
         held, total = seen.add(session)
         turns = Turns(session, texts)
-        row: dict[str, Any] = {
-            "session": session.name,
-            "at": turns.start,
-            "turns": turns,
-            "tools": list(session.tools),
-        }
+        row = {"session": session.name, "at": turns.start, "turns": turns, "tools": list(session.tools)}
         if session.block and texts:
             row |= {"shared_tokens": held, "input_tokens_asked": total, "input_exact": texts.exact}
         else:
             row |= {"shared_characters": held, "input_characters": total}
-        if session.left_out:
-            row["left_out"] = dict(session.left_out)
         yield row
 
 
