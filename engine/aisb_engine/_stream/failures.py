@@ -2,7 +2,7 @@
 
 docs/servers.md lists the form of each service. An error is one of these: an object or a text under `error` in
 an event, in a choice, or in an object inside them; an event with a name such as `error`; an event without any
-part of an answer that has a code and a message; a finish reason such as `abort`.
+part of an answer that has an HTTP error status, or a code and a message; a finish reason such as `abort`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _STATUS_KEYS = (
     "statusCode",
 )  # fmt: skip
 _TYPE_KEYS = ("type", "code", "status", "err_type", "error_type")
-_MESSAGE_KEYS = ("message", "detail", "error_msg", "error_message", "msg", "status_msg", "err_msg")
+_MESSAGE_KEYS = (
+    "message", "detail", "error_msg", "error_message", "msg", "status_msg", "err_msg", "err", "exception",
+)  # fmt: skip
 _HTTP_STATUS = re.compile(r"^HTTP_STATUS/(\d{3})$", re.MULTILINE)
 
 _STATUS_BY_NAME = {
@@ -115,7 +117,9 @@ def checked_event(event: Any, payload: bytes, status: int, statuses: Mapping[str
 def check_flat_error(
     event: Mapping[str, Any], payload: bytes, status: int, statuses: Mapping[str, int]
 ) -> None:
-    """Raise if an event without any part of an answer is an error: a code or a type, with a message.
+    """Raise if an event without any part of an answer is an error.
+
+    It has an HTTP error status (RFC 9457), or a code or a type with a message, or `success` is false.
 
     Raises:
         AttemptFailed: the event is an error.
@@ -190,7 +194,9 @@ def _describes_error(value: Any) -> bool:
 
 
 def _is_flat_error(place: Mapping[str, Any]) -> bool:
-    if place.get("object") == "error" or place.get("type") == "error":
+    if place.get("object") == "error" or place.get("type") == "error" or place.get("success") is False:
+        return True
+    if any(_as_status(place.get(key)) is not None for key in _STATUS_KEYS):
         return True
     has_message = any(
         isinstance(place.get(key), str) and _describes_error(place[key]) for key in _MESSAGE_KEYS
