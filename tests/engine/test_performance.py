@@ -580,6 +580,14 @@ def test_streams_that_came_in_one_piece_have_no_time_between_tokens_and_are_a_si
     assert {row for row, _ in found.chunk_gaps(range(100))} == set(range(2, 100))
 
 
+def test_streams_in_one_piece_may_be_the_work_of_a_client_that_lagged(tmp_path):
+    whole = [reply(number, 300 * number, gap=0) for number in range(20)]
+    _, reason = reasons(run(tmp_path, whole, health=LAGGED))["buffered streams"]
+    assert reason.endswith(
+        "this client lagged, which may be the cause; otherwise look for a proxy or gateway that buffers streams"
+    )
+
+
 def test_short_replies_and_one_in_a_hundred_may_come_in_one_piece(tmp_path):
     short = [reply(number, 300 * number, gap=0, tokens=3) for number in range(50)]
     found = run(tmp_path / "short", [*short, *(reply(number, 300 * number) for number in range(50, 100))])

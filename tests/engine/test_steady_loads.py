@@ -167,6 +167,9 @@ UNSTEADY = {
     "two slow waves": lambda draw, seed: closed(
         10, 200, draw, seed, slower=lambda at, took: 2000 if at < 2300 else took
     ),
+    "a slow second wave": lambda draw, seed: closed(
+        10, 120, draw, seed, slower=lambda at, took: took + 1000 if 100 < at < 550 else took
+    ),
     "a stall": lambda draw, seed: closed(10, 200, draw, seed, slower=stalled(3000, 3000)),
     "a short stall of few clients": lambda draw, seed: closed(4, 120, draw, seed, slower=stalled(4500, 1500)),
     "a slow end": lambda draw, seed: closed(
@@ -206,6 +209,16 @@ def test_the_first_wave_is_no_part_of_a_closed_loop():
     assert window.start == load.end[:10].max() * MS
     share = shares(load.sent * MS, load.end * MS, window)
     assert share.sum() / window.seconds == pytest.approx(10 / 0.3, rel=0.01)
+
+
+@pytest.mark.parametrize("gaps", ["poisson", "constant"])
+def test_slow_replies_at_the_start_are_no_part_of_an_open_loop(gaps):
+    for seed in range(4):
+        load = opened(5, 100, EQUAL, seed, gaps=gaps, slower=lambda at, took: 5 * took if at < 1000 else took)
+        window, reason = load.window()
+        assert reason == ""
+        inside = (load.end * MS > window.start) & (load.sent * MS < window.end)
+        assert (load.end - load.sent)[inside].max() < 400
 
 
 @pytest.mark.parametrize(("clients", "count"), [(10, 30), (10, 50), (4, 12), (64, 64), (32, 100)])

@@ -81,7 +81,7 @@ def certify(
         *_token_counts(columns, requests),
         *_input_lengths(columns, requests, load),
         *_output_lengths(columns, requests, load),
-        *_buffered_streams(columns, requests),
+        *_buffered_streams(columns, requests, load),
         *_cache(columns, requests, load, counters),
         *_size(stages, percentiles, unsteady),
     ]
@@ -359,16 +359,20 @@ def _output_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) ->
         yield Signal("output lengths", "SUSPECT", reason)
 
 
-def _buffered_streams(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
-    """Yield a signal for streams that arrived in one piece, collected by a proxy or a gateway."""
+def _buffered_streams(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
+    """Yield a signal for streams that arrived in one piece, held on the way or by a client that lagged."""
     import numpy as np
 
     long = requests.ok & (np.fmax(requests.output_tokens, columns.count()) >= MIN_STREAM_TOKENS)
     at_once = int((long & requests.at_once).sum())
     if at_once > MAX_DIFFERING_SHARE * long.sum():
+        lag = load.client_health.lag if load.client_health else None
+        remedy = "look for a proxy or gateway that buffers streams"
+        if lag is not None and lag > LAG_MS[0]:
+            remedy = "this client lagged, which may be the cause; otherwise " + remedy
         reason = (
             f"all chunks of {at_once} of {long.sum()} replies came at one moment, so TPOT, ITL and "
-            "ICL leave these out: look for a proxy or gateway that buffers streams"
+            f"ICL leave these out: {remedy}"
         )
         yield Signal("buffered streams", "SUSPECT", reason)
 

@@ -11,8 +11,8 @@ The window comes from the events alone, not from a number that was wanted and on
 3. The longest stretch of parts that hold is the window; one part in ten inside it may be off. Its ends are
    then moved to the moments at which the level was reached and left. In a closed loop it begins when each
    client has had one reply: all clients begin at once, and their first wave is not the load that follows. In
-   an open loop it begins no earlier than a P90 of E2EL after the first request was sent, and ends with the
-   last one sent.
+   an open loop it begins no earlier than a P90 of E2EL after the first request was sent, and when those have
+   ended that were sent before the first reply; it ends with the last one sent.
 4. It must hold four waves (ends ÷ level), ten requests and two median requests. In an open loop the average
    number in flight must be known to 15 % (by averages over parts of two E2ELs or more, ten such E2ELs in
    all), unless the number hardly moves.
@@ -46,6 +46,8 @@ KNOWN_TO = 0.15
 """The maximum standard error of the average number in flight of an open loop, as a share of it."""
 HARDLY = 0.25
 """A number in flight that stays this close to its average is steady, however short the window is."""
+EVEN = 0.1
+"""The spread of the time per work, by quartiles, up to which replies count as equally long."""
 OPEN_MISPLACED = 3 * MISPLACED
 """In an open loop replies queue at random, so consecutive times are correlated."""
 
@@ -176,7 +178,8 @@ def _plateau(run: _Run) -> Window | None:
         return Window(max(window.start, first_wave_end(run.sent, run.end)), window.end, level)
     # Before as many requests end as begin, and after the last one began, the load does not set the number.
     slow = float(np.nanpercentile(run.e2el, 90)) * 1e6
-    start, end = max(window.start, begun + slow), min(window.end, float(np.nanmax(run.sent)))
+    start = max(window.start, begun + slow, _start_up_end(run.sent, run.end))
+    end = min(window.end, float(np.nanmax(run.sent)))
     # With few requests in flight, the busiest parts of the run are not typical.
     return Window(start, end, flight.mean(start, end) or level)
 
@@ -223,6 +226,13 @@ def first_wave_end(sent: Floats, end: Floats) -> float:
     highest = np.maximum.accumulate(np.where(starts, levels, 0))
     grows = starts & (highest > np.concatenate([[0], highest[:-1]]))
     return float(end[order[grows] - len(sent)].max())
+
+
+def _start_up_end(sent: Floats, end: Floats) -> float:
+    """Return the time at which all requests of an open loop have ended that were sent before any reply."""
+    import numpy as np
+
+    return float(np.nanmax(end[sent <= np.nanmin(end)]))
 
 
 def _longest(holds: Any) -> tuple[int, int]:
@@ -331,7 +341,7 @@ def _changes(window: Window, run: _Run) -> DriftChange | None:
     Only the part of the tokens that lies in the window counts, since a service gets faster once fewer
     requests are in flight. Replies count as a whole: those that are in flight at any moment are longer than
     most, and would look like a slow stretch. A slow wave that is in flight when the window begins is detected
-    by another test, over the parts of all requests, which allows for that.
+    by another test, over the parts of all requests. It allows for that, unless replies are equally long.
     """
     import numpy as np
 
@@ -350,7 +360,15 @@ def _changes(window: Window, run: _Run) -> DriftChange | None:
     for work in works:
         if change := find_change(work, misplaced=misplaced):
             return change
-    return find_change(parts, misplaced=2 * misplaced, halves=2)
+    return find_change(parts, misplaced=misplaced if _is_even(parts) else 2 * misplaced, halves=2)
+
+
+def _is_even(work: Work) -> bool:
+    """Return whether most requests take nearly the same time for the same work, by quartiles."""
+    import numpy as np
+
+    low, median, high = np.percentile(work.time / work.done, [25, 50, 75])
+    return bool(high - low <= EVEN * median)
 
 
 def _tells_time(tokens: Floats, time: Floats) -> bool:
