@@ -16,7 +16,7 @@ import numpy as np
 
 from aisb_analysis._capacity.loads import MeasuredLoad
 from aisb_analysis._capacity.simulated import Batching
-from aisb_analysis._margins import Allowance, Worsening, drop, judge, slowdown
+from aisb_analysis._margins import Allowance, Worsening, judge, slowdown, worsening_of
 
 COMPARISONS = 200
 NULL_MOST = 17
@@ -36,7 +36,7 @@ LATENCY = {"batching, p95 latency, 5 x 180 s": (5, 0.95)}
 def accuracy(draw: random.Random, true_drop: float) -> Worsening:
     lost = (DISCORDANT + true_drop) / 2
     kinds = draw.choices((-1.0, 1.0, 0.0), (lost, DISCORDANT - lost, 1 - DISCORDANT), k=SAMPLES)
-    found = drop(kinds)
+    found = worsening_of(kinds)
     assert found is not None
     return found
 

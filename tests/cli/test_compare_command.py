@@ -112,14 +112,14 @@ def test_two_models_of_one_run_are_compared(work: Path, words: tuple[str, ...]) 
     ended = aisb("compare", "both", *words, "--json", cwd=work)
     (found,) = json.loads(ended.stdout)["comparisons"]
     assert (found["model_a"], found["model_b"], found["verdict"]) == ("good", "bad", "worse")
-    assert len(found["lost"]) > 20
-    assert found["lost"][0].keys() == {"id", "target", "a", "b", "outcome_a", "outcome_b"}
+    assert len(found["worsened"]) > 20
+    assert found["worsened"][0].keys() == {"id", "target", "a", "b", "outcome_a", "outcome_b"}
 
 
 def test_several_models_are_paired_by_name(work: Path) -> None:
     found = json.loads(aisb("compare", "both", "good", "--json", cwd=work).stdout)
     assert [(one["model_a"], one["model_b"]) for one in found["comparisons"]] == [("good", "good")]
-    assert found["alone"] == ["demo_gsm8k of bad is in A only"]
+    assert found["unmatched"] == ["demo_gsm8k of bad is in A only"]
 
 
 def test_kept_details_and_the_log_give_the_same_grades(work: Path) -> None:
@@ -188,7 +188,7 @@ def test_performance_runs_of_other_loads_lengths_or_data_are_not_the_same(work: 
         assert other.count(f"! synthetic: not the same on both sides: {line}\n") == 1
     assert re.search(r"! synthetic: .*: output tokens of a request: \S+ and \S+ on average\n", other)
     found = json.loads(aisb("compare", "made1", "more", "--json", cwd=work).stdout)["comparisons"]
-    assert "load.concurrency: 4 and 8" in found[0]["unequal"]
+    assert "load.concurrency: 4 and 8" in found[0]["setup_differences"]
 
 
 def test_a_performance_run_and_an_accuracy_run_are_compared_by_grades_and_by_speeds(work: Path) -> None:

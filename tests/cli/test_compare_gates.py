@@ -11,11 +11,11 @@ import pytest
 from good_and_bad import MODELS, aisb
 
 POLICY = """
-[tiers.release]
+[accuracy.release]
 tasks = ["demo_*"]
 max_drop = 60
 max_drop_percent = 1
-[tiers.watched]
+[accuracy.watched]
 tasks = ["*"]
 blocking = false
 [performance.service]
@@ -68,7 +68,7 @@ def test_a_policy_judges_accuracy_and_speed_of_one_side_together(work: Path) -> 
     ended = aisb("compare", "--baseline", a, b, "--policy", "policy.toml", "--json", cwd=work)
     assert ended.returncode == 4, ended.stderr
     rows = json.loads(ended.stdout)["gate"]
-    assert [(row["status"], row["tier"], row["number"]) for row in rows] == [
+    assert [(row["status"], row["rule"], row["number"]) for row in rows] == [
         ("FAIL", "release", "score"),
         ("PASS", "service", "RequestThroughput"),
         ("PASS", "service", "E2EL (P95)"),
@@ -105,13 +105,14 @@ def test_a_gate_on_speed_needs_three_runs_a_side(work: Path) -> None:
     ("text", "error"),
     [
         ("", "has no rules"),
-        ("[tier.x]", "no key named tier; did you mean 'tiers'?"),
-        ('[tiers.x]\ntasks = ["a"]\nmax_dorp = 1', "no key named tiers.x.max_dorp"),
-        ("[tiers.x]\nmax_drop = 1", "tiers.x.tasks is needed"),
-        ("tiers = 3", "tiers must have one table for each tier"),
-        ('[tiers.x]\ntasks = "a"', "must be a list of names"),
-        ('[tiers.x]\ntasks = ["a"]\nmax_drop = -1', "must be a number of at least 0"),
-        ('[tiers.x]\ntasks = ["a"]\nblocking = 1', "must be true or false"),
+        ("[acuracy.x]", "no key named acuracy; did you mean 'accuracy'?"),
+        ('[accuracy.x]\ntasks = ["a"]\nmax_dorp = 1', "no key named accuracy.x.max_dorp"),
+        ("[accuracy.x]\nmax_drop = 1", "accuracy.x.tasks is needed"),
+        ('[tiers.x]\ntasks = ["a"]\n[accuracy.y]\ntasks = ["b"]', "[tiers] is the old name of [accuracy]"),
+        ("accuracy = 3", "accuracy must have one table for each rule"),
+        ('[accuracy.x]\ntasks = "a"', "must be a list of names"),
+        ('[accuracy.x]\ntasks = ["a"]\nmax_drop = -1', "must be a number of at least 0"),
+        ('[accuracy.x]\ntasks = ["a"]\nblocking = 1', "must be true or false"),
         ('[performance.x]\ntasks = ["a"]\nnumbers = ["ttft_p5o"]', "performance.x.numbers has 'ttft_p5o'"),
     ],
 )
@@ -126,13 +127,27 @@ def test_a_broken_policy_names_the_key(tmp_path: Path, text: str, error: str) ->
     assert error in str(raised.value)
 
 
-def test_a_task_belongs_to_the_first_tier_that_names_it_and_missing_ones_are_rows(tmp_path: Path) -> None:
-    from aisb_analysis._gates import gate_rows, is_failure
-    from aisb_analysis._policy import Policy, Tier
+def test_the_old_name_of_rules_for_scores_works_and_warns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aisb_analysis._policy import read_policy
 
-    tiers = (Tier("first", ("gsm8k", "mmlu")), Tier("rest", ("*",), blocking=False))
-    rows = gate_rows(Policy(tiers), [], [], ungraded=[("m", "gsm8k", ""), ("m", "boolq", "")])
-    assert [(row.tier, row.task, row.reason) for row in rows] == [
+    file = tmp_path / "policy.toml"
+    file.write_text(POLICY)
+    policy = read_policy(file, None, None)
+    assert capsys.readouterr().err == ""
+    file.write_text(POLICY.replace("[accuracy.", "[tiers."))
+    assert read_policy(file, None, None) == policy
+    assert "[tiers.NAME] is now [accuracy.NAME]; 0.4 removes the old name" in capsys.readouterr().err
+
+
+def test_a_task_belongs_to_the_first_rule_that_names_it_and_missing_ones_are_rows(tmp_path: Path) -> None:
+    from aisb_analysis._gates import gate_rows, is_failure
+    from aisb_analysis._policy import Policy, Rule
+
+    rules = (Rule("first", ("gsm8k", "mmlu")), Rule("rest", ("*",), blocking=False))
+    rows = gate_rows(Policy(rules), [], [], ungraded=[("m", "gsm8k", ""), ("m", "boolq", "")])
+    assert [(row.rule, row.task, row.reason) for row in rows] == [
         ("first", "gsm8k", "B lacks it"),
         ("first", "mmlu", "no compared task matches"),
         ("rest", "boolq", "B lacks it"),
@@ -141,14 +156,14 @@ def test_a_task_belongs_to_the_first_tier_that_names_it_and_missing_ones_are_row
 
 
 def test_few_samples_without_a_flip_do_not_look_certain() -> None:
-    from aisb_analysis._margins import Allowance, drop, judge
+    from aisb_analysis._margins import Allowance, judge, worsening_of
 
-    few, many = drop([0.0] * 8), drop([0.0] * 1319)
+    few, many = worsening_of([0.0] * 8), worsening_of([0.0] * 1319)
     assert few
     assert many
     assert judge([(few, Allowance(1 / 100))]) == ["INCONCLUSIVE"]
     assert judge([(many, Allowance(1 / 100))]) == ["PASS"]
-    assert drop([]) is None
-    whole = drop([-1.0, 0.0] * 50, clusters=[n // 10 for n in range(100)])
+    assert worsening_of([]) is None
+    whole = worsening_of([-1.0, 0.0] * 50, clusters=[n // 10 for n in range(100)])
     assert whole
-    assert whole.freedom == 11
+    assert whole.degrees_of_freedom == 11

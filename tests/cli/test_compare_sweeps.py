@@ -56,7 +56,7 @@ def test_p_values_are_corrected_over_all_points(work: Path) -> None:
     ]  # a busy machine may read all chunks at once: no TPOT
     assert {one["point"] for one in tested} == {"concurrency 1", "concurrency 2"}
     smallest = min(tested, key=lambda one: one["p"])
-    assert smallest["corrected"] == pytest.approx(min(1.0, len(tested) * smallest["p"]))
+    assert smallest["p_corrected"] == pytest.approx(min(1.0, len(tested) * smallest["p"]))
 
 
 def test_a_point_that_b_lacks_is_missing_and_a_sweep_is_compared_with_a_sweep(work: Path) -> None:

@@ -246,8 +246,10 @@ def test_an_imported_run_is_scored_again_audited_and_compared_with_one_of_ours(t
     told = json.loads(aisb("compare", imported, run.name, "--json", cwd=tmp_path).stdout)
     (one,) = told["comparisons"]
     assert (one["samples"], one["a"], one["b"]) == (4, 50.0, 100.0)
-    assert sorted(flip["id"] for flip in one["gained"]) == ["2", "3"]
-    assert any(line.startswith("version: ") for line in one["unequal"])  # the prompts were not the same
+    assert sorted(flip["id"] for flip in one["improved"]) == ["2", "3"]
+    assert any(
+        line.startswith("version: ") for line in one["setup_differences"]
+    )  # the prompts were not the same
     shown = aisb("runs", "show", imported, cwd=tmp_path).stdout
     assert "imported: lm-eval, " in shown
 

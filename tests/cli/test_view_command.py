@@ -118,9 +118,9 @@ def test_two_runs_are_compared_as_the_command_compares_them(view, home, names):
     assert status == 200
     printed = json.loads(aisb("compare", names[0], names[1], "--json", home=home).stdout)["comparisons"]
     (mine,), (theirs,) = told["grades"], printed
-    keys = ("task", "samples", "a", "b", "difference", "low", "high", "p", "corrected", "verdict")
+    keys = ("task", "samples", "a", "b", "difference", "low", "high", "p", "p_corrected", "verdict")
     assert {key: mine[key] for key in keys} == {key: theirs[key] for key in keys}
-    assert mine["gained"]["count"] == len(theirs["gained"])
+    assert mine["improved"]["count"] == len(theirs["improved"])
 
 
 def test_an_accuracy_run_and_a_performance_run_are_compared_by_grades_and_by_speeds(view, names):

@@ -23,7 +23,7 @@ async function comparePage(asked, mine) {
   try { told = await ask("api/compare?" + query); }
   catch (error) { if (mine === shown) waiting.replaceWith(el("p", { class: "error" }, error.message)); return; }
   if (mine !== shown) return;
-  const notes = [...told.alone, ...told.grades.flatMap((one) => [...one.unequal, ...one.notes].map((line) => `${one.task}: ${line}`))];
+  const notes = [...told.unmatched, ...told.grades.flatMap((one) => [...one.setup_differences, ...one.notes].map((line) => `${one.task}: ${line}`))];
   waiting.replaceWith(el("div", { id: "compared" }, notes.length ? el("ul", {}, notes.map((line) => el("li", { class: "dim" }, line))) : "", grades(told.grades, told.command), speeds(told.speeds)));
 }
 
@@ -32,9 +32,9 @@ function grades(found, command) {
   const numbers = ["n", "A", "B", "B − A", "95 %", "p"].map((name) => [name, "number"]);
   const rows = found.map((one) => [one.task, one.model_a === one.model_b ? one.model_a : `${one.model_a} / ${one.model_b}`, one.samples,
     one.a.toFixed(2), one.b.toFixed(2), signed(one.difference), `[${signed(one.low)}, ${signed(one.high)}]`,
-    one.corrected < 0.001 ? "< 0.001" : one.corrected.toFixed(3), el("span", { class: one.verdict }, one.verdict === "tie" ? "tie" : `B ${one.verdict}`)]);
+    one.p_corrected < 0.001 ? "< 0.001" : one.p_corrected.toFixed(3), el("span", { class: one.verdict }, one.verdict === "tie" ? "tie" : `B ${one.verdict}`)]);
   return el("div", {}, table(["task", "models", ...numbers, "verdict"], rows),
-    found.flatMap((one) => [["got better", one.gained], ["got worse", one.lost]].map(([words, flips]) => flipped(`${one.task}: ${flips.count} ${words}`, flips, command))));
+    found.flatMap((one) => [["got better", one.improved], ["got worse", one.worsened]].map(([words, flips]) => flipped(`${one.task}: ${flips.count} ${words}`, flips, command))));
 }
 
 function flipped(title, flips, command) {

@@ -105,7 +105,7 @@ class RunReader:
             "a": a,
             "b": b,
             "command": right.folder.command(" ".join(words)),
-            "alone": alone,
+            "unmatched": alone,
             "grades": [_grades(one) for one in graded],
             "speeds": [asdict(one) for one in speeds],
         }
@@ -270,7 +270,7 @@ def _folders(folder: RunFolder) -> Iterator[tuple[str, int]]:
 
 def _grades(one: Any) -> dict[str, Any]:
     table = asdict(one)
-    for name in ("gained", "lost"):
+    for name in ("improved", "worsened"):
         flips: Sequence[Mapping[str, Any]] = [flip._asdict() for flip in getattr(one, name)]
         table[name] = {
             "count": len(flips),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aisb import UsageError
-from aisb_analysis._margins import Worsening, drop
+from aisb_analysis._margins import Worsening, worsening_of
 from aisb_analysis._paired import (
     DRAWS,
     SIGNIFICANCE,
@@ -68,11 +68,12 @@ class Comparison:
     """Two sides on one task. Shares, differences and intervals are in percent.
 
     `mcnemar` is None if samples have repeats or partial credit, or are clustered. `clusters` is then the
-    number of clusters, which are resampled as a whole. `p` is the p-value of the verdict, `corrected` the
-    same corrected over all compared tasks. `smallest` is the minimum detectable difference of this number of
-    samples, `needed` the number of samples that would detect the observed difference. `gained` are samples
-    that improved on side B, `lost` those that got worse. `unequal` lists differences in how the two sides
-    were sent or graded. `drop` is the worsening from A to B, as a share, for gates.
+    number of clusters, which are resampled as a whole. `p` is the p-value of the verdict, `p_corrected` the
+    same corrected over all compared tasks. `detectable_difference` is the smallest that this number of
+    samples detects, `samples_needed` the number of samples that would detect the observed difference.
+    `improved` are samples that improved on side B, `worsened` those that got worse. `setup_differences` lists
+    differences in how the two sides were sent or graded. `worsening` is that from A to B, as a share, for
+    gates.
     """
 
     task: str
@@ -87,16 +88,16 @@ class Comparison:
     bootstrap: float
     mcnemar: float | None
     p: float
-    corrected: float
+    p_corrected: float
     verdict: ComparisonVerdict
-    smallest: float | None
-    needed: int | None
-    gained: tuple[Flip, ...]
-    lost: tuple[Flip, ...]
-    unequal: tuple[str, ...] = ()
+    detectable_difference: float | None
+    samples_needed: int | None
+    improved: tuple[Flip, ...]
+    worsened: tuple[Flip, ...]
+    setup_differences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     clusters: int | None = None
-    drop: Worsening | None = None
+    worsening: Worsening | None = None
 
 
 def pair_up(
@@ -188,7 +189,7 @@ async def compare(
         right = await read_grades(b, pair.b, plugins, note=notes_of_side["B"].append)
         one = compare_grades(left, right, tests=len(pairs), seed=seed, names=(pair.a, pair.b))
         versions = (task_version(task_a), task_version(task_b))
-        unequal = [
+        differences = [
             *differences_in_requests(a.folder, b.folder, pair, versions),
             *_judges(a, b, pair, plugins),
         ]
@@ -197,7 +198,9 @@ async def compare(
             for side, run, subtask in (("A", a, pair.a), ("B", b, pair.b))
             for line in (*notes_of_side[side], *grade_notes(run, subtask, plugins))
         ]
-        found.append(replace(one, unequal=(*unequal, *one.unequal), notes=(*notes, *one.notes)))
+        found.append(
+            replace(one, setup_differences=(*differences, *one.setup_differences), notes=(*notes, *one.notes))
+        )
     return correct_p_values(found)
 
 
@@ -213,7 +216,7 @@ def _judges(a: OpenedRun, b: OpenedRun, pair: ComparedSubtask, plugins: Plugins)
 def correct_p_values(found: Sequence[Comparison]) -> list[Comparison]:
     """Return comparisons with p-values corrected over all of them, and the resulting verdicts."""
     return [
-        replace(one, corrected=p, verdict=_verdict(one.difference, p))
+        replace(one, p_corrected=p, verdict=_verdict(one.difference, p))
         for one, p in zip(found, holm([one.p for one in found]), strict=True)
     ]
 
@@ -258,14 +261,14 @@ def compare_grades(
     changes = [right - left for left, right in zip(values_a, values_b, strict=True)]
     clusters = _clusters(a, b, same)
     resampled = bootstrap(changes, clusters, seed=seed, draws=draws)
-    gained = tuple(
+    improved = tuple(
         _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change > 1e-12
     )
-    lost = tuple(
+    worsened = tuple(
         _flip(key, a[key], b[key]) for key, change in zip(same, changes, strict=True) if change < -1e-12
     )
     binary = once and not partial and clusters is None
-    exact = mcnemar(len(lost), len(gained)) if binary else None
+    exact = mcnemar(len(worsened), len(improved)) if binary else None
     p = resampled.p if exact is None else exact
     if exact is None and len(set(clusters or same)) < FEW_SAMPLES:
         p = max(p, paired_t(changes, clusters))
@@ -283,16 +286,16 @@ def compare_grades(
         bootstrap=resampled.p,
         mcnemar=exact,
         p=p,
-        corrected=p,
+        p_corrected=p,
         verdict=_verdict(resampled.mean, p),
-        smallest=None if smallest is None else 100 * smallest,
-        needed=samples_needed(changes, clusters, tests=tests, binary=binary),
-        gained=gained,
-        lost=lost,
-        unequal=tuple(_unequal_samples(a, b, len(shared), len(same))),
+        detectable_difference=None if smallest is None else 100 * smallest,
+        samples_needed=samples_needed(changes, clusters, tests=tests, binary=binary),
+        improved=improved,
+        worsened=worsened,
+        setup_differences=tuple(_unequal_samples(a, b, len(shared), len(same))),
         notes=tuple(_error_notes(a, b, same)),
         clusters=None if clusters is None else len(set(clusters)),
-        drop=drop(changes, clusters),
+        worsening=worsening_of(changes, clusters),
     )
 
 

@@ -122,7 +122,7 @@ def compare(context: click.Context, /, **flags: Any) -> int:
         runs = {
             side: [str(run.folder) for part in sides.parts for run in getattr(part, side)] for side in "ab"
         }
-        table = {**runs, "alone": alone, "comparisons": [asdict(one) for one in found]}
+        table = {**runs, "unmatched": alone, "comparisons": [asdict(one) for one in found]}
         if flags["explain"]:
             table["explanations"] = [asdict(one) for one in explained]
         if noise:
@@ -275,7 +275,7 @@ def _cases(found: Found, alone: Sequence[str]) -> Iterator[JunitCase]:
         if isinstance(one, Comparison):
             text = (
                 f"{one.verdict}: {one.a:.2f} to {one.b:.2f}, {one.difference:+.2f} points "
-                f"[{one.low:+.1f}, {one.high:+.1f}], p {format_p(one.corrected)}"
+                f"[{one.low:+.1f}, {one.high:+.1f}], p {format_p(one.p_corrected)}"
             )
             name = one.task
         else:

@@ -24,9 +24,9 @@ def comparison_lines(
     grades = [one for one in found if isinstance(one, Comparison)]
     speeds = [one for one in found if not isinstance(one, Comparison)]
     for one in grades:
-        yield from (f"! {one.task}: not the same on both sides: {line}" for line in one.unequal)
+        yield from (f"! {one.task}: not the same on both sides: {line}" for line in one.setup_differences)
         yield from (f"! {one.task}: {line}" for line in one.notes)
-    lines = ((one.place, line) for one in speeds for line in one.unequal)
+    lines = ((one.place, line) for one in speeds for line in one.setup_differences)
     yield from (f"! {place}: not the same on both sides: {line}" for place, line in dict.fromkeys(lines))
     doubts = ((one.place, line) for one in speeds for line in one.doubts)
     yield from (f"! {place}: {line}" for place, line in dict.fromkeys(doubts))
@@ -40,7 +40,7 @@ def comparison_lines(
         for one in grades:
             yield from _details(one)
             if noise:
-                flipped = len(one.gained) + len(one.lost)
+                flipped = len(one.improved) + len(one.worsened)
                 yield from (f"  {line}" for line in noise_lines(noise, flipped, one.samples))
     if grades and speeds:
         yield ""
@@ -72,20 +72,20 @@ def _row(one: Comparison, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
         f"{one.b:.2f}",
         f"{one.difference:+.2f}",
         f"[{one.low:+.1f}, {one.high:+.1f}]",
-        format_p(one.corrected),
+        format_p(one.p_corrected),
         _verdict(one),
     )
 
 
 def _details(one: Comparison) -> Iterator[str]:
-    yield f"{one.task}: {len(one.gained)} got better{_ids(one.gained)}"
-    yield f"  {len(one.lost)} got worse{_ids(one.lost)}"
+    yield f"{one.task}: {len(one.improved)} got better{_ids(one.improved)}"
+    yield f"  {len(one.worsened)} got worse{_ids(one.worsened)}"
     if one.clusters is not None:
         yield f"  its samples form {one.clusters:,} clusters, which are resampled as a whole"
-    smallest = "none" if one.smallest is None else f"{one.smallest:.1f} points"
+    smallest = "none" if one.detectable_difference is None else f"{one.detectable_difference:.1f} points"
     yield f"  minimum detectable difference with {one.samples:,} samples: {smallest}"
-    if one.needed is not None:
-        yield f"  samples needed to detect the observed difference: {one.needed:,}"
+    if one.samples_needed is not None:
+        yield f"  samples needed to detect the observed difference: {one.samples_needed:,}"
 
 
 def _ids(flips: Sequence[Flip]) -> str:
@@ -101,7 +101,7 @@ def _speed_row(one: SpeedComparison, comparisons: Sequence[SpeedComparison]) -> 
         _mean(one.b),
         "–" if one.ratio is None else f"{one.ratio:.3f}",
         "–" if one.low is None or one.high is None else f"[{one.low:.3f}, {one.high:.3f}]",
-        "–" if one.corrected is None else format_p(one.corrected),
+        "–" if one.p_corrected is None else format_p(one.p_corrected),
         _verdict(one),
     )
 

@@ -9,7 +9,7 @@ from math import exp, log
 from typing import TYPE_CHECKING, Literal
 
 from aisb_analysis._margins import Allowance, Worsening, judge, slowdown
-from aisb_analysis._policy import USUAL_NUMBERS, Policy, Tier, shown_number
+from aisb_analysis._policy import USUAL_NUMBERS, Policy, Rule, shown_number
 
 if TYPE_CHECKING:
     from aisb_analysis._compare import Comparison
@@ -28,7 +28,7 @@ class GateRow:
     """
 
     status: Literal["PASS", "FAIL", "MISSING", "INCONCLUSIVE"]
-    tier: str
+    rule: str
     blocking: bool
     model: str
     task: str
@@ -63,31 +63,34 @@ def gate_rows(
 
     `ungraded` and `unmeasured` are (model, task, point) of accuracy and performance runs that B lacks.
     """
-    rows: list[GateRow | _PendingRow] = [*_score_rows(policy.tiers, grades, ungraded)]
+    rows: list[GateRow | _PendingRow] = [*_score_rows(policy.accuracy, grades, ungraded)]
     rows += _speed_rows(policy.performance, speeds, unmeasured)
     verdicts = iter(judge([(row[1], row[2]) for row in rows if isinstance(row, tuple)]))
     return [replace(row[0], status=next(verdicts)) if isinstance(row, tuple) else row for row in rows]
 
 
 def _score_rows(
-    tiers: Sequence[Tier], grades: Sequence[Comparison], missing: Sequence[tuple[str, str, str]]
+    rules: Sequence[Rule], grades: Sequence[Comparison], missing: Sequence[tuple[str, str, str]]
 ) -> Iterator[GateRow | _PendingRow]:
-    for place, tier in enumerate(tiers):
+    for place, rule in enumerate(rules):
         for one in grades:
-            if _first_tier(tiers, one.task) == place:
-                yield _score_row(tier, one)
-        yield from _missing(tiers, place, [one.task for one in grades], missing, "score")
+            if _first_rule(rules, one.task) == place:
+                yield _score_row(rule, one)
+        yield from _missing(rules, place, [one.task for one in grades], missing, "score")
 
 
-def _score_row(tier: Tier, one: Comparison) -> GateRow | _PendingRow:
-    limits = [tier.limits[key] for key in ("max_drop",) if key in tier.limits]
-    limits += [tier.limits[key] * one.a / 100 for key in ("max_drop_percent",) if key in tier.limits]
-    allowed = Allowance(min(limits, default=0.0), tier.limits.get("guard", 0.0))
-    row = GateRow("INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, "score", "points")
-    if one.drop is None:
+def _score_row(rule: Rule, one: Comparison) -> GateRow | _PendingRow:
+    limits = [rule.limits[key] for key in ("max_drop",) if key in rule.limits]
+    limits += [rule.limits[key] * one.a / 100 for key in ("max_drop_percent",) if key in rule.limits]
+    allowed = Allowance(min(limits, default=0.0), rule.limits.get("guard", 0.0))
+    row = GateRow("INCONCLUSIVE", rule.name, rule.blocking, one.model_b, one.task, "score", "points")
+    if one.worsening is None:
         return replace(row, reason="no sample is on both sides")
     worsening = Worsening(
-        100 * one.drop.estimate, 100 * one.drop.centre, 100 * one.drop.error, one.drop.freedom
+        100 * one.worsening.estimate,
+        100 * one.worsening.center,
+        100 * one.worsening.standard_error,
+        one.worsening.degrees_of_freedom,
     )
     low, high = worsening.interval()
     measured = replace(
@@ -102,22 +105,22 @@ def _score_row(tier: Tier, one: Comparison) -> GateRow | _PendingRow:
 
 
 def _speed_rows(
-    tiers: Sequence[Tier], speeds: Sequence[SpeedComparison], missing: Sequence[tuple[str, str, str]]
+    rules: Sequence[Rule], speeds: Sequence[SpeedComparison], missing: Sequence[tuple[str, str, str]]
 ) -> Iterator[GateRow | _PendingRow]:
-    for place, tier in enumerate(tiers):
-        names = {shown_number(number): number for number in tier.numbers}
+    for place, rule in enumerate(rules):
+        names = {shown_number(number): number for number in rule.numbers}
         for one in speeds:
             # Some runs lack some numbers: without streaming there is no TPOT.
-            is_required = one.a or one.b or tier.numbers != USUAL_NUMBERS
-            if _first_tier(tiers, one.task) == place and one.name in names and is_required:
-                yield _speed_row(tier, one)
-        yield from _missing(tiers, place, [one.task for one in speeds], missing, "speed")
+            is_required = one.a or one.b or rule.numbers != USUAL_NUMBERS
+            if _first_rule(rules, one.task) == place and one.name in names and is_required:
+                yield _speed_row(rule, one)
+        yield from _missing(rules, place, [one.task for one in speeds], missing, "speed")
 
 
-def _speed_row(tier: Tier, one: SpeedComparison) -> GateRow | _PendingRow:
-    margin, guard = (tier.limits.get(key, 0.0) for key in ("max_slowdown", "guard"))
+def _speed_row(rule: Rule, one: SpeedComparison) -> GateRow | _PendingRow:
+    margin, guard = (rule.limits.get(key, 0.0) for key in ("max_slowdown", "guard"))
     row = GateRow(
-        "INCONCLUSIVE", tier.name, tier.blocking, one.model_b, one.task, one.name, "%", point=one.point
+        "INCONCLUSIVE", rule.name, rule.blocking, one.model_b, one.task, one.name, "%", point=one.point
     )
     if not one.a or not one.b:
         return replace(row, status="MISSING", reason=f"{'B' if one.a else 'A'} does not have it")
@@ -144,34 +147,34 @@ def _percent(logarithm: float) -> float:
     return 100 * (exp(min(logarithm, 700.0)) - 1)
 
 
-def _first_tier(tiers: Sequence[Tier], task: str) -> int | None:
-    return next((place for place, tier in enumerate(tiers) if tier.covers(task)), None)
+def _first_rule(rules: Sequence[Rule], task: str) -> int | None:
+    return next((place for place, rule in enumerate(rules) if rule.covers(task)), None)
 
 
 def _missing(
-    tiers: Sequence[Tier],
+    rules: Sequence[Rule],
     place: int,
     tasks: Sequence[str],
     missing: Sequence[tuple[str, str, str]],
     number: str,
 ) -> Iterator[GateRow]:
     """Yield rows for missing comparisons: tasks that B lacks, and patterns that match no task."""
-    tier = tiers[place]
+    rule = rules[place]
     unit: Literal["points", "%"] = "points" if number == "score" else "%"
     for model, task, point in missing:
-        if _first_tier(tiers, task) == place:
-            row = GateRow("MISSING", tier.name, tier.blocking, model, task, number, unit, point=point)
+        if _first_rule(rules, task) == place:
+            row = GateRow("MISSING", rule.name, rule.blocking, model, task, number, unit, point=point)
             yield replace(row, reason="B lacks it")
     known = [*tasks, *(task for _, task, _ in missing)]
-    for pattern in tier.tasks:
+    for pattern in rule.tasks:
         if not any(fnmatchcase(task, pattern) for task in known):
             kinds = "performance runs" if number == "speed" else "scores"
             reason = "no compared task matches" if known else f"no {kinds} were compared"
-            yield GateRow("MISSING", tier.name, tier.blocking, "", pattern, number, unit, reason=reason)
+            yield GateRow("MISSING", rule.name, rule.blocking, "", pattern, number, unit, reason=reason)
 
 
 def is_failure(row: GateRow, *, strict: bool) -> bool:
-    """Return whether a row fails: FAIL or MISSING in a blocking tier, with `strict`, all but PASS."""
+    """Return whether a row fails: FAIL or MISSING in a blocking rule, with `strict`, all but PASS."""
     failing = ("FAIL", "MISSING", "INCONCLUSIVE") if strict else ("FAIL", "MISSING")
     return row.blocking and row.status in failing
 
@@ -193,7 +196,7 @@ def gate_lines(rows: Sequence[GateRow]) -> Iterator[str]:
 
     yield tabulate(
         [_cells(row) for row in rows],
-        headers=("gate", "tier", "task", "number", "worse by", "90 %", "allowed", "power"),
+        headers=("gate", "rule", "task", "number", "worse by", "90 %", "allowed", "power"),
         disable_numparse=True,
         colalign=("left", "left", "left", "left", "right", "left", "right", "right"),
     )
@@ -201,8 +204,8 @@ def gate_lines(rows: Sequence[GateRow]) -> Iterator[str]:
 
 
 def _cells(row: GateRow) -> tuple[str, ...]:
-    tier = row.tier if row.blocking else f"{row.tier} (not blocking)"
-    first = (row.status, tier, row.name, row.number)
+    rule = row.rule if row.blocking else f"{row.rule} (not blocking)"
+    first = (row.status, rule, row.name, row.number)
     if row.worse is None:
         return (*first, "–", row.reason, "–", "–")
     unit = "" if row.unit == "points" else " %"

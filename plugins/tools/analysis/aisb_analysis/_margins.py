@@ -19,27 +19,33 @@ _LEAST_ERROR = 1e-9
 
 
 class Worsening(NamedTuple):
-    """A measured worsening: estimate, centre of its interval, standard error, and degrees of freedom of t."""
+    """A measured worsening: estimate, center of its interval, standard error, and degrees of freedom of t."""
 
     estimate: float
-    centre: float
-    error: float
-    freedom: float
+    center: float
+    standard_error: float
+    degrees_of_freedom: float
 
     def interval(self) -> tuple[float, float]:
         """Return the two one-sided 95 % bounds, which form a 90 % interval."""
-        half_width = float(scipy_stats().t.ppf(1 - SIGNIFICANCE, self.freedom)) * self.error
-        return self.centre - half_width, self.centre + half_width
+        half_width = (
+            float(scipy_stats().t.ppf(1 - SIGNIFICANCE, self.degrees_of_freedom)) * self.standard_error
+        )
+        return self.center - half_width, self.center + half_width
 
     def p_beyond(self, allowance: float) -> float:
         """Return the one-sided p-value of the hypothesis that the true worsening is within the allowance."""
-        return float(scipy_stats().t.sf((self.centre - allowance) / self.error, self.freedom))
+        return float(
+            scipy_stats().t.sf((self.center - allowance) / self.standard_error, self.degrees_of_freedom)
+        )
 
     def detectable(self, allowance: float, guard: float = 0.0) -> float:
         """Return the minimum detectable worsening at 80 % power."""
         stats = scipy_stats()
-        level, power = (float(stats.t.ppf(share, self.freedom)) for share in (1 - SIGNIFICANCE, POWER))
-        return max(allowance + (level + power) * self.error, guard + power * self.error)
+        level, power = (
+            float(stats.t.ppf(share, self.degrees_of_freedom)) for share in (1 - SIGNIFICANCE, POWER)
+        )
+        return max(allowance + (level + power) * self.standard_error, guard + power * self.standard_error)
 
 
 class Allowance(NamedTuple):
@@ -49,7 +55,9 @@ class Allowance(NamedTuple):
     guard: float = 0.0
 
 
-def drop(differences: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Worsening | None:
+def worsening_of(
+    differences: Sequence[float], clusters: Sequence[Hashable] | None = None
+) -> Worsening | None:
     """Return the drop of a score, from paired differences (B less A) of values between 0 and 1.
 
     Pseudo-samples are added, so that a few samples without a flip do not look certain: half a sample that

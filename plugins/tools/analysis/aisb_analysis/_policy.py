@@ -1,9 +1,9 @@
 """The policy of a gate: the allowed worsening by task, from flags of `aisb compare` or a TOML file.
 
-[tiers.release]                 # accuracy
+[accuracy.release]                 # accuracy
 tasks = ["gsm8k", "mmlu*"]
 max_drop = 0.5                  # points
-[tiers.watched]
+[accuracy.watched]
 tasks = ["*"]
 max_drop_percent = 3            # of A's score
 blocking = false
@@ -24,21 +24,23 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import click
+
 from aisb import UsageError
 from aisb.helpers import did_you_mean
 
 POLICY_RATES = {"request_throughput": "RequestThroughput", "output_throughput": "OutputTokenThroughput"}
 USUAL_NUMBERS = ("ttft_p50", "tpot_p50", "e2el_p50", *POLICY_RATES)
 _TIME = re.compile(r"(ttft|tpot|e2el|itl)_p(\d{1,2}(?:\.\d+)?)")
-_LIMITS = {"tiers": ("max_drop", "max_drop_percent", "guard"), "performance": ("max_slowdown", "guard")}
+_LIMITS = {"accuracy": ("max_drop", "max_drop_percent", "guard"), "performance": ("max_slowdown", "guard")}
 _KEYS = {
-    "tiers": ("tasks", "blocking", *_LIMITS["tiers"]),
+    "accuracy": ("tasks", "blocking", *_LIMITS["accuracy"]),
     "performance": ("tasks", "blocking", "numbers", *_LIMITS["performance"]),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
+class Rule:
     """Tasks with the same allowance. `limits` are points, or percent where the key says so."""
 
     name: str
@@ -48,21 +50,21 @@ class Tier:
     numbers: tuple[str, ...] = USUAL_NUMBERS
 
     def covers(self, task: str) -> bool:
-        """Return whether a task belongs to the tier, unless an earlier tier names it."""
+        """Return whether a task belongs to the rule, unless an earlier rule names it."""
         return any(fnmatchcase(task, pattern) for pattern in self.tasks)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Tiers of accuracy and of performance; a task belongs to the first of each that names it."""
+    """Rules for accuracy and for performance; a task belongs to the first of each that names it."""
 
-    tiers: tuple[Tier, ...] = ()
-    performance: tuple[Tier, ...] = ()
+    accuracy: tuple[Rule, ...] = ()
+    performance: tuple[Rule, ...] = ()
 
     @property
     def percentiles(self) -> list[tuple[str, float]]:
         """The times to compare at percentiles other than the median, as ("TTFT", 95)."""
-        found = dict.fromkeys(name for tier in self.performance for name in tier.numbers)
+        found = dict.fromkeys(name for rule in self.performance for name in rule.numbers)
         matched = [_TIME.fullmatch(name) for name in found]
         return [(one[1].upper(), float(one[2])) for one in matched if one and float(one[2]) != 50]
 
@@ -84,28 +86,40 @@ def read_policy(path: Path | None, max_drop: float | None, max_slowdown: float |
     if path is None:
         if max_drop is None and max_slowdown is None:
             return None
-        tiers = () if max_drop is None else (Tier("all", ("*",), {"max_drop": max_drop}),)
-        speeds = () if max_slowdown is None else (Tier("all", ("*",), {"max_slowdown": max_slowdown}),)
-        return Policy(tiers, speeds)
+        accuracy = () if max_drop is None else (Rule("all", ("*",), {"max_drop": max_drop}),)
+        speeds = () if max_slowdown is None else (Rule("all", ("*",), {"max_slowdown": max_slowdown}),)
+        return Policy(accuracy, speeds)
     if max_drop is not None or max_slowdown is not None:
         raise UsageError("--policy sets the allowances: omit --max-drop and --max-slowdown")
     from aisb_engine import read_toml
 
-    table = read_toml(path)
+    table = _with_current_name(path, read_toml(path))
     _refuse_unknown(path, "", table, tuple(_KEYS))
-    policy = Policy(*(tuple(_tiers(path, kind, table.get(kind, {}))) for kind in _KEYS))
-    if not policy.tiers and not policy.performance:
-        raise UsageError(f"{path} has no rules: write a table [tiers.NAME] or [performance.NAME]")
+    policy = Policy(*(tuple(_rules(path, kind, table.get(kind, {}))) for kind in _KEYS))
+    if not policy.accuracy and not policy.performance:
+        raise UsageError(f"{path} has no rules: write a table [accuracy.NAME] or [performance.NAME]")
     return policy
 
 
-def _tiers(path: Path, kind: str, tables: Any) -> list[Tier]:
+def _with_current_name(path: Path, table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the policy with its rules for accuracy under `accuracy`, which was called `tiers`."""
+    if "tiers" not in table:
+        return table
+    if "accuracy" in table:
+        raise UsageError(
+            f"{path}: [tiers] is the old name of [accuracy]: rename its tables to [accuracy.NAME]"
+        )
+    click.echo(f"{path}: [tiers.NAME] is now [accuracy.NAME]; 0.4 removes the old name", err=True)
+    return {"accuracy" if key == "tiers" else key: value for key, value in table.items()}
+
+
+def _rules(path: Path, kind: str, tables: Any) -> list[Rule]:
     if not isinstance(tables, Mapping) or not all(isinstance(one, Mapping) for one in tables.values()):
-        raise UsageError(f"{path}: {kind} must have one table for each tier, as in [{kind}.release]")
-    return [_tier(path, kind, name, table) for name, table in tables.items()]
+        raise UsageError(f"{path}: {kind} must have one table for each rule, as in [{kind}.release]")
+    return [_rule(path, kind, name, table) for name, table in tables.items()]
 
 
-def _tier(path: Path, kind: str, name: str, table: Mapping[str, Any]) -> Tier:
+def _rule(path: Path, kind: str, name: str, table: Mapping[str, Any]) -> Rule:
     where = f"{kind}.{name}"
     _refuse_unknown(path, f"{where}.", table, _KEYS[kind])
     limits = {key: _limit(path, f"{where}.{key}", table[key]) for key in _LIMITS[kind] if key in table}
@@ -122,7 +136,7 @@ def _tier(path: Path, kind: str, name: str, table: Mapping[str, Any]) -> Tier:
     blocking = table.get("blocking", True)
     if not isinstance(blocking, bool):
         raise UsageError(f"{path}: {where}.blocking is {blocking!r}, and must be true or false")
-    return Tier(name, _texts(path, f"{where}.tasks", table["tasks"]), limits, blocking, numbers)
+    return Rule(name, _texts(path, f"{where}.tasks", table["tasks"]), limits, blocking, numbers)
 
 
 def _texts(path: Path, where: str, value: Any) -> tuple[str, ...]:

@@ -40,8 +40,8 @@ class ComparedNumber(NamedTuple):
 class SpeedComparison:
     """One number on two sides: B ÷ A with its interval and p-value. Without repeats the verdict is None.
 
-    `a` and `b` have a value for each repeat. `unequal` lists differences in data, load and lengths, and
-    `doubts` the certificates that are not VALID. `point` is the point of two sweeps that was measured.
+    `a` and `b` have a value for each repeat. `setup_differences` lists differences in data, load and lengths,
+    and `doubts` the certificates that are not VALID. `point` is the point of two sweeps that was measured.
     """
 
     task: str
@@ -55,8 +55,8 @@ class SpeedComparison:
     low: float | None
     high: float | None
     p: float | None
-    unequal: tuple[str, ...] = ()
-    corrected: float | None = None
+    setup_differences: tuple[str, ...] = ()
+    p_corrected: float | None = None
     verdict: ComparisonVerdict | None = None
     doubts: tuple[str, ...] = ()
     point: str = ""
@@ -105,7 +105,7 @@ def compare_speeds(
     for pair in pairs:
         ours_all = [_measured(run, pair.a, percentiles) for run in a]
         theirs_all = [_measured(run, pair.b, percentiles) for run in b]
-        unequal = tuple(_unequal(a, b, pair, ours_all, theirs_all))
+        differences = tuple(_unequal(a, b, pair, ours_all, theirs_all))
         doubts = (*_doubts("A", ours_all), *_doubts("B", theirs_all))
         left, right = (
             [compared_numbers(one, percentiles) for one in side] for side in (ours_all, theirs_all)
@@ -127,7 +127,7 @@ def compare_speeds(
                     low=estimate.low if estimate else None,
                     high=estimate.high if estimate else None,
                     p=estimate.p if estimate else None,
-                    unequal=unequal,
+                    setup_differences=differences,
                     doubts=doubts,
                 )
             )
@@ -192,7 +192,7 @@ def _with_verdict(one: SpeedComparison, p: float) -> SpeedComparison:
     verdict: ComparisonVerdict = "tie"
     if p < SIGNIFICANCE and one.ratio is not None and one.ratio != 1:
         verdict = "better" if (one.ratio > 1) == (one.better == "higher") else "worse"
-    return replace(one, corrected=p, verdict=verdict)
+    return replace(one, p_corrected=p, verdict=verdict)
 
 
 def _known(values: Sequence[float | None]) -> tuple[float, ...]:

@@ -29,12 +29,12 @@ class Change:
     alone: float
     loaded: float
     p: float
-    corrected: float = 1.0
+    p_corrected: float = 1.0
 
     @property
     def is_real(self) -> bool:
         """Whether the difference is statistically significant."""
-        return self.corrected < SIGNIFICANCE
+        return self.p_corrected < SIGNIFICANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class UnderLoad:
         """Yield the results: score, outcomes and lengths."""
         low, high = self.in_flight
         score, unclear, length = self.score, self.unclear, self.length
-        found = f"a difference (p {_p(score.corrected)})"
+        found = f"a difference (p {_p(score.p_corrected)})"
         if not score.is_real:
             least = "none" if self.detectable is None else f"{self.detectable:.1f} points"
             found = f"no difference with {self.samples:,} samples (minimum detectable: {least})"
@@ -77,12 +77,12 @@ class UnderLoad:
         if length is not None:
             yield f"output tokens of a reply: {length.alone:.1f} and {length.loaded:.1f}{_verdict(length)}"
         if self.is_changed:
-            better, worse = len(self.comparison.gained), len(self.comparison.lost)
+            better, worse = len(self.comparison.improved), len(self.comparison.worsened)
             yield f"load changes the answers: {worse} samples got worse, {better} got better"
 
 
 def _verdict(change: Change) -> str:
-    return f": a difference (p {_p(change.corrected)})" if change.is_real else ": no difference"
+    return f": a difference (p {_p(change.p_corrected)})" if change.is_real else ": no difference"
 
 
 def _p(p: float) -> str:
@@ -120,7 +120,7 @@ def compare_under_load(
         score=Change(comparison.a, comparison.b, comparison.p, ps[0]),
         unclear=Change(unclear.alone, unclear.loaded, unclear.p, ps[1]),
         length=None if length is None else Change(length.alone, length.loaded, length.p, ps[2]),
-        detectable=comparison.smallest,
+        detectable=comparison.detectable_difference,
         comparison=comparison,
     )
 

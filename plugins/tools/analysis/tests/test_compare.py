@@ -30,8 +30,8 @@ def spaced(text: str) -> str:
 def test_differences_are_b_less_a_and_flips_are_named():
     found = compare_grades(grades("c c w w c"), grades("c w c c c"), names=NAMES)
     assert (found.samples, found.a, found.b, found.difference) == (5, 60, 80, pytest.approx(20))
-    assert [flip.id for flip in found.gained] == ["2", "3"]
-    assert [flip.id for flip in found.lost] == ["1"]
+    assert [flip.id for flip in found.improved] == ["2", "3"]
+    assert [flip.id for flip in found.worsened] == ["1"]
     assert found.mcnemar == found.p == 1
     assert found.verdict == "tie"
 
@@ -46,7 +46,13 @@ def test_many_flips_to_one_side_are_a_verdict():
 
 def test_the_same_on_both_sides_is_a_tie_that_no_size_would_change():
     found = compare_grades(grades("c w c"), grades("c w c"), names=NAMES)
-    assert (found.verdict, found.p, found.needed, found.gained, found.lost) == ("tie", 1, None, (), ())
+    assert (found.verdict, found.p, found.samples_needed, found.improved, found.worsened) == (
+        "tie",
+        1,
+        None,
+        (),
+        (),
+    )
 
 
 def test_samples_of_one_side_only_and_with_other_targets_are_left_out_and_said():
@@ -54,7 +60,7 @@ def test_samples_of_one_side_only_and_with_other_targets_are_left_out_and_said()
     b = grades("c c c") | {"3": [Grade("correct", 1.0, "1", "another")]}
     found = compare_grades(a, b, names=NAMES)
     assert found.samples == 3
-    assert found.unequal == (
+    assert found.setup_differences == (
         "1 samples have different reference answers on the two sides, and are left out",
         "1 samples are in A only and 0 in B only",
     )
@@ -105,7 +111,7 @@ def test_what_is_clear_alone_may_be_a_tie_among_many_tasks():
     equal = compare_grades(a, a, names=NAMES)
     assert (one.p, one.verdict) == (2 / 64, "worse")
     first, *others = correct_p_values([one, equal, equal])
-    assert (first.corrected, first.verdict) == (6 / 64, "tie")
+    assert (first.p_corrected, first.verdict) == (6 / 64, "tie")
     assert {other.verdict for other in others} == {"tie"}
 
 
@@ -127,11 +133,11 @@ def test_samples_that_share_a_passage_are_resampled_together() -> None:
     assert together.difference == apart.difference == pytest.approx(15)
     assert together.low < 0 < apart.low
     assert together.p > 0.2
-    assert together.smallest is not None
-    assert apart.smallest is not None
-    assert together.smallest > 2 * apart.smallest
-    assert together.needed is not None
-    assert together.needed > 400
+    assert together.detectable_difference is not None
+    assert apart.detectable_difference is not None
+    assert together.detectable_difference > 2 * apart.detectable_difference
+    assert together.samples_needed is not None
+    assert together.samples_needed > 400
 
 
 def test_samples_each_with_a_passage_of_its_own_are_compared_exactly() -> None:
