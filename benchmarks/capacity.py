@@ -3,7 +3,8 @@
     python benchmarks/capacity.py [--runs N] [--budget MINUTES,…] [--service NAME] [--objective TEXT]
 
 Everything runs in virtual time: the search asks one function for the requests under a load, and simulated
-services answer it. `--truth` computes the true capacities again, by bisection on loads of 100,000 seconds.
+services answer it. Searches run on all processors at once. `--truth` computes the true capacities again, by
+bisection on loads of 100,000 seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from math import sqrt
 
 from aisb_analysis._capacity.loads import Limit, MeasuredLoad, limits_of
@@ -67,13 +69,12 @@ def true_capacity(service: str, limit: Limit, seconds: float = TRUTH_SECONDS) ->
     return sqrt(low * high)
 
 
-def searches(
-    service: str, limit: Limit, minutes: float, seeds: range
-) -> Iterator[tuple[float | None, float | None, float | None]]:
-    """Yield (lower bound, estimate, upper bound) of many searches."""
-    for seed in seeds:
-        found = Search(SERVICES[service](seed), [limit], 60 * minutes).run()
-        yield found.low if found.conclusive else None, found.rate, found.high
+def search(
+    service: str, limit: Limit, minutes: float, seed: int
+) -> tuple[float | None, float | None, float | None]:
+    """Return (lower bound, estimate, upper bound) of one search."""
+    found = Search(SERVICES[service](seed), [limit], 60 * minutes).run()
+    return found.low if found.conclusive else None, found.rate, found.high
 
 
 def main() -> int:
@@ -87,6 +88,7 @@ def main() -> int:
     parser.add_argument("--truth", action="store_true", help="compute the true capacities, and nothing else")
     options = parser.parse_args()
     broken, seeds = 0, range(options.seed, options.seed + options.runs)
+    processes = ProcessPoolExecutor()
     print(HEAD)
     for (service, text), widest in WIDTHS.items():
         if options.service not in (None, service) or options.objective not in (None, text):
@@ -97,7 +99,7 @@ def main() -> int:
             continue
         truth = TRUTH[service, text]
         for minutes in map(float, options.budget.split(",")):
-            found = list(searches(service, limit, minutes, seeds))
+            found = list(processes.map(partial(search, service, limit, minutes), seeds, chunksize=5))
             answers = [(low, rate, high) for low, rate, high in found if low is not None and rate is not None]
             covering = sum(low <= truth <= (high or 1e9) for low, rate, high in answers)
             widths = [(high - low) / rate if high else float("inf") for low, rate, high in answers]
@@ -116,6 +118,7 @@ def main() -> int:
                 f"{len(found) - len(answers):10}{'  BROKEN' if bad else ''}",
                 flush=True,
             )
+    processes.shutdown()
     return 1 if broken else 0
 
 
