@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -63,8 +61,23 @@ GOLDS = [
 ]
 
 
-async def grade(answer, gold, **options):
-    return await MathVerify(**options).score(answer, Sample("0", {}, gold))
+@pytest.fixture(scope="module", autouse=True)
+def folder_with_names_of_modules(tmp_path_factory):
+    """Start the process that compares answers in a folder with a file that is named as a module that it imports."""
+    folder, before = tmp_path_factory.mktemp("folder"), Path.cwd()
+    (folder / "math.py").write_text("raise RuntimeError('not the standard library')")
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def one_process():
+    """Return an evaluator with one process: each would import SymPy, and learn the grammar by itself."""
+    return MathVerify(workers=1)
+
+
+async def grade(answer, gold):
+    return await one_process().score(answer, Sample("0", {}, gold))
 
 
 @pytest.mark.parametrize("phrasing", PHRASINGS)
@@ -79,14 +92,15 @@ async def test_a_gold_in_every_phrasing_is_found_and_right_against_itself(phrasi
 
 @pytest.mark.parametrize("gold", GOLDS)
 async def test_another_gold_is_wrong(gold):
-    others = [other for other in GOLDS if other != gold]
+    place = GOLDS.index(gold) + 1
+    others = [*GOLDS[place:], *GOLDS][:6]
     assert [(await grade(other, gold)).value for other in others] == [0] * len(others)
 
 
 @pytest.mark.parametrize("kind", sorted({row["kind"] for row in VALUES}))
 async def test_two_answers_are_equal_when_they_mean_the_same(kind):
     rows = [row for row in VALUES if row["kind"] == kind]
-    judge = MathVerify()
+    judge = one_process()
     scores = await asyncio.gather(*(judge.score(row["answer"], Sample("0", {}, row["gold"])) for row in rows))
     assert {row["right"] for row in rows} == {True, False}
     assert [row for row, score in zip(rows, scores, strict=True) if score.value != row["right"]] == []
@@ -96,7 +110,7 @@ async def test_two_answers_are_equal_when_they_mean_the_same(kind):
 @pytest.mark.parametrize("kind", sorted({row["kind"] for row in OUTPUTS}))
 async def test_the_verdict_on_an_output_is_that_of_a_careful_person(kind):
     rows = [row for row in OUTPUTS if row["kind"] == kind]
-    steps, judge = Steps([("math-answer", math_answer())]), MathVerify()
+    steps, judge = Steps([("math-answer", math_answer())]), one_process()
 
     async def verdict(row):
         sample = Sample("0", {}, row["target"])
@@ -140,19 +154,16 @@ def test_without_the_fallback_only_a_marked_answer_is_found():
 
 def test_the_search_takes_time_in_proportion_to_the_text():
     texts = [
-        *("$" * 200_000, "answer is " * 20_000, "\\boxed{" * 30_000, "\\[" * 100_000, "1," * 100_000),
-        *("\\boxed{1} and " * 15_000, "\\boxed{1} wait, it is 2. " * 8_000, "\\boxed{1" * 20_000 + "$"),
-        *(
-            "\\boxed{5} wait " + "it is 3 " * 30_000,
-            "\\boxed{3} no, " + " " * 200_000,
-            "\\" * 100_000 + "boxed{",
-        ),
-        *("\\boxed{" + "a " * 100_000 + "}", "\\boxed{3}" + " wrong it should be " * 10_000),
+        *("$" * 70_000, "answer is " * 7_000, "\\boxed{" * 10_000, "\\[" * 35_000, "1," * 35_000),
+        *("\\boxed{1} and " * 5_000, "\\boxed{1} wait, it is 2. " * 3_000, "\\boxed{1" * 7_000 + "$"),
+        *("\\boxed{5} wait " + "it is 3 " * 10_000, "\\boxed{3} no, " + " " * 70_000),
+        *("\\" * 35_000 + "boxed{", "\\boxed{" + "a " * 35_000 + "}"),
+        "\\boxed{3}" + " wrong it should be " * 3_000,
     ]
     for text in texts:
         start = time.process_time()
         math_answer()(text, SAMPLE)
-        assert time.process_time() - start < 5
+        assert time.process_time() - start < 2
 
 
 async def test_an_answer_that_takes_for_ever_does_not_hold_up_the_rest():
@@ -180,18 +191,11 @@ def test_an_option_that_cannot_be_is_refused(options):
         MathVerify(**options)
 
 
-def test_files_of_the_folder_that_are_named_as_modules_are_not_taken_for_them(tmp_path):
-    (tmp_path / "math.py").write_text("raise RuntimeError('not the standard library')")
-    asks = "from aisb_evaluator_math._workers import MathWorker; w = MathWorker(); print(w.compare('5x', 'x*5', 9)); w.end()"
-    asked = subprocess.run(
-        [sys.executable, "-P", "-c", asks],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "'right': True" in asked.stdout, asked.stderr
+async def test_files_of_the_folder_that_are_named_as_modules_are_not_taken_for_them(
+    folder_with_names_of_modules,
+):
+    assert Path.cwd() == folder_with_names_of_modules
+    assert (await grade("5x", "x \\cdot 5")).value == 1
 
 
 @pytest.mark.data
