@@ -29,6 +29,30 @@ RECORD_HEADER = struct.Struct("<4sII")
 LENGTH = struct.Struct("<I")
 _COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 STAMP_FIELDS = ("planned_ns", "connected_ns", "sent_ns", "headers_ns", "done_ns")
+_NO_GAPS: array[int] = array("I")
+_HEADER: dict[str, Any] = {
+    "id": "",
+    "repeat": 0,
+    "turn": 0,
+    "attempt": 1,
+    "final": True,
+    "session": 0,
+    "text": "",
+    "reasoning": None,
+    "tool_calls": None,
+    "finish_reason": None,
+    "usage": None,
+    "failure": None,
+    "times": (),
+    "first_chunk_ns": None,
+    "kinds": (),
+    "gaps": ("I", 0),
+    "tokens": 0,
+    "streamed": True,
+    "logprobs": None,
+    "extra": None,
+}
+"""The fields of a header in their order."""
 
 
 class LogRecord(NamedTuple):
@@ -46,29 +70,36 @@ def encode(
     timing = prediction.timing
     stamps = timing.chunk_ns
     code, between = _gaps(stamps)
-    header = {
-        "id": prediction.sample_id,
-        "repeat": prediction.repeat,
-        "turn": prediction.turn,
-        "attempt": prediction.attempts,
-        "final": final,
-        "session": session,
-        "text": prediction.text,
-        "reasoning": prediction.reasoning or None,
-        "tool_calls": prediction.tool_calls or None,
-        "finish_reason": prediction.finish_reason,
-        "usage": _counts(prediction.usage),
-        "failure": prediction.failure,
-        "times": [timing.planned_ns, timing.connected_ns, timing.sent_ns, timing.headers_ns, timing.done_ns],
-        "first_chunk_ns": stamps[0] if stamps else None,
-        "kinds": _runs(timing.chunk_kinds),
-        "gaps": [code, max(0, len(stamps) - 1)],
-        "tokens": len(timing.chunk_tokens),
-        "streamed": timing.streamed,
-        "logprobs": [list(one) for one in prediction.logprobs] if prediction.logprobs else None,
-        "extra": extra or None,
-    }
-    text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_DATACLASS)
+    header = _HEADER.copy()  # setting the fields of a copy takes half of the time of building a dict
+    header["id"] = prediction.sample_id
+    header["repeat"] = prediction.repeat
+    header["turn"] = prediction.turn
+    header["attempt"] = prediction.attempts
+    header["final"] = final
+    header["session"] = session
+    header["text"] = prediction.text
+    header["reasoning"] = prediction.reasoning or None
+    header["tool_calls"] = prediction.tool_calls or None
+    header["finish_reason"] = prediction.finish_reason
+    usage = prediction.usage
+    if usage is not None:  # orjson writes a tuple in a tenth of the time of a dataclass
+        header["usage"] = (
+            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+        )  # fmt: skip
+    header["failure"] = prediction.failure
+    header["times"] = (
+        timing.planned_ns, timing.connected_ns, timing.sent_ns, timing.headers_ns, timing.done_ns
+    )  # fmt: skip
+    if stamps:
+        header["first_chunk_ns"] = stamps[0]
+        header["gaps"] = code, len(stamps) - 1
+    header["kinds"] = _runs(timing.chunk_kinds)
+    header["tokens"] = len(timing.chunk_tokens)
+    header["streamed"] = timing.streamed
+    if prediction.logprobs:
+        header["logprobs"] = [list(one) for one in prediction.logprobs]
+    header["extra"] = extra or None
+    text = orjson.dumps(header)
     tokens = timing.chunk_tokens.tobytes()
     if sys.byteorder == "big":  # pragma: no cover - no such machine runs the tests
         between, tokens = _swapped(code, between), _swapped("i", tokens)
@@ -115,13 +146,6 @@ def decode(payload: memoryview) -> LogRecord:
     return LogRecord(prediction, header["final"], header["session"])
 
 
-def _counts(usage: Usage | None) -> list[int | None] | None:
-    """Return token counts as a list, which orjson writes in a tenth of the time of a dataclass."""
-    if usage is None:
-        return None
-    return [usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens]
-
-
 def counts_of(stored: list[int | None] | dict[str, int | None] | None) -> Sequence[int | None]:
     """Return input, output, cached and reasoning tokens from a record's usage; an older one is an object."""
     if not stored:
@@ -134,7 +158,9 @@ def _gaps(stamps: array[int]) -> tuple[str, bytes]:
     if len(stamps) < 2:
         return "I", b""
     try:
-        return "I", array("I", map(sub, islice(stamps, 1, None), stamps)).tobytes()
+        gaps = _NO_GAPS[:]  # copying an empty array takes half of the time of creating one
+        gaps.fromlist([*map(sub, stamps[1:], stamps)])
+        return "I", gaps.tobytes()
     except OverflowError:  # a gap of more than four seconds, or a clock that went backwards
         return "q", array("q", map(sub, islice(stamps, 1, None), stamps)).tobytes()
 
