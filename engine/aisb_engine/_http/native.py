@@ -170,7 +170,7 @@ class NativeTransport:
 
     def release(self, connection: Connection) -> None:
         """Take back a connection that can carry another request."""
-        if connection in self._draining:
+        if self._draining and connection in self._draining:
             del self._draining[connection]
             if self._held >= self._limit:
                 self._draining[connection] = None
@@ -178,7 +178,8 @@ class NativeTransport:
                 return
             self._held += 1
         self._idle[connection] = None
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def distrust(self, replies: int) -> None:
         """Carry one request per connection from now on: the service sends replies that no request asked for.
@@ -380,7 +381,8 @@ class Connection(asyncio.Protocol):
     def _complete(self, exchange: Exchange) -> None:
         """Return the reply to the caller, and the connection to the pool."""
         reader = exchange.reader
-        reader.done_ns = reader.done_ns if reader.done_ns is not None else reader.last_ns
+        if reader.done_ns is None:
+            reader.done_ns = reader.last_ns
         self._return_reply()
         self._free(exchange)
 
@@ -400,7 +402,8 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _return_reply(self) -> None:
-        self._stop_end_timer()
+        if self._end_timer is not None:
+            self._stop_end_timer()
         self._detach()
         self._replies += 1
         if not self._answer.done():

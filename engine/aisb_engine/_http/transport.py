@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aisb._backend import HttpBackend, HttpCall
 from aisb._types import Failure
@@ -21,17 +21,27 @@ if TYPE_CHECKING:
 Clock = Callable[[], int]
 
 
-class WireRequest(NamedTuple):
+class WireRequest:
     """One encoded HTTP request; `target` is the path with the URL's prefix.
 
-    `call` is the call that it encodes.
+    `call` is the call that it encodes. A class with slots: creating a named tuple takes half as long again.
     """
 
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    call: HttpCall | None = None
+    __slots__ = ("body", "call", "headers", "method", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
+        call: HttpCall | None = None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.call = call
 
 
 class Exchange:

@@ -64,4 +64,6 @@ def log_facts(request: Request) -> dict[str, Any]:
     """Return the fields that a log record takes from its request: the requested lengths."""
     params = request.params
     max_tokens = params.get("max_tokens", params.get("max_completion_tokens"))
-    return ({"max_tokens": max_tokens} if isinstance(max_tokens, int) else {}) | dict(request.facts)
+    if isinstance(max_tokens, int):
+        return {"max_tokens": max_tokens, **request.facts}
+    return dict(request.facts)

@@ -77,7 +77,7 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
 
     def api_path(self, path: str) -> str:
         """Return an API path below `url`, which may end with its own version (`…/paas/v4`)."""
-        return path if _has_version(self.url) else f"/v1{path}"
+        return _api_path(self.url, path)
 
     def check_params(self, params: Mapping[str, Any]) -> None:
         """Refuse `extra_body`, which is an option of a client library and not part of any service's API.
@@ -172,8 +172,9 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
 
 
 @lru_cache(maxsize=64)
-def _has_version(url: str) -> bool:
-    return _VERSION.fullmatch(url.rpartition("/")[2]) is not None
+def _api_path(url: str, path: str) -> str:
+    has_version = _VERSION.fullmatch(url.rpartition("/")[2]) is not None
+    return path if has_version else f"/v1{path}"
 
 
 def may_carry_secrets(url: str) -> bool:
