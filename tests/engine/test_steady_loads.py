@@ -178,6 +178,9 @@ UNSTEADY = {
     "a step to half the speed": lambda draw, seed: closed(10, 200, draw, seed, slower=after(3000, 2)),
     "a step to more speed": lambda draw, seed: closed(10, 200, draw, seed, slower=after(3000, 0.7)),
     "a drift": lambda draw, seed: closed(10, 200, draw, seed, slower=lambda at, took: took * (1 + at / 6000)),
+    "two phases of an open loop": lambda draw, seed: opened(
+        20, 400, draw, seed, gaps="constant", slower=after(10_000, 3)
+    ),
     "a stall in an open loop": lambda draw, seed: opened(
         20, 300, draw, seed, slower=lambda at, took: max(took, 9000 - at + took) if 6000 < at < 9000 else took
     ),

@@ -127,6 +127,12 @@ STREAMS: dict[str, list[tuple[int, bytes]]] = {
     "an end token in the total": [
         *every_20_ms(delta(" x"), delta(" x"), delta("", finish="stop")), (140, total(3)),
     ],
+    "an end token after a tool call": [
+        *every_20_ms(*(arguments('{"') for _ in range(3)), delta(finish="tool_calls")), (160, total(4)),
+    ],
+    "an end token, and a service's own finish reason": [
+        *every_20_ms(delta(" x"), delta(" x"), delta("", finish="end_turn")), (140, total(3)),
+    ],
     "no end token in a reply that was cut": [
         *every_20_ms(delta(" x"), delta(" x"), delta(" x", finish="length")), (140, total(3)),
     ],

@@ -105,7 +105,7 @@ def _tpot(columns: LogColumns, tokens: Floats) -> Floats:
     import numpy as np
 
     counted = ~np.isnan(columns["first_tokens"])
-    stopped = np.array([reason == "stop" for reason in columns.finish], bool)
+    stopped = np.array([reason not in (None, "length") for reason in columns.finish], bool)
     before = np.where(counted, columns["first_tokens"], 1)
     pace = np.where(counted, columns["pace_ns"], columns.last() - columns.first())
     missing = tokens - np.where(counted, columns["counted_tokens"], columns.count())

@@ -19,7 +19,8 @@ The window comes from the events alone, not from a number that was wanted and on
 5. It must not drift: the number in flight may not differ by more than 10 % (in an open loop: or three such
    deviations) between its first and its last third, nor the median E2EL by more than 10 % between its halves,
    unless that can be chance (Mann and Whitney's z up to 4); and the speed of the service, in replies and in
-   tokens, must hold (drift.py).
+   tokens, must hold (drift.py). In an open loop, many requests outside of the window may not take another
+   time than those in it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ HARDLY = 0.25
 """A number in flight that stays this close to its average is steady, however short the window is."""
 EVEN = 0.1
 """The spread of the time per work, by quartiles, up to which replies count as equally long."""
+BEFORE, AFTER = 0.25, 0.1
+"""The shares of the requests of an open loop that may take another time before its window, and after it."""
 OPEN_MISPLACED = 3 * MISPLACED
 """In an open loop replies queue at random, so consecutive times are correlated."""
 
@@ -204,6 +207,7 @@ def _objections(run: _Run, window: Window) -> Iterator[str]:
         yield f"the number in flight drifts from {thirds[0]:.4g} to {thirds[2]:.4g}"
     yield from _slower(window, run.sent, run.e2el)
     if not run.closed:
+        yield from _other_speed(window, run)
         yield from _swings(window, run)
     if change := _changes(window, run):
         yield str(change)
@@ -309,6 +313,32 @@ def _slower(window: Window, sent: Floats, e2el: Floats) -> Iterator[str]:
     medians = float(np.median(before)), float(np.median(after))
     if abs(medians[1] - medians[0]) > DRIFT * min(medians) and abs(_rank_z(before, after)) > 4:
         yield f"the median E2EL drifts from {medians[0]:.4g} to {medians[1]:.4g} ms"
+
+
+def _other_speed(window: Window, run: _Run) -> Iterator[str]:
+    """Yield a reason if many requests of an open loop outside of a window took another time than those in it.
+
+    The number in flight then holds one level in a part of the run, and another in the rest.
+    """
+    import numpy as np
+
+    known = ~(np.isnan(run.sent) | np.isnan(run.e2el))
+    sent, e2el = run.sent[known], run.e2el[known]
+    inside = e2el[(sent >= window.start) & (sent < window.end)]
+    started = _start_up_end(run.sent, run.end)
+    groups = {
+        "before": (e2el[(sent > started) & (sent < window.start)], BEFORE),
+        "after": (e2el[sent > window.end], AFTER),
+    }
+    for place, (outside, limit) in groups.items():
+        if len(outside) <= limit * len(sent) or not len(inside):
+            continue
+        median, other = float(np.median(inside)), float(np.median(outside))
+        if abs(other - median) > HARDLY * min(median, other) and abs(_rank_z(inside, outside)) > 4:
+            yield (
+                f"the median E2EL is {median:.4g} ms while the number in flight holds, "
+                f"but {other:.4g} ms {place} that"
+            )
 
 
 def _swings(window: Window, run: _Run) -> Iterator[str]:
