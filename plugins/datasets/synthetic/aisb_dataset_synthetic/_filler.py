@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -127,6 +128,7 @@ class Filler:
         self.plain = bool(self.vocabulary)
         self.sure = self.plain and all(known.values()) and not any(map(SPANS.search, known.values()))
         self._ids = sorted(known)
+        self._asked = 0  # words so far
         if not self.plain:
             self.vocabulary = tuple(WORDS_FILE.read_text("utf-8").split())
         self._per_word = 1.0
@@ -138,9 +140,14 @@ class Filler:
         """Return the first `count` words of a key."""
         return Random(f"{self.seed}:{key}").choices(self.vocabulary, k=count)
 
+    def texts(self, requests: Sequence[tuple[object, int]]) -> list[str]:
+        """Return the first words of each key as a text, for (key, count) pairs."""
+        return [" ".join(words) for words in self._words_of(requests)]
+
     def _words_of(self, requests: Sequence[tuple[object, int]]) -> Iterator[list[str]]:
         """Yield the first words of each key, as `words` returns them, for (key, count) pairs."""
-        if sum(count for _, count in requests) < MANY or not find_spec("numpy"):
+        self._asked += sum(count for _, count in requests)
+        if self._asked < MANY or not _has_numpy():
             return (self.words(key, count) for key, count in requests)
         return draw_many(self.vocabulary, [(f"{self.seed}:{key}", count) for key, count in requests])
 
@@ -255,7 +262,7 @@ def draw_many(values: Sequence[str], requests: Iterable[tuple[str, int]]) -> Ite
     """
     import numpy as np
 
-    table = np.array(values, object)
+    table = _table(tuple(values))
     for block in _blocks(requests):
         drawn = (Random(seed).getrandbits(64 * count).to_bytes(8 * count, "little") for seed, count in block)
         numbers = np.frombuffer(b"".join(drawn), "<u4")
@@ -265,6 +272,18 @@ def draw_many(values: Sequence[str], requests: Iterable[tuple[str, int]]) -> Ite
         for _, count in block:
             start, end = end, end + count
             yield words[start:end]
+
+
+@lru_cache(2)
+def _table(values: tuple[str, ...]) -> Any:
+    import numpy as np
+
+    return np.array(values, object)
+
+
+@cache
+def _has_numpy() -> bool:
+    return find_spec("numpy") is not None
 
 
 def _blocks(requests: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:

@@ -156,6 +156,15 @@ def test_words_drawn_together_are_those_that_are_drawn_one_by_one(values):
     assert [*draw_many(values, asked)] == [Random(seed).choices(values, k=count) for seed, count in asked]
 
 
+def test_texts_are_the_words_of_their_keys_however_many_were_made_before():
+    filler = Filler(None, "0")
+    wanted = [("a", 512), ("b", 3), ("c", 0)]
+    expected = [" ".join(filler.words(key, count)) for key, count in wanted]
+    assert filler.texts(wanted) == expected
+    filler.texts([("d", MANY)])
+    assert filler.texts(wanted) == expected
+
+
 def test_a_prompt_is_the_same_whether_few_or_many_are_made_with_it():
     filler, length = Filler(None, "0"), 600
     many = filler.write_all([(number, length) for number in range(MANY // length + 1)])

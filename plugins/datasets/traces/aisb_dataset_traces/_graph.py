@@ -165,10 +165,13 @@ def _has_ended(call: Call, at: float) -> bool:
 
 def common_parts(before: Sequence[Hashable], keys: Sequence[Hashable]) -> int:
     """Return how many leading parts two prompts have in common."""
+    least = min(len(before), len(keys))
+    if list(before[:least]) == list(keys[:least]):  # most prompts continue the one before them
+        return least
     for place, (one, other) in enumerate(zip(before, keys, strict=False)):
         if one != other:
             return place
-    return min(len(before), len(keys))
+    return least
 
 
 class SeenParts:

@@ -61,19 +61,20 @@ class BlockTexts:
             return ""
         kept = self._kept.setdefault(session, {})
         self._kept.move_to_end(session)
-        parts = []
         full, rest = divmod(tokens, block)
-        for key in keys[:full]:
-            text = kept.get(key)
-            if text is None:
-                text = kept[key] = " ".join(self._filler.words(key, block))
-                self._sizes[session] = self._sizes.get(session, 0) + len(text)
-                self._size += len(text)
-            parts.append(text)
+        complete = keys[:full]
+        wanted = [(key, block) for key in dict.fromkeys(complete) if key not in kept]
         missing = max(0, full - len(keys)) * block + rest
         if missing:  # a block that is not complete, and tokens that the trace gives no block for
             last = keys[full] if len(keys) > full else f"{session}:{keys[-1] if keys else ''}:rest"
-            parts.append(" ".join(self._filler.words(last, missing)))
+            wanted.append((last, missing))
+        made = self._filler.texts(wanted)
+        end = [made.pop()] if missing else []
+        kept.update(zip((key for key, _ in wanted), made, strict=False))
+        size = sum(map(len, made))
+        self._sizes[session] = self._sizes.get(session, 0) + size
+        self._size += size
+        parts = [*map(kept.__getitem__, complete), *end]
         while self._size > KEPT_CHARACTERS and len(self._kept) > 1:
             oldest, _ = self._kept.popitem(last=False)
             self._size -= self._sizes.pop(oldest, 0)
