@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aisb_engine import JudgedObjective, Objective
 
 GATE_FLAGS = ("fail_under", "slo", "junit")
+MOST = 100
+"""The largest score that --fail-under takes."""
 
 _OPTIONS = (
     click.option(
@@ -154,6 +156,8 @@ def _least_score(text: str) -> tuple[str, float]:
         raise UsageError(
             f"--fail-under {text!r} is not TASK=SCORE, as in gsm8k=75, nor a score for all tasks"
         )
+    if score > MOST:
+        raise UsageError(f"--fail-under {text!r} cannot be reached: a score is at most {MOST}")
     return pattern.strip() or "*", score
 
 

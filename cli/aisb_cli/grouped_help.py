@@ -54,7 +54,28 @@ UNLIMITED = 1000
 
 
 class Listing(click.Group):
-    """A group whose help shows the whole first sentence of each command, where click would cut it off."""
+    """A group whose help shows the whole first sentence of each command, where click would cut it off.
+
+    For a command of a distribution that is not installed, its error says what to install.
+    """
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the words name.
+
+        Raises:
+            UnknownName: there is none, and a distribution that is not installed has it.
+        """
+        if args and not ctx.resilient_parsing and args[0] not in self.list_commands(ctx):
+            from aisb import UnknownName
+            from aisb_cli.index import explain_command
+
+            name = f"{self.name} {args[0]}"
+            if note := explain_command(name):
+                known = [f"{self.name} {one}" for one in self.list_commands(ctx)]
+                raise UnknownName("command", name, known, [note])
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each command with its sentence, over several lines if it is long."""

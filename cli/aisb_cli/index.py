@@ -33,6 +33,12 @@ def explain_name(name: str) -> str | None:
     return None
 
 
+def explain_command(name: str) -> str | None:
+    """Return what to install for a command such as `config import`; None if no distribution here has it."""
+    is_known = any(name in table.get("commands", ()) for table in _index()["distributions"].values())
+    return explain_name(name) if is_known else None
+
+
 def not_offered_yet() -> Mapping[str, str]:
     """Return names of tasks of other tools that nothing here brings, with the reason; `*` is any text."""
     found: Mapping[str, str] = _index()["not_offered_yet"]

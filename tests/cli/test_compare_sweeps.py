@@ -46,6 +46,15 @@ def test_each_point_is_compared_and_judged(work: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_plan_from_sweeps_is_refused_with_what_to_do(work: Path) -> None:
+    for words in (("fast-sweep", "slow-sweep"), ("fast-sweep",)):
+        ended = aisb("compare", "--plan", *words, cwd=work)
+        assert ended.returncode == 2
+        said = " ".join(ended.stderr.split())
+        assert "fast-sweep is a sweep, whose runs have no scores: --plan says how many samples" in said
+        assert "add repeats to the sweep: aisb sweep --reuse fast-sweep --repeats N" in said
+
+
 def test_p_values_are_corrected_over_all_points(work: Path) -> None:
     ended = aisb("compare", "fast-sweep", "slow-sweep", "--json", cwd=work)
     found = json.loads(ended.stdout)["comparisons"]

@@ -67,10 +67,31 @@ def test_other_rules_can_be_set(file: Path) -> None:
     assert json.loads(ended.stdout.splitlines()[0])["answer"] == "18"
 
 
-def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
-    (tmp_path / "none.jsonl").touch()
-    ended = aisb("grade", "demo_gsm8k", "none.jsonl", cwd=tmp_path)
-    assert (ended.returncode, ended.stderr) == (0, "demo_gsm8k: no line was graded\n")
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", ["error: none.jsonl has no lines; each line is a JSON object, as in "]),
+        (
+            '{"prediction": "18"}\nno JSON\n',
+            [
+                "line 1 is left out: `output` is missing; it must be the text of the model",
+                "line 2 is left out: it is not JSON",
+                "demo_gsm8k: no line was graded",
+                "error: none of the 2 lines of none.jsonl can be graded, for the reasons above; each line is ",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_file_of_which_no_line_can_be_graded_is_an_error(
+    tmp_path: Path, lines: str, said: list[str], *, pipe: bool
+) -> None:
+    (tmp_path / "none.jsonl").write_text(lines)
+    words = ("-",) if pipe else ("none.jsonl",)
+    ended = aisb("grade", "demo_gsm8k", *words, cwd=tmp_path, given=lines if pipe else None)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    for line in said:
+        assert line.replace("none.jsonl", "the input" if pipe else "none.jsonl") in ended.stderr
 
 
 @pytest.mark.parametrize(

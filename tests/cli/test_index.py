@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ABSENT = (
+    "aisb-compat-aisbench",
     "aisb-dataset-exams",
     "aisb-backend-tgi",
     "aisb-backend-triton",
@@ -156,6 +157,14 @@ def test_tasks_that_are_not_offered_yet_are_listed_with_the_reason(aisb):
     assert "agent_trials reads the results of its harness" in reasons["terminal*bench*"]
     assert "tau2_airline, tau2_retail and tau2_telecom" in reasons["tau2*"]
     assert "Not offered" not in aisb("tasks", "list").stdout
+
+
+def test_a_command_of_a_group_that_is_not_installed_names_its_distribution(aisb):
+    ended = aisb("config", "import", "run.py")
+    assert ended.returncode == 2
+    assert "no command named 'config import'" in ended.stderr
+    said = "config import comes with aisb-compat-aisbench; in a checkout of aisb: pip install ./plugins/tools/aisbench"
+    assert said in " ".join(ended.stderr.split())
 
 
 def test_tasks_that_are_not_installed_are_listed_with_the_command_that_installs_them(aisb):

@@ -71,6 +71,8 @@ def test_requests_that_failed_miss_the_objectives_of_a_run(tmp_path: Path) -> No
             "--fail-under demo_gsm9k: no task of the run has this name; did you mean",
         ),
         (("--fail-under", "demo_gsm8k=high"), "is not TASK=SCORE, as in gsm8k=75"),
+        (("--fail-under", "demo_gsm8k=200"), "'demo_gsm8k=200' cannot be reached: a score is at most 100"),
+        (("--fail-under", "101"), "'101' cannot be reached: a score is at most 100"),
         (("--slo", "ttft=300"), "name a percentile, as in ttft_p95=300ms"),
         (("--junit", "x.xml"), "writes what --fail-under and --slo check"),
         (("--mode", "infer", "--slo", "failures=1%"), "--mode infer computes none"),

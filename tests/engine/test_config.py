@@ -158,6 +158,7 @@ def test_a_resolved_run_resolves_to_itself(plugins: Plugins, tmp_path: Path) -> 
         ({"sets": ["task.promt.shots=0"]}, ConfigError, "tasks.demo_gsm8k.promt: there is no such key; did you mean 'prompt'?"),
         ({"sets": ["task.prompt.shot_count=0"]}, ConfigError, "tasks.demo_gsm8k.prompt.shot_count: there is no such key; did you mean"),
         ({"sets": ["task.prompt.shots=-1"]}, ConfigError, "tasks.demo_gsm8k.prompt.shots: input should be greater than or equal to 0 (it is -1)"),
+        ({"sets": ["task.prompt.shot=1"]}, ConfigError, "tasks.demo_gsm8k.prompt.shot: input should be a valid string (it is 1); did you mean 'shots'?"),
         ({"sets": ["modle.url=x"]}, ConfigError, "modle.url: a path begins with model., task., load., params., run., judge., launcher., models.NAME. or tasks.NAME.; did you mean 'model'?"),
         ({"sets": ["task=1"]}, ConfigError, "task: is a whole table; name a key in it"),
         ({"sets": ["tasks.gsm8k.prompt.shots=1"]}, ConfigError, "'gsm8k' is not selected; did you mean 'demo_gsm8k'?"),

@@ -6,9 +6,11 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
 
 from aisb._errors import ConfigError, did_you_mean
 
@@ -131,20 +133,46 @@ def _problem(model: type[BaseModel], problem: Any, where: str) -> tuple[str, str
     message = problem["msg"].removeprefix("Value error, ")
     value = problem["input"]
     detail = "" if isinstance(value, Mapping) else f" (it is {value!r})"
-    return path, f"{message[0].lower()}{message[1:]}{detail}"
+    near = _near_key_for(model, location, value)
+    return path, f"{message[0].lower()}{message[1:]}{detail}{near}"
+
+
+def _near_key_for(model: type[BaseModel], location: tuple[str | int, ...], value: Any) -> str:
+    """Return a question for a key of nearly the same name that takes this value, such as shots for shot."""
+    if not location or not isinstance(location[-1], str):
+        return ""
+    table = _table_at(model, location[:-1])
+    others = {} if table is None else {**table.model_fields}
+    others.pop(location[-1], None)
+    fitting = [key for key, field in others.items() if _takes(field.annotation, value)]
+    return did_you_mean(location[-1], get_close_matches(location[-1], fitting, 1, cutoff=0.8))
+
+
+def _takes(annotation: Any, value: Any) -> bool:
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except (ValidationError, PydanticSchemaGenerationError):
+        return False
+    return True
 
 
 def _fields(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
     """Return the possible keys of the table at a location."""
+    table = _table_at(model, location)
+    return [] if table is None else list(table.model_fields)
+
+
+def _table_at(model: type[BaseModel], location: Iterable[str | int]) -> type[BaseModel] | None:
+    """Return the model of the table at a location; None if there is none."""
     here: Any = model
     for part in location:
         if isinstance(part, int):
             continue
         field = here.model_fields.get(part) if _is_model(here) else None
         if field is None:
-            return []
+            return None
         here = _inner_model(field.annotation)
-    return list(here.model_fields) if _is_model(here) else []
+    return here if _is_model(here) else None
 
 
 def _inner_model(annotation: Any) -> Any:

@@ -27,8 +27,10 @@ FILE = "capacity.json"
 _OPTIONS = {
     "limits": "--slo", "budget": "--budget", "url": "--url", "model": "--models",
     "model_name": "--model-name", "task": "--datasets", "input_len": "--input-len",
-    "output_len": "--output-len",
+    "output_len": "--output-len", "api_key_env": "--api-key-env", "launcher": "--launcher",
+    "data_dir": "--data-dir",
 }  # fmt: skip
+STORED = tuple(key for key in _OPTIONS if key not in {"limits", "budget"})
 TASK = "synthetic"
 DEFAULT_MODEL = "vllm-chat"
 """The backend without --url and --models."""
@@ -65,7 +67,7 @@ DEFAULT_LENGTHS = (512, 128)
     "--reuse",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Folder of an interrupted search to resume.",
+    help="Folder of an interrupted search to resume, with its options.",
 )
 @shared.as_json
 @click.pass_context
@@ -82,16 +84,22 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
 
     scipy_stats()
     from aisb import AisbError
-    from aisb_analysis._capacity.loads import limits_of
+    from aisb_analysis._capacity.loads import Limit, limits_of
     from aisb_analysis._capacity.search import Search
     from aisb_analysis._together import show_together
     from aisb_engine import RunFolder, parse_run_objectives, write_atomically
 
     limits = limits_of(parse_run_objectives(",".join(flags["objectives"]) or shared.OBJECTIVES))
     budget = read_budget(flags["budget"])
-    options = {"limits": [limit._asdict() for limit in limits], "budget": budget, **_stored_options(flags)}
     if flags["reuse"]:
-        _check_same(flags["reuse"] / FILE, options)
+        kept = _kept_options(flags["reuse"] / FILE)
+        given = _given_options(context, {**flags, "limits": limits, "budget": budget})
+        _check_same(flags["reuse"], kept, given)
+        flags |= {key: kept[key] for key in STORED if key in kept and key not in given}
+        limits = [Limit(**one) for one in kept["limits"]] if "limits" in kept else limits
+        budget = kept.get("budget", budget)
+        flags["data_dir"] = Path(flags["data_dir"]) if flags["data_dir"] else None
+    options = _stored_options({**flags, "limits": limits, "budget": budget})
     plugins = context.obj.load_plugins()
     model, table = _model(context.obj, flags, plugins)
     folder = flags["reuse"] or RunFolder.create(flags["work_dir"], datetime.now().astimezone()).path
@@ -105,7 +113,7 @@ def capacity(context: click.Context, /, **flags: Any) -> int:
         found = search.run()
     except AisbError as error:
         if any(path.is_dir() for path in folder.iterdir()):
-            error.add_note(f"  resume with the same options and --reuse {shlex.quote(str(folder))}")
+            error.add_note(f"  resume with: {shlex.join(['aisb', 'capacity', '--reuse', str(folder)])}")
         else:  # nothing was sent
             shutil.rmtree(folder)
         raise
@@ -133,11 +141,47 @@ def read_budget(text: str) -> float:
     return seconds
 
 
-def _stored_options(flags: dict[str, Any]) -> dict[str, Any]:
-    return {key: flags[key] for key in ("url", "model", "model_name", "task", "input_len", "output_len")}
+def _stored_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a search in the form of its file."""
+    found = {key: values[key] for key in ("budget", *STORED)}
+    found["data_dir"] = None if values["data_dir"] is None else str(values["data_dir"])
+    return {"limits": [limit._asdict() for limit in values["limits"]], **found}
 
 
-def _check_same(path: Path, options: dict[str, Any]) -> None:
+def _given_options(context: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the command line has, in the form of the file."""
+    from click.core import ParameterSource
+
+    def is_given(key: str) -> bool:
+        name = "objectives" if key == "limits" else key
+        return context.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+    return {key: value for key, value in _stored_options(values).items() if is_given(key)}
+
+
+def _kept_options(path: Path) -> dict[str, Any]:
+    """Return the options of a search that is resumed.
+
+    Raises:
+        UsageError: the folder is not that of a search, or its file is damaged.
+    """
+    from aisb import UsageError
+    from aisb_analysis._capacity.measured import POINTS_FILE
+
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        if (path.parent / POINTS_FILE).exists():  # a search of an older version, which did not store them
+            return {}
+        raise UsageError(f"{path.parent} is not the folder of a search: it has no {FILE}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}; start a new search without --reuse") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is damaged: it is no table; start a new search without --reuse")
+    return found
+
+
+def _check_same(folder: Path, kept: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Refuse other options for a search that is resumed.
 
     Raises:
@@ -145,20 +189,17 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
     """
     from aisb import UsageError
 
-    if not path.exists():
-        return
-    kept = json.loads(path.read_text())
-    now = json.loads(json.dumps(options))
+    now = json.loads(json.dumps(given))
     differing = [
-        f"{_OPTIONS[key]}: it was {_option_text(key, kept.get(key))}, and is {_option_text(key, now[key])}"
-        for key in options
-        if kept.get(key) != now[key]
+        f"{_OPTIONS[key]}: it was {_option_text(key, kept[key])}, and is {_option_text(key, value)}"
+        for key, value in now.items()
+        if key in kept and kept[key] != value
     ]
     if differing:
         raise UsageError(
-            f"{path.parent} was started with other options\n  "
+            f"{folder} was started with other options\n  "
             + "\n  ".join(differing)
-            + "\n  use its options, or start a new search without --reuse"
+            + "\n  resume it without them, or start a new search without --reuse"
         )
 
 

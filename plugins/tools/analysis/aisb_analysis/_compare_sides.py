@@ -48,7 +48,7 @@ def open_sides(flags: Mapping[str, Any], plugins: Plugins, policy: Policy | None
             f"a comparison has two sides, and was given {given}: use RUN_A RUN_B, one run with --model-a and "
             "--model-b, or RUN with --baseline RUN"
         )
-    sweeps = [_sweep_folder(name) for name in names]
+    sweeps = [sweep_folder(name) for name in names]
     if all(sweeps):
         return _sides_of_sweeps([folder for folder in sweeps if folder], flags, plugins, policy)
     for name, other in zip(names, reversed(sweeps), strict=True):
@@ -61,7 +61,7 @@ def open_sides(flags: Mapping[str, Any], plugins: Plugins, policy: Policy | None
     return Sides(_names(a), _names(b), _kinds_apart(a, b))
 
 
-def _sweep_folder(name: str) -> Path | None:
+def sweep_folder(name: str) -> Path | None:
     """Return the folder of a sweep by its path; None if a name is not one."""
     from aisb_analysis._sweep.record import FILE
 

@@ -67,6 +67,7 @@ def grade(
     import asyncio
     import os
 
+    from aisb import DataError
     from aisb_analysis._grading import check_task
     from aisb_analysis._grading import grade_lines as graded
     from aisb_engine import Catalog, Resolver, RunInput
@@ -98,7 +99,20 @@ def grade(
         tally = asyncio.run(run(lines, out))
         out.flush()
     click.echo("\n".join([*_summary(tally), *tally.faults.lines()]), err=True)
-    return 1 if tally.faults.faults else 0
+    if tally.faults.faults:
+        return 1
+    if not tally.counts:
+        raise DataError(_nothing_graded(file, tally))
+    return 0
+
+
+def _nothing_graded(file: str, tally: GradingTally) -> str:
+    """Return why no line of a file was graded."""
+    name = "the input" if file == "-" else file
+    form = 'each line is a JSON object, as in {"output": "So it is 18.", "reference": "18"}'
+    if not tally.bad:
+        return f"{name} has no lines; {form}"
+    return f"none of the {tally.bad} lines of {name} can be graded, for the reasons above; {form}"
 
 
 @asynccontextmanager
@@ -163,5 +177,5 @@ def _summary(tally: GradingTally) -> Iterator[str]:
             yield f"  {counts.unclear_share:.1f} % are neither correct nor wrong: see the bounds"
     else:
         yield f"{tally.task}: no line was graded"
-    if tally.bad:
+    if tally.bad and counts.total:
         yield f"  {tally.bad} of {tally.bad + counts.total} lines could not be graded and are left out"

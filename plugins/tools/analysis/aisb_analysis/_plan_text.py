@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -45,11 +46,18 @@ def show_plan(flags: dict[str, Any], plugins: Plugins, noise: Determinism | None
 async def _pilots(flags: dict[str, Any], plugins: Plugins, noise: float | None) -> list[Pilot]:
     from aisb import UsageError
     from aisb_analysis._compare import pair_up
+    from aisb_analysis._compare_sides import sweep_folder
     from aisb_engine import open_run
 
     names = flags["runs"] or ("latest",)
     if len(names) > 2 or flags["baseline"]:
         raise UsageError("--plan takes a pilot of one run, or of two: aisb compare --plan RUN_A [RUN_B]")
+    if sweeps := [folder for name in names if (folder := sweep_folder(name))]:
+        raise UsageError(
+            f"{sweeps[0]} is a sweep, whose runs have no scores: --plan says how many samples a difference "
+            "of scores needs\n  to measure speeds more exactly, add repeats to the sweep: "
+            f"{shlex.join(['aisb', 'sweep', '--reuse', str(sweeps[0]), '--repeats', 'N'])}"
+        )
     runs = [open_run(flags["work_dir"], name, plugins) for name in names]
     a, b = runs[0], runs[-1]
     models = [name for name in (flags["model_a"], flags["model_b"]) if name]

@@ -15,11 +15,11 @@ import pytest
 from forked import Forked, run_forked
 
 from aisb import UsageError
-from aisb_analysis._capacity.loads import Limit, MeasuredLoad, max_lag
+from aisb_analysis._capacity.loads import Limit, MeasuredLoad, limits_of, max_lag
 from aisb_analysis._capacity.measured import MeasuredService, stored_names
 from aisb_analysis._capacity_command import _service, read_budget
 from aisb_analysis._together import show_together
-from aisb_engine import Plugins, open_finished_run
+from aisb_engine import Plugins, open_finished_run, parse_run_objectives
 from aisb_mock import MockOptions, start_mock
 from aisb_testing._fixtures import Answering
 
@@ -190,8 +190,43 @@ def test_a_search_that_is_resumed_with_other_options_is_refused(tmp_path: Path) 
         "  --slo: it was ttft_p95=500ms, and is ttft_p95=700ms,failures=1%",
         "  --budget: it was 600s, and is 1200s",
         "  --url: it was http://h, and is http://127.0.0.1:1",
-        "  use its options, or start a new search without --reuse",
+        "  resume it without them, or start a new search without --reuse",
     ]
+
+
+def test_a_search_is_resumed_with_the_options_in_its_folder(tmp_path: Path) -> None:
+    limits = [limit._asdict() for limit in limits_of(parse_run_objectives("ttft_p95=500ms"))]
+    kept = {"limits": limits, "budget": 600.0, "url": "http://127.0.0.1:1", "model": "vllm-chat",
+            "model_name": "m", "task": None, "input_len": 16, "output_len": 4}  # fmt: skip
+    (tmp_path / "old" / "run").mkdir(parents=True)
+    (tmp_path / "old" / "capacity.json").write_text(json.dumps(kept))
+    ended = aisb("--reuse", "old", cwd=tmp_path)
+    assert ended.returncode == 3, ended.stderr
+    assert "Capacity of vllm-chat at http://127.0.0.1:1, synthetic 16/4; folder: old" in ended.stderr
+    assert "127.0.0.1:1 refused the connection" in ended.stderr
+    assert "  resume with: aisb capacity --reuse old" in ended.stderr.splitlines()
+    again = aisb("--reuse", "old", "--budget", "10m", "--slo", "ttft_p95=500ms", cwd=tmp_path)
+    assert again.returncode == 3, again.stderr
+    assert json.loads((tmp_path / "old" / "capacity.json").read_text()) == kept
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "old is not the folder of a search: it has no capacity.json"),
+        ("{", "capacity.json cannot be read: "),
+        ("[]", "capacity.json is damaged"),
+    ],
+)
+def test_a_folder_without_the_options_of_a_search_is_refused(
+    tmp_path: Path, content: str | None, says: str
+) -> None:
+    (tmp_path / "old").mkdir()
+    if content is not None:
+        (tmp_path / "old" / "capacity.json").write_text(content)
+    ended = aisb("--reuse", "old", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert says in ended.stderr
 
 
 @pytest.mark.parametrize(
