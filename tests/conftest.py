@@ -5,6 +5,7 @@ import os
 import ssl
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,16 +47,15 @@ def installed(tmp_path_factory):
     return install(tmp_path_factory.mktemp("installed"), *projects)
 
 
-@pytest.fixture
-def launching_aisb(installed, tmp_path):
-    """Run `aisb` where the launchers of tests/distributions are installed."""
-
+@pytest.fixture(scope="session")
+def launching_aisb_in(installed):
+    """Run `aisb` in a folder, where the launchers of tests/distributions are installed."""
     from forked import run_forked
 
-    def aisb(*words: str, code: int = 0) -> str:
+    def aisb(folder: Path, *words: str, code: int = 0) -> str:
         ended = run_forked(
             [sys.executable, "-m", "aisb_cli.main", *words],
-            cwd=tmp_path,
+            cwd=folder,
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]),
@@ -75,6 +75,12 @@ def launching_aisb(installed, tmp_path):
     return aisb
 
 
+@pytest.fixture
+def launching_aisb(launching_aisb_in, tmp_path):
+    """Run `aisb` in the folder of this test, likewise."""
+    return partial(launching_aisb_in, tmp_path)
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """A certificate for 127.0.0.1 and localhost that nobody signed but itself: one PEM file with its key."""
@@ -82,7 +88,7 @@ def certificate(tmp_path_factory):
     names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
     subprocess.run(
         [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1",
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1",
             "-addext", names, "-keyout", str(file.with_suffix(".key")), "-out", str(file),
         ],
         check=True,

@@ -14,10 +14,10 @@ import termios
 from pathlib import Path
 
 import pytest
-from forked import run_forked
+from forked import own_terminal, run_forked
 from rich.console import Console
 from screen import read_to_end
-from terminal import Terminal, own_terminal
+from terminal import Terminal
 
 from aisb_cli.counts import pace, totals
 from aisb_cli.display import PlainDisplay, choose_display

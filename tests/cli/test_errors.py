@@ -9,7 +9,7 @@ import sys
 import termios
 
 import pytest
-from forked import run_forked
+from forked import Forked, run_forked
 
 from aisb import UnknownName
 from aisb_cli.errors import OTHER_TOOLS_OPTIONS, wrap
@@ -31,7 +31,7 @@ def test_a_wrong_option_is_an_error_like_any_other():
 def test_an_error_is_wrapped_at_the_width_of_the_terminal(width):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    with subprocess.Popen([*RUN, "tasks", "show", "no-such-task"], stderr=theirs, stdout=subprocess.PIPE):
+    with Forked([*RUN, "tasks", "show", "no-such-task"], stderr=theirs, stdout=subprocess.PIPE):
         os.close(theirs)
         shown = b""
         while chunk := _read(ours):

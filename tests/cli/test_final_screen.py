@@ -11,6 +11,7 @@ import sys
 import termios
 
 import pytest
+from forked import Forked
 from screen import read_to_end, screen_lines
 
 from aisb_mock import MockOptions, start_mock
@@ -23,7 +24,7 @@ def on_a_terminal(words, cwd, columns, rows):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "CI", "NO_COLOR")}
-    process = subprocess.Popen(
+    process = Forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd,
         stdin=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import Forked
 
 MODEL = {"data": [{"id": "parrot-7"}]}
 REPLY = {"choices": [{"message": {"content": "The answer is 18."}}], "usage": None}
@@ -39,22 +40,30 @@ def log_of(run: Path) -> str:
 RUN = ("run", "--models", "sim", "--datasets", "demo_gsm8k")
 
 
-@pytest.mark.parametrize("more", [(), ("--set", "launcher.elsewhere=true")], ids=["in-place", "elsewhere"])
-def test_a_launcher_of_a_plugin_gives_the_scores_that_local_workers_give(aisb, tmp_path, more):
-    found = []
-    for launcher in (("--launcher", "local"), ("--launcher", "spawned", *more)):
-        work = tmp_path / launcher[1]
-        aisb(*RUN, "--workers", "2", *launcher, "-w", str(work))
-        (run,) = work.glob("2*")
-        assert len(list(run.glob("log/sim/demo_gsm8k/worker-*"))) == 2
-        found.append(scores(run))
-    assert found[0] == found[1]
-    assert len(found[0]) == 64
+@pytest.fixture(scope="module")
+def runs(launching_aisb_in, tmp_path_factory) -> dict[str, Path]:
+    """Three runs of the same requests, by where their workers are placed."""
+    work = tmp_path_factory.mktemp("runs")
+    (work / "elsewhere").mkdir()
+    (work / "elsewhere/aisb.toml").write_text('[run]\nlauncher = "spawned"\n\n[launcher]\nelsewhere = true\n')
+    (work / "local").mkdir()
+    (work / "in-place").mkdir()
+    launching_aisb_in(work / "local", *RUN, "--workers", "2", "--launcher", "local")
+    launching_aisb_in(work / "elsewhere", *RUN, "--workers", "2")
+    launching_aisb_in(work / "in-place", *RUN, "--launcher", "spawned")
+    return {folder.name: latest(folder) for folder in work.iterdir()}
 
 
-def test_a_worker_loads_the_plugin_of_its_backend_and_no_other(aisb, tmp_path):
-    aisb(*RUN, "--workers", "2", "--launcher", "spawned")
-    lines = re.findall(r"worker (\d): this process has (.*)", log_of(latest(tmp_path)))
+@pytest.mark.parametrize(("place", "workers"), [("in-place", 1), ("elsewhere", 2)])
+def test_a_launcher_of_a_plugin_gives_the_scores_that_local_workers_give(runs, place, workers):
+    assert len(list(runs["local"].glob("log/sim/demo_gsm8k/worker-*"))) == 2
+    assert len(list(runs[place].glob("log/sim/demo_gsm8k/worker-*"))) == workers
+    assert scores(runs[place]) == scores(runs["local"])
+    assert len(scores(runs[place])) == 64
+
+
+def test_a_worker_loads_the_plugin_of_its_backend_and_no_other(runs):
+    lines = re.findall(r"worker (\d): this process has (.*)", log_of(runs["elsewhere"]))
     assert sorted(number for number, _ in lines) == ["0", "1"]
     loaded = set(lines[0][1].split())
     assert {"aisb_backend_sim", "aisb_engine"} <= loaded
@@ -63,9 +72,23 @@ def test_a_worker_loads_the_plugin_of_its_backend_and_no_other(aisb, tmp_path):
     ]
 
 
-def test_one_worker_is_placed_too_where_a_launcher_was_chosen(aisb, tmp_path):
-    aisb(*RUN, "--launcher", "spawned")
-    assert "worker 0: this process has" in log_of(latest(tmp_path))
+def test_one_worker_is_placed_too_where_a_launcher_was_chosen(runs):
+    assert "worker 0: this process has" in log_of(runs["in-place"])
+
+
+def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuration_of_the_run(
+    runs, launching_aisb_in
+):
+    run = runs["elsewhere"]
+    (file,) = run.glob("configs/*.toml")
+    assert 'launcher = "spawned"' in file.read_text()
+    assert "[launcher]\nelsewhere = true" in file.read_text()
+    assert "this process has" in log_of(run)
+    # A flag for another launcher: the options of the file are not for it.
+    folder = run.parents[2]
+    launching_aisb_in(folder, *RUN, "--workers", "2", "--launcher", "local", "--num-prompts", "2")
+    assert latest(folder) != run
+    assert "this process has" not in log_of(latest(folder))
 
 
 def test_a_performance_run_goes_through_a_launcher_of_a_plugin(aisb, tmp_path):
@@ -81,19 +104,6 @@ def test_a_performance_run_goes_through_a_launcher_of_a_plugin(aisb, tmp_path):
     }
     assert json.loads((log / "load.json").read_text())["started_ns"] > 0
     assert not list(log.glob("share-*"))
-
-
-def test_the_launcher_and_its_options_stand_in_aisb_toml_and_in_the_configuration_of_the_run(aisb, tmp_path):
-    (tmp_path / "aisb.toml").write_text('[run]\nlauncher = "spawned"\n\n[launcher]\nelsewhere = true\n')
-    aisb(*RUN, "--workers", "2")
-    run = latest(tmp_path)
-    (file,) = run.glob("configs/*.toml")
-    assert 'launcher = "spawned"' in file.read_text()
-    assert "[launcher]\nelsewhere = true" in file.read_text()
-    assert "this process has" in log_of(run)
-    # A flag for another launcher: the options of the file are not for it.
-    aisb(*RUN, "--workers", "2", "--launcher", "local", "--num-prompts", "2")
-    assert "this process has" not in log_of(latest(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -137,8 +147,8 @@ def test_a_worker_that_is_lost_ends_the_run_with_what_its_launcher_says(installe
         "--concurrency",
         "4",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aisb_cli.main", *words, "--workers", "2", "--launcher", "spawned"],
+    process = Forked(
+        [sys.executable, "-m", "aisb_cli.main", *words, "--workers", "1", "--launcher", "spawned"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": ""},
         stdout=subprocess.PIPE,
@@ -146,7 +156,7 @@ def test_a_worker_that_is_lost_ends_the_run_with_what_its_launcher_says(installe
         text=True,
     )
     ends = time.monotonic() + 60
-    while not any(shard.stat().st_size for shard in tmp_path.glob("outputs/default/*/log/sim/*/worker-1")):
+    while not any(shard.stat().st_size for shard in tmp_path.glob("outputs/default/*/log/sim/*/worker-0")):
         assert process.poll() is None
         assert time.monotonic() < ends
         time.sleep(0.02)
@@ -161,7 +171,7 @@ def test_a_worker_that_is_lost_ends_the_run_with_what_its_launcher_says(installe
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_run_whose_workers_are_being_started(installed, tmp_path, number):
-    process = subprocess.Popen(
+    process = Forked(
         [sys.executable, "-m", "aisb_cli.main", *RUN, "--workers", "2", "--launcher", "slow"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed), "AISB_BLOCK": ""},
@@ -182,11 +192,11 @@ def test_a_signal_stops_a_run_whose_workers_are_being_started(installed, tmp_pat
     assert "Traceback" not in output, output
 
 
-@pytest.mark.parametrize("launcher", ["local", "spawned"])
-def test_what_a_probe_learned_is_known_to_backends_of_workers(aisb, answering, tmp_path, launcher):
+@pytest.mark.parametrize(("launcher", "workers"), [("local", "2"), ("spawned", "1")])
+def test_what_a_probe_learned_is_known_to_backends_of_workers(aisb, answering, launcher, workers):
     service = answering({"/v1/models": (200, MODEL), "/v1/chat/completions": (200, REPLY)})
     aisb(
-        "run", "--models", "learner", "--url", service.url, "--datasets", "demo_gsm8k", "--workers", "2",
+        "run", "--models", "learner", "--url", service.url, "--datasets", "demo_gsm8k", "--workers", workers,
         "--concurrency", "4", "--mode", "infer", "--launcher", launcher,
     )  # fmt: skip
     assert [body["model"] for body in service.bodies] == ["parrot-7"] * 64

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from itertools import pairwise
@@ -26,11 +27,11 @@ def perf(
         sys.executable, "-m", "aisb_cli.main", "run", "--mode", "perf", "--tables", "--models", model, "--url", url,
         *(() if "--datasets" in words else ("--datasets", "demo_gsm8k")), *words,
     ]  # fmt: skip
-    if limit_kb is not None:  # no file may grow beyond it, as on a disk that is full
-        command = ["bash", "-c", f'ulimit -f {limit_kb}; exec "$@"', "bash", *command]
-    start = run_forked if limit_kb is None else subprocess.run
-    return start(
-        command, cwd=work, capture_output=True, text=True, check=False, timeout=90, env={**os.environ, "NO_COLOR": "1"}
+    # No file may grow beyond the limit, as on a disk that is full.
+    limits = {} if limit_kb is None else {resource.RLIMIT_FSIZE: limit_kb * 1024}
+    return run_forked(
+        command, cwd=work, capture_output=True, text=True, check=False, timeout=90, limits=limits,
+        env={**os.environ, "NO_COLOR": "1"},
     )  # fmt: skip
 
 

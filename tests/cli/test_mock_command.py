@@ -9,16 +9,17 @@ import urllib.request
 from dataclasses import fields
 
 from click.testing import CliRunner
+from forked import Forked, run_forked
 
 from aisb_mock import MockOptions
 from aisb_mock._command import mock
 
-COMMAND = [sys.executable, "-c", "from aisb_mock._command import mock; mock()", "serve"]
+COMMAND = [sys.executable, "-m", "aisb_cli.main", "mock", "serve"]
 
 
 def test_it_serves_until_interrupted_and_ends_with_zero():
     command = [*COMMAND, "--model", "a", "--model", "b", "--fault", "status-429@2", "--accuracy", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    with Forked(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         url = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", server.stdout.readline())[1]
         with urllib.request.urlopen(f"{url}/v1/models") as reply:
             assert [card["id"] for card in json.load(reply)["data"]] == ["a", "b"]
@@ -41,6 +42,6 @@ def test_every_option_is_a_flag_with_help():
 
 
 def test_a_value_that_cannot_be_used_is_said():
-    run = subprocess.run([*COMMAND, "--fault", "hnag:0.1"], capture_output=True, text=True, check=False)
-    assert run.returncode != 0
+    run = run_forked([*COMMAND, "--fault", "hnag:0.1"], capture_output=True, text=True)
+    assert run.returncode == 2
     assert "no kind named 'hnag'; did you mean 'hang'?" in run.stderr

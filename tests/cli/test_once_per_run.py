@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 
@@ -78,8 +78,9 @@ def aisb(folder: Path, *words: object, plugin: Path | None = None) -> Counter[st
     notes = folder / "notes"
     notes.unlink(missing_ok=True)
     env = {key: value for key, value in os.environ.items() if not key.startswith("AISB_")}
-    ended = subprocess.run(
-        [sys.executable, "-c", COMMAND, *map(str, words)],
+    (folder / "noting_aisb.py").write_text(COMMAND)
+    ended = run_forked(
+        [sys.executable, "-m", "noting_aisb", *map(str, words)],
         cwd=folder, capture_output=True, text=True, check=False, timeout=120,
         env={**env, "NOTES": str(notes), **({"PYTHONPATH": str(plugin)} if plugin else {})},
     )  # fmt: skip

@@ -89,7 +89,7 @@ def test_an_authority_that_did_not_sign_it_is_no_better_than_none(
     other = tmp_path / "other.pem"
     subprocess.run(
         [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=other",
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=other",
             "-keyout", str(tmp_path / "other.key"), "-out", str(other),
         ],
         check=True,

@@ -6,8 +6,8 @@ import base64
 import csv
 import json
 import re
+import resource
 import signal
-import subprocess
 import sys
 import tomllib
 import zlib
@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from command_line import Ended, end_of_command
+from forked import run_forked
 from running import start, wait_for_answers
 
 
@@ -210,11 +211,12 @@ def test_a_run_that_ended_with_a_task_not_asked_is_partial_until_it_was(tmp_path
 
 def test_a_run_that_ended_at_an_unexpected_exception_has_crashed(tmp_path: Path) -> None:
     aisb("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "3", cwd=tmp_path)
-    broken = "import runpy, sys, aisb_engine._load.inference as inference; "
-    broken += "inference._opened_to_append = lambda path: 1 / 0; sys.argv[0] = 'aisb'; "
-    broken += "runpy.run_module('aisb_cli.main', run_name='__main__')"
-    crashed = subprocess.run(
-        [sys.executable, "-c", broken, "run", "--reuse", "--num-prompts", "5"],
+    (tmp_path / "crashing_aisb.py").write_text(
+        "from aisb_engine._load import inference\nfrom aisb_cli.main import main\n"
+        "inference._opened_to_append = lambda path: 1 / 0\nmain()\n"
+    )
+    crashed = run_forked(
+        [sys.executable, "-m", "crashing_aisb", "run", "--reuse", "--num-prompts", "5"],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert crashed.returncode == 70, crashed.stderr
@@ -227,13 +229,10 @@ def test_a_run_that_ended_at_an_unexpected_exception_has_crashed(tmp_path: Path)
 
 
 def test_a_run_whose_configuration_cannot_be_written_leaves_no_folder(tmp_path: Path) -> None:
-    limited = "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)); sys.argv[0] = 'aisb'; "
-    limited += "runpy.run_module('aisb_cli.main', run_name='__main__')"
     words = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "2")
-    ended = subprocess.run(
-        [sys.executable, "-B", "-c", limited, *words],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    ended = run_forked(
+        [sys.executable, "-m", "aisb_cli.main", *words],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, limits={resource.RLIMIT_FSIZE: 300},
     )  # fmt: skip
     assert ended.returncode == 5, ended.stderr
     assert "cannot be written: File too large" in ended.stderr

@@ -5,14 +5,11 @@ import os
 import pty
 import select
 import struct
-import subprocess
 import sys
 import termios
 import time
 
-
-def own_terminal():
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from forked import Forked, own_terminal
 
 
 class Terminal:
@@ -23,14 +20,14 @@ class Terminal:
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.before = termios.tcgetattr(self.theirs)
         inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "CI")}
-        self.process = subprocess.Popen(
+        self.process = Forked(
             [sys.executable, "-m", "aisb_cli.main", *words],
             cwd=cwd,
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
             start_new_session=True,
-            preexec_fn=own_terminal,  # noqa: PLW1509 - no threads run here
+            preexec_fn=own_terminal,
             env=inherited | {"TERM": "xterm-256color"},
         )
         self.seen = ""

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import importlib.metadata
 import json
 import os
+import pickle
 import pkgutil
+import re
 import resource
 import runpy
 import selectors
@@ -25,9 +28,11 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
+import tomllib
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -94,6 +99,11 @@ def run_forked(
     return ended
 
 
+def own_terminal() -> None:
+    """Make the terminal on standard input that of this session; give it to `Forked` as `preexec_fn`."""
+    fcntl.ioctl(0, termios.TIOCSCTTY)
+
+
 class Forked(subprocess.Popen):  # type: ignore[type-arg]
     """A process started by `Forked([sys.executable, "-m", module, …])`, which is otherwise a `Popen`."""
 
@@ -101,11 +111,15 @@ class Forked(subprocess.Popen):  # type: ignore[type-arg]
 
     def _execute_child(self, args: Any, *given: Any) -> None:
         """Have the process forked, with the files that `Popen` has opened for it."""
-        cwd, env = given[4:6]
+        before, cwd, env = given[1], *given[4:6]
         ends, session = given[9:15], given[20]
+        if before not in (None, own_terminal):
+            raise ValueError("of functions to call before the command, only own_terminal is known here")
         stdin, _, _, stdout, _, stderr = ends
         files = [own if own != -1 else number for number, own in enumerate((stdin, stdout, stderr))]
-        self._ending, self.pid = _started({**_request(args, cwd, env), "session": session}, files)
+        self._ending, self.pid = _started(
+            {**_request(args, cwd, env), "session": session, "terminal": bool(before)}, files
+        )
         self._child_created = True
         self._close_pipe_fds(*ends)  # type: ignore[attr-defined]
 
@@ -250,6 +264,8 @@ def _become(request: dict[str, Any], files: list[int]) -> dict[str, Any]:
         os.close(file)
     if request.get("session"):
         os.setsid()
+    if request.get("terminal"):
+        own_terminal()
     for kind, value in request.get("limits", ()):
         resource.setrlimit(kind, (value, value))
     os.chdir(request["cwd"])
@@ -269,6 +285,7 @@ def _become(request: dict[str, Any], files: list[int]) -> dict[str, Any]:
 
 def load() -> None:
     """Import what commands import."""
+    re._MAXCACHE = 1 << 16  # type: ignore[attr-defined]  # forks find each pattern that is compiled here
     for name in PACKAGES:
         package = importlib.import_module(name)
         for found in pkgutil.walk_packages(package.__path__, f"{name}."):
@@ -286,11 +303,16 @@ def load() -> None:
 
 
 def _prepare_what_is_made_late() -> None:
-    """Import the components of all plugins, build the models of pydantic, and compile the regular expressions."""
+    """Import the components of all plugins, build the models of pydantic, and compile the regular expressions.
+
+    The marks in replies and the short files of plugins that each command reads are parsed, too.
+    """
     from aisb import Sample
     from aisb._options import options
     from aisb._patterns import _Pattern
     from aisb._plugins import Plugins
+    from aisb_engine._replies.marks import known_marks
+    from aisb_engine._replies.turns import ReplyTurns
     from aisb_engine._spec.table import Table
 
     plugins = Plugins.load()
@@ -304,10 +326,28 @@ def _prepare_what_is_made_late() -> None:
                 plugins.make("postprocessor", component.name, {}, where="")("The answer is (B), 18.", sample)
     for model in _subclasses(Table):
         model.model_rebuild()
+    for marks in (known_marks(), known_marks(plugins)):
+        turns = ReplyTurns(marks)
+        turns.cuts(turns.visible("<think>18</think>18").text, sample)
+    _keep_parsed(file for _, folder in plugins.config_folders() for file in folder.glob("*.toml"))
     methods = ("match", "search", "fullmatch", "finditer", "findall", "sub", "split")
     for one in [one for one in gc.get_objects() if type(one) is _Pattern]:
         for method in methods:
             getattr(one, method)
+
+
+def _keep_parsed(files: Iterable[Path]) -> None:
+    """Parse files once for all forks; one that a test has changed is another text, and is parsed as usual."""
+    parse = tomllib.loads
+    kept = {text: pickle.dumps(parse(text)) for text in (file.read_text("utf-8-sig") for file in files)}
+
+    def loads(text: str, /, **given: Any) -> dict[str, Any]:
+        found: dict[str, Any] = (
+            pickle.loads(kept[text]) if text in kept and not given else parse(text, **given)
+        )
+        return found
+
+    tomllib.loads = loads
 
 
 _found: dict[str, Any] = {}
