@@ -31,6 +31,8 @@ from aisb_evaluator_code._sandbox import containment
 from aisb_testing import make_png
 
 ENOUGH = 200
+FIRST, FIRST_PROGRAMS = 40, 8
+"""Of the small rows of a task, so many are graded; fewer where grading runs programs."""
 MOST = 1000
 """Answers are scored of so many rows at most, drawn once; all rows are read and rendered."""
 
@@ -139,6 +141,16 @@ def plugins():
 
 
 @pytest.fixture(scope="module")
+def tasks(plugins):
+    """Each task as it is where a run has no other variant of it, by the name that selects it."""
+    resolved = resolve(plugins, RunInput(models=["sim"], datasets=NAMES)).tasks.values()
+    return {
+        name: task.model_copy(update={"name": name.partition(":")[0]})
+        for name, task in zip(NAMES, resolved, strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """The folders with the small rows of all families, and what some families say a model would write."""
     roots, golds = [tmp_path_factory.mktemp("own")], {}
@@ -151,18 +163,17 @@ def shipped(tmp_path_factory):
     return DataFolders(roots), golds
 
 
-def make(plugins, folders, name):
+def make(plugins, folders, task):
     """A task with its samples."""
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
     samples = load_samples(task, plugins, folders)
     return task, samples, Renderer(task, plugins, folders, files=samples.files)
 
 
 @pytest.fixture(params=NAMES)
-def ready(request, plugins):
+def ready(request, plugins, tasks):
     """A task with its samples of the real data, or a skip that says why there are none."""
     try:
-        return make(plugins, DataFolders.default(), request.param)
+        return make(plugins, DataFolders.default(), tasks[request.param])
     except DataMissing as error:
         pytest.skip(f"{request.param}: {str(error).splitlines()[1].strip()} is not there")
     except PluginError as error:
@@ -251,20 +262,18 @@ def other(row, rows):
     return next((one for one in fits if one.group == row.group), fits[0])
 
 
-def test_every_task_that_is_graded_has_rows_here(plugins, shipped):
+def test_every_task_that_is_graded_has_rows_here(plugins, tasks, shipped):
     folders, _ = shipped
-    for name in NAMES:
-        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
+    for name, task in tasks.items():
         if task.evaluate and task.evaluate[0].use not in WITHOUT_ROWS and "token-ids" not in name:
             assert load_samples(task, plugins, folders), name
 
 
-def test_every_task_with_media_has_200_rows_here_and_a_test_of_shuffled_answers(plugins, shipped):
+def test_every_task_with_media_has_200_rows_here_and_a_test_of_shuffled_answers(plugins, tasks, shipped):
     folders, _ = shipped
     shuffled = {family for family, module in families() if hasattr(module, SHUFFLED)}
     found = set()
-    for name in NAMES:
-        (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
+    for name, task in tasks.items():
         if not task.prompt.media or not task.evaluate or task.name in OWN_MEDIA:
             continue
         found.add(task.name)
@@ -276,17 +285,19 @@ def test_every_task_with_media_has_200_rows_here_and_a_test_of_shuffled_answers(
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_gold_answer_is_right_and_that_of_another_row_is_wrong(plugins, shipped, name, monkeypatch):
+async def test_a_gold_answer_is_right_and_that_of_another_row_is_wrong(
+    plugins, tasks, shipped, name, monkeypatch
+):
     monkeypatch.setenv("AISB_ALLOW_CODE_EXECUTION", "1")
     folders, golds = shipped
-    (task,) = resolve(plugins, RunInput(models=["sim"], datasets=[name])).tasks.values()
+    task = tasks[name]
     evaluator = graded_by(task)
     if evaluator == "judge":
         pytest.skip(f"{name}: {ELSEWHERE['judge']}")
-    task, samples, renderer = make(plugins, folders, name)
+    task, samples, renderer = make(plugins, folders, task)
     family = next((one for one in golds if task.file and f"aisb_dataset_{one}" in str(task.file)), None)
     how = golds[family] if family and (evaluator not in WRITTEN or evaluator == "code-run") else None
-    rows = list(samples)[:120]
+    rows = list(samples)[: FIRST_PROGRAMS if evaluator == "code-run" else FIRST]
     for row in rows:
         assert renderer.request(row)
     right = await graded(task, plugins, rows, rows, how)
@@ -325,13 +336,13 @@ async def test_every_row_renders_and_its_gold_answer_is_right(plugins, ready):
 
 @pytest.mark.data
 @pytest.mark.skipif("AISB_DATA" not in os.environ, reason="needs $AISB_DATA")
-def test_a_task_whose_published_data_is_there_says_that_it_was_tested_on_it(plugins):
+def test_a_task_whose_published_data_is_there_says_that_it_was_tested_on_it(plugins, tasks):
     """The label in datasets.lock is what these tests read: the whole data, or some of its rows."""
     lock = Catalog(plugins).lock
     wrong = {}
     for name in (name for name in NAMES if ":" not in name and not name.startswith(("custom_", "demo_"))):
         try:
-            task, samples, _ = make(plugins, DataFolders.default(), name)
+            task, samples, _ = make(plugins, DataFolders.default(), tasks[name])
         except (DataMissing, PluginError, ConfigError):
             continue
         if not task.dataset.layouts and not task.dataset.path:

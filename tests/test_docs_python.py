@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
@@ -34,8 +34,9 @@ def blocks():
 
 def test_every_block_prints_what_the_page_says(blocks, tmp_path):
     codes, expected = blocks
-    ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+    (tmp_path / "run_blocks.py").write_text(SCRIPT)
+    ended = run_forked(
+        [sys.executable, "-m", "run_blocks"],
         input=json.dumps(codes),
         cwd=tmp_path,
         env={**os.environ, "AISB_BLOCK": "", "COLUMNS": "100"},

@@ -1,5 +1,6 @@
 """The documentation site: it builds without a warning, has a page for every command, and loads nothing from elsewhere."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -27,45 +28,63 @@ def site(tmp_path_factory):
     return folder
 
 
-def test_every_command_has_its_place_with_its_options(site):
+@pytest.fixture(scope="module")
+def reference():
+    """What makes each reference page as Markdown, before mkdocs turns it into HTML."""
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools/reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.PAGES
+
+
+def test_every_command_has_its_place_with_its_options(reference):
     import click
 
     from aisb_cli.main import cli
     from aisb_cli.run_command import run
 
-    page = (site / "reference/commands.html").read_text("utf-8")
+    page = reference["reference/commands"]()
     for name in cli.list_commands(click.Context(cli)):
-        assert f'id="aisb-{name}"' in page, name
+        assert f"\n## aisb {name}\n" in page, name
     for option in run.params:
         if not option.opts[0].startswith("--help") and not option.hidden:
             assert max(option.opts, key=len) in page, option.opts
 
 
-def test_every_component_and_model_has_its_place(site):
+def test_every_component_and_model_has_its_place(reference):
     from aisb._plugins import Plugins
     from aisb_engine._resolve.catalog import Catalog
 
     plugins = Plugins.load()
-    page = (site / "reference/components.html").read_text("utf-8")
+    page = reference["reference/components"]()
     for component in plugins.components():
-        assert f'id="{component.kind}-{component.name}"' in page
-    page = (site / "reference/models.html").read_text("utf-8")
+        assert f"{{ #{component.kind}-{component.name} }}\n" in page
+    page = reference["reference/models"]()
     for entry in Catalog(plugins).entries("model"):
-        assert f"<code>{entry.name}</code>" in page
+        assert f"\n| `{entry.name}` |" in page
 
 
-def test_every_backend_has_its_row_of_abilities(site):
+def test_every_backend_has_its_row_of_abilities(reference):
     from aisb._plugins import Plugins
 
-    page = (site / "reference/backends.html").read_text("utf-8")
+    page = reference["reference/backends"]()
     backends = [
         one for one in Plugins.load().components() if one.kind == "backend" and one.plugin != "builtin"
     ]
     assert len(backends) > 10
     for one in backends:
-        assert f"<td>{one.name}</td>" in page
+        assert f"\n| {one.name} |" in page
 
 
+@pytest.mark.slow
+def test_each_reference_page_is_on_the_site_with_its_places(site, reference):
+    for name in reference:
+        assert (site / f"{name}.html").exists(), name
+    assert 'id="aisb-run"' in (site / "reference/commands.html").read_text("utf-8")
+    assert 'id="backend-sim"' in (site / "reference/components.html").read_text("utf-8")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "page"),
     [
@@ -82,6 +101,7 @@ def test_every_public_name_has_its_place(site, module, page):
         assert f'id="{module}.{name}"' in text
 
 
+@pytest.mark.slow
 def test_no_page_loads_anything_from_another_host(site):
     for page in site.rglob("*.html"):
         text = page.read_text("utf-8")
@@ -100,10 +120,14 @@ def test_the_navigation_goes_from_the_quick_start_to_the_explanation():
         assert [name for name in shown if name in order] == order, readme
 
 
-def test_each_page_opens_with_what_its_reader_can_do_after_it(site):
+def test_each_page_opens_with_what_its_reader_can_do_after_it():
     for page in sorted((ROOT / "docs").rglob("*.md")):
         opening = "读完本页" if page.name.endswith(".zh.md") else "After this page"
         assert f"\n\n{opening}" in page.read_text("utf-8")[:600], page.name
+
+
+@pytest.mark.slow
+def test_each_reference_page_opens_with_what_its_reader_can_do_after_it(site):
     for page in sorted((site / "reference").glob("*.html")):
         assert "<p>After this page" in page.read_text("utf-8"), page.name
 

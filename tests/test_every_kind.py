@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from forked import run_forked
+from unpacked import install
 
 from aisb_testing import (
     check_backend,
@@ -29,23 +30,10 @@ PLUGIN = ROOT / "tests" / "plugins" / "every-kind"
 TASK = ("--models", "every_kind_adder", "--datasets", "every_kind_sums")
 
 
-def pip(*words):
-    quiet = ("--quiet", "--disable-pip-version-check", "--no-compile")
-    ended = subprocess.run(
-        [sys.executable, "-m", "pip", "install", *quiet, *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The plugin, installed in a folder of its own."""
-    target = tmp_path_factory.mktemp("installed")
-    pip("--no-index", "--no-deps", "--no-build-isolation", "--target", target, PLUGIN)
-    return target
+    return install(tmp_path_factory.mktemp("installed"), PLUGIN)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +70,7 @@ def worked(installed, cwd, *words):
 
 def test_every_component_is_imported_where_the_core_alone_is_installed(installed, tmp_path):
     """With core and its own dependencies on the path, and nothing else of this project."""
-    pip("--no-index", "--no-deps", "--no-build-isolation", "--target", tmp_path, ROOT / "core")
+    install(tmp_path, ROOT / "core")
     paths = [str(tmp_path), str(installed), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     script = f"""
 import sys

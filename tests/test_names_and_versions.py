@@ -60,13 +60,13 @@ def test_model_files_keep_their_names(plugins):
 
 
 def test_tasks_keep_their_versions(plugins):
-    found = {}
-    for entry in Catalog(plugins).entries("task"):
-        for variant in ("", *read_toml(entry.path).get("variants", {})):
-            name = f"{entry.name}:{variant}" if variant else entry.name
-            spec = resolve(plugins, RunInput(models=["sim"], datasets=[name]))
-            (task,) = spec.tasks.values()
-            found[name] = task_version(task)
+    names = [
+        f"{entry.name}:{variant}" if variant else entry.name
+        for entry in Catalog(plugins).entries("task")
+        for variant in ("", *read_toml(entry.path).get("variants", {}))
+    ]
+    tasks = resolve(plugins, RunInput(models=["sim"], datasets=names)).tasks.values()
+    found = {name: task_version(task) for name, task in zip(names, tasks, strict=True)}
     assert found == STORED["versions"]
 
 

@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parent.parent
 PROJECTS = sorted([*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml")])
@@ -34,6 +35,8 @@ def packages(project):
 
 
 PARAMETERS = [pytest.param(project, id=distribution(project)) for project in PROJECTS]
+QUICKLY = ("aisb-core", "aisb-evaluator-text")
+"""Distributions whose wheels are built and looked at in the quick tests, too."""
 
 
 def run(*command, **more):
@@ -43,13 +46,17 @@ def run(*command, **more):
     return subprocess.run(words, capture_output=True, text=True, check=False, env=alone, **more)
 
 
+def by_distribution(files):
+    return {wheel.name.split("-")[0].replace("_", "-"): wheel for wheel in files}
+
+
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory):
     """The wheels of this checkout, by the name of their distribution."""
     folder = tmp_path_factory.mktemp("wheels")
     built = run(sys.executable, WORKSPACE, "wheels", folder)
     assert built.returncode == 0, built.stderr
-    return {wheel.name.split("-")[0].replace("_", "-"): wheel for wheel in folder.glob("*.whl")}
+    return by_distribution(folder.glob("*.whl"))
 
 
 def unpack(target, *files):
@@ -67,34 +74,60 @@ def importing(target, code):
     return run(sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}", cwd=target)
 
 
+def test_the_core_and_a_plugin_have_wheels_that_hold_what_they_need_and_import_alone(tmp_path):
+    """As the slow tests below for all distributions."""
+    quick = {distribution(project): project for project in PROJECTS if distribution(project) in QUICKLY}
+    builders = [WheelBuilder(str(project.parent)) for project in quick.values()]
+    files = [file for one in builders for file in one.build(directory=str(tmp_path), versions=["standard"])]
+    built = by_distribution(map(Path, files))
+    assert set(built) == set(QUICKLY)
+    for name, project in quick.items():
+        check_files(project, built[name])
+        check_metadata(project, built[name])
+    assert needed_by("aisb-evaluator-text") == sorted(QUICKLY)
+    check_loading(quick["aisb-evaluator-text"], built, tmp_path / "unpacked")
+
+
+@pytest.mark.slow
 def test_every_distribution_has_a_wheel(wheels):
     assert set(wheels) == {distribution(project) for project in PROJECTS}
 
 
+@pytest.mark.slow
 def test_every_wheel_but_that_of_the_speedups_fits_every_python_and_platform(wheels):
     kept = {name for name, wheel in wheels.items() if not wheel.name.endswith("-py3-none-any.whl")}
     assert kept <= {"aisb-speedups"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("project", PARAMETERS)
 def test_a_wheel_holds_every_file_of_its_packages(wheels, project):
+    check_files(project, wheels[distribution(project)])
+
+
+def check_files(project, file):
     wanted = {
         file.relative_to(project.parent).as_posix()
         for package in packages(project)
         for file in (project.parent / package).rglob("*")
         if file.is_file() and not NOT_SHIPPED & set(file.parts)
     }
-    with zipfile.ZipFile(wheels[distribution(project)]) as wheel:
+    with zipfile.ZipFile(file) as wheel:
         shipped = set(wheel.namelist())
     assert wanted <= shipped
     assert {f"{package}/py.typed" for package in packages(project)} <= shipped
     assert not [name for name in shipped if "/tests/" in name or name.endswith(".pyc")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("project", PARAMETERS)
 def test_a_wheel_says_what_it_is_and_where_its_plugin_stands(wheels, project):
+    check_metadata(project, wheels[distribution(project)])
+
+
+def check_metadata(project, file):
     declared = tomllib.loads(project.read_text("utf-8"))["project"]
-    with zipfile.ZipFile(wheels[declared["name"]]) as wheel:
+    with zipfile.ZipFile(file) as wheel:
         info = next(name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name)
         metadata = message_from_string(wheel.read(f"{info}/METADATA").decode())
         plugs = f"{info}/entry_points.txt" in wheel.namelist()
@@ -109,6 +142,7 @@ def test_a_wheel_says_what_it_is_and_where_its_plugin_stands(wheels, project):
         assert f"{name} = {function}" in entry_points
 
 
+@pytest.mark.slow
 def test_pip_installs_every_wheel_and_the_core_imports_from_its_own(wheels, tmp_path):
     words = ["install", "--quiet", "--no-compile", "--no-deps", "--no-index", "--target", tmp_path]
     installed = run(sys.executable, "-m", "pip", *words, *wheels.values())
@@ -117,6 +151,7 @@ def test_pip_installs_every_wheel_and_the_core_imports_from_its_own(wheels, tmp_
     assert imported.stdout.split() == [str(tmp_path / "aisb" / "__init__.py"), "0.2.0"], imported.stderr
 
 
+@pytest.mark.slow
 def test_the_speedups_are_compiled_where_a_compiler_is_there_and_plain_where_none_is(wheels, tmp_path):
     from aisb_engine._stream import COMPILED
 
@@ -141,6 +176,7 @@ def test_the_speedups_are_compiled_where_a_compiler_is_there_and_plain_where_non
     assert [wheel.name for wheel in tmp_path.iterdir()] == ["aisb_speedups-0.2.0-py3-none-any.whl"]
 
 
+@pytest.mark.slow
 def test_the_speedups_are_built_from_their_sdist_which_holds_nothing_compiled(tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path), "-t"]
     subprocess.run([*build, "sdist"], cwd=ROOT / "plugins/tools/speedups", capture_output=True, check=True)
@@ -170,15 +206,20 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.startswi
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("project", [one for one in PARAMETERS if one.id != "aisb-speedups"])
 def test_a_plugin_loads_with_no_more_of_this_project_than_it_declares(wheels, project, tmp_path):
+    check_loading(project, wheels, tmp_path)
+
+
+def check_loading(project, wheels, folder):
     name = distribution(project)
-    target = unpack(tmp_path, *(wheels[one] for one in needed_by(name)))
+    target = unpack(folder, *(wheels[one] for one in needed_by(name)))
     imports = "".join(f"import {package}\n" for package in packages(project))
     imported = importing(target, imports + FACTORIES.format(name=name))
     assert imported.returncode == 0, imported.stderr
     assert imported.stdout
-    assert all(line.startswith(str(tmp_path)) for line in imported.stdout.splitlines())
+    assert all(line.startswith(str(folder)) for line in imported.stdout.splitlines())
 
 
 @pytest.mark.parametrize("project", PARAMETERS)

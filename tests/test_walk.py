@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from aisb_mock import MockOptions, start_mock
 
@@ -30,14 +30,17 @@ def mock():
 @pytest.mark.parametrize("load", LOADS)
 def test_a_request_takes_few_steps_from_the_command_to_the_socket(tmp_path, mock, load):
     walk_file = tmp_path / "walk.json"
-    ended = subprocess.run(
+    ended = run_forked(
         [
-            sys.executable, Path(__file__).with_name("request_tracer.py"), walk_file, "POST /v1/chat/completions",
+            sys.executable, "-m", "request_tracer", walk_file, "POST /v1/chat/completions",
             "run", "--models", "vllm_api_stream_chat", "--datasets", "demo_gsm8k", "--url", mock.url,
             "--num-prompts", "4", "--set", "load.num_warmups=0", *LOADS[load],
         ],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-        env={key: value for key, value in os.environ.items() if not key.startswith("AISB_")},
+        env={
+            **{key: value for key, value in os.environ.items() if not key.startswith("AISB_")},
+            "PYTHONPATH": str(Path(__file__).parent),
+        },
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     walk = [tuple(step) for step in json.loads(walk_file.read_text())]

@@ -132,9 +132,9 @@ def setup(profile: str) -> None:
 
 def heavy() -> dict[str, str]:
     """Return the distributions that bring gigabytes or a cluster, by the short name that `install` takes."""
-    known = distributions()
+    known, too_large = distributions(), large()
     needs = {name: {re.split(r"[^\w.-]", line)[0] for line in foreign_needs(known[name])} for name in known}
-    found = [name for name in known if known[name] in large() or needs[name] & HEAVY]
+    found = [name for name in known if known[name] in too_large or needs[name] & HEAVY]
     return {name.split("-", 2)[2]: name for name in found}
 
 
