@@ -59,19 +59,27 @@ def wheels(tmp_path_factory):
     return by_distribution(folder.glob("*.whl"))
 
 
-def unpack(target, *files):
-    """Put wheels into a folder of their own, as pip would, without what they need."""
-    for file in files:
-        with zipfile.ZipFile(file) as wheel:
-            wheel.extractall(target)
+def unpack(target, file):
+    """Put a wheel into a folder of its own, as pip would, without what it needs."""
+    with zipfile.ZipFile(file) as wheel:
+        wheel.extractall(target)
     return target
 
 
-def importing(target, code):
-    """Run code that sees the folder and what others have written, but nothing of this checkout."""
+@pytest.fixture(scope="session")
+def unpacked(wheels, tmp_path_factory):
+    """The folder of each distribution with its wheel: a module that several tests import is compiled once."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    return {name: unpack(folder / name, wheel) for name, wheel in wheels.items()}
+
+
+def importing(targets, code):
+    """Run code that sees the folders and what others have written, but nothing of this checkout."""
     # -S leaves .pth files unread, and they are what editable installs consist of.
-    paths = [str(target), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    return run(sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}", cwd=target)
+    paths = [*map(str, targets), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return run(
+        sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {paths!r}\n{code}", cwd=targets[0]
+    )
 
 
 def test_the_core_and_a_plugin_have_wheels_that_hold_what_they_need_and_import_alone(tmp_path):
@@ -85,7 +93,8 @@ def test_the_core_and_a_plugin_have_wheels_that_hold_what_they_need_and_import_a
         check_files(project, built[name])
         check_metadata(project, built[name])
     assert needed_by("aisb-evaluator-text") == sorted(QUICKLY)
-    check_loading(quick["aisb-evaluator-text"], built, tmp_path / "unpacked")
+    folders = {name: unpack(tmp_path / name, wheel) for name, wheel in built.items()}
+    check_loading(quick["aisb-evaluator-text"], folders)
 
 
 @pytest.mark.slow
@@ -147,7 +156,7 @@ def test_pip_installs_every_wheel_and_the_core_imports_from_its_own(wheels, tmp_
     words = ["install", "--quiet", "--no-compile", "--no-deps", "--no-index", "--target", tmp_path]
     installed = run(sys.executable, "-m", "pip", *words, *wheels.values())
     assert installed.returncode == 0, installed.stderr
-    imported = importing(tmp_path, "import aisb; print(aisb.__file__, aisb.__version__)")
+    imported = importing([tmp_path], "import aisb; print(aisb.__file__, aisb.__version__)")
     assert imported.stdout.split() == [str(tmp_path / "aisb" / "__init__.py"), "0.2.0"], imported.stderr
 
 
@@ -208,18 +217,19 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.startswi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("project", [one for one in PARAMETERS if one.id != "aisb-speedups"])
-def test_a_plugin_loads_with_no_more_of_this_project_than_it_declares(wheels, project, tmp_path):
-    check_loading(project, wheels, tmp_path)
+def test_a_plugin_loads_with_no_more_of_this_project_than_it_declares(unpacked, project):
+    check_loading(project, unpacked)
 
 
-def check_loading(project, wheels, folder):
+def check_loading(project, unpacked):
     name = distribution(project)
-    target = unpack(folder, *(wheels[one] for one in needed_by(name)))
+    targets = [unpacked[one] for one in needed_by(name)]
     imports = "".join(f"import {package}\n" for package in packages(project))
-    imported = importing(target, imports + FACTORIES.format(name=name))
+    imported = importing(targets, imports + FACTORIES.format(name=name))
     assert imported.returncode == 0, imported.stderr
     assert imported.stdout
-    assert all(line.startswith(str(folder)) for line in imported.stdout.splitlines())
+    folders = tuple(f"{one}/" for one in targets)
+    assert all(line.startswith(folders) for line in imported.stdout.splitlines())
 
 
 @pytest.mark.parametrize("project", PARAMETERS)

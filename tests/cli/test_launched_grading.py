@@ -16,7 +16,7 @@ BODIES = (RIGHT, WRONG, RAISES, UNFINISHED, RIGHT, EXITS)
 @pytest.fixture
 def service(tmp_path):
     """A service that answers each row with its program, right or wrong, and one row without any."""
-    _, replies = write_programs(tmp_path, BODIES * 3, refusals=1)
+    _, replies = write_programs(tmp_path, (*BODIES, RIGHT), refusals=1)
     with start_mock(MockOptions(answers=str(replies))) as started:
         yield started.url
 
@@ -40,16 +40,16 @@ def test_programs_have_the_verdicts_on_workers_that_they_have_here(aisb, service
     run = ("run", "--models", "vllm-chat", "--url", service, "--datasets", "programs.toml")
     here, there = tmp_path / "here", tmp_path / "there"
     aisb(*run, "-w", str(here))
-    said = aisb(*run, "-w", str(there), "--launcher", "spawned", "--workers", "2")
-    assert "programs · vllm-chat: code-run: graded on 2 workers of the launcher spawned" in said
+    said = aisb(*run, "-w", str(there), "--launcher", "spawned")
+    assert "programs · vllm-chat: code-run: graded on 1 worker of the launcher spawned" in said
     assert graded(there) == graded(here)
     scores, results = graded(here)
-    assert results["outcomes"]["correct"] == 6
-    assert len(scores) == 18
+    assert results["outcomes"]["correct"] == 2
+    assert len(scores) == 7
     # Scoring it again is done here, as the workers may be gone, unless the command names a launcher.
     assert "graded on" not in aisb("score", "latest", "-w", str(there))
-    said = aisb("score", "latest", "-w", str(here), "--launcher", "spawned", "--workers", "3")
-    assert "graded on 3 workers of the launcher spawned" in said
+    said = aisb("score", "latest", "-w", str(here), "--launcher", "spawned", "--workers", "2")
+    assert "graded on 2 workers of the launcher spawned" in said
     assert graded(here) == graded(there) == (scores, results)
 
 
@@ -71,6 +71,7 @@ def test_a_launcher_that_fails_ends_the_scoring_with_its_name(aisb, service, tmp
     assert "KeyError: 'no such host'" in said
 
 
+@pytest.mark.slow
 def test_formulas_have_the_verdicts_on_workers_that_they_have_here(aisb, tmp_path):
     answers = (r"\frac{1}{2}", "0.5", "x^2 + 2x + 1", "(x+1)^2", r"\{1, 2\}", "7")
     rows = [{"question": f"Number {n}?", "answer": answers[n % 5 + n % 2]} for n in range(20)]

@@ -261,7 +261,8 @@ async def launched_evaluators(
     variables = {name: value for name, value in os.environ.items() if name.startswith("AISB_")}
     jobs = [GradingJob(number, recipes, variables) for number in range(workers)]
     placed = plugins.make("launcher", launcher, options, where="launcher")
-    say(f"{', '.join(recipes)}: graded on {workers} workers of the launcher {launcher}")
+    number = "1 worker" if workers == 1 else f"{workers} workers"
+    say(f"{', '.join(recipes)}: graded on {number} of the launcher {launcher}")
     async with GradingWorkers(placed, jobs, error, say).running() as graded_by:
         yield {
             name: LaunchedEvaluator(name, evaluator, graded_by) if name in recipes else evaluator
