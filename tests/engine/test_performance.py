@@ -209,6 +209,7 @@ def test_p999_needs_a_thousand_requests_unless_it_was_asked_for(tmp_path):
 
 
 LAGGED = [{"t_ns": 4e9, "lag_ms_p99": 8.0, "lag_ms_max": 9.0, "late_ms_max": 0.1, "cpu_share": 0.2}]
+FROZEN = [{"t_ns": n * 1e9, "lag_ms_p99": 0.3, "lag_ms_max": 600.0 if n == 5 else 0.6} for n in range(30)]
 STALLED = [{"t_ns": 4e9, "lag_ms_p99": 80.0, "lag_ms_max": 90.0, "cpu_share": 0.95}]
 LOAD = {"concurrency": 4}
 
@@ -217,6 +218,7 @@ LOAD = {"concurrency": 4}
     ("change", "name", "verdict", "reason"),
     [
         ({"health": LAGGED}, "loop lag", "SUSPECT", "the client's event loop lagged by 8.0 ms (limit 5 ms)"),
+        ({"health": FROZEN}, "loop lag", "SUSPECT", " % of the time, for up to 600 ms"),
         ({"health": STALLED}, "loop lag", "INVALID", "the client's event loop lagged by 80.0 ms"),
         ({"health": STALLED}, "client CPU", "SUSPECT", "a worker used 95 % of a core: add --workers"),
         (

@@ -31,6 +31,8 @@ LAG_MS = (5.0, 50.0)
 """Event-loop lag that makes a result suspect, and invalid; in the stable stage, else in the whole run."""
 LATE_MS = (5.0, 100.0)
 """The 99th percentile of lateness, unless the concurrency limit holds requests back."""
+STALLED_SHARE = 0.01
+"""The share of the time in which the event loop may stand still: that of the requests beyond P99."""
 CPU_SHARE = 0.9
 FAILED_SHARE = 0.1
 LOST_SHARE = 0.1
@@ -153,6 +155,13 @@ def _loop_lag(load: LoadFiles, window: Window | None) -> Iterator[Signal]:
             verdict,
             f"the client's event loop lagged by {inside.lag:.1f} ms (limit {limit:g} ms): give it more "
             "--workers or a quieter machine",
+        )
+    elif inside is not None and inside.stalled > STALLED_SHARE:
+        yield Signal(
+            "loop lag",
+            "SUSPECT",
+            f"the client's event loop stood still for {100 * inside.stalled:.1f} % of the time, for up to "
+            f"{inside.lag_max:.0f} ms: give it more --workers or a quieter machine",
         )
     elif (
         window

@@ -28,12 +28,17 @@ IMPORTED = "imported.json"
 """The file, in the log folder, with the numbers of another tool that does not store single requests."""
 
 
+MIN_STALL = 50.0
+"""Shorter stalls of the event loop, in milliseconds, do not count as such."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientHealthSummary:
     """How well the clients kept up with the load, in milliseconds, over all workers and seconds.
 
     `lag` is the 95th percentile of the event-loop lag, of which each second has its own 99th percentile.
-    `cpu` is the 95th percentile of the share of a core that a worker used.
+    `cpu` is the 95th percentile of the share of a core that a worker used. `stalled` is the share of the time
+    in stalls of the event loop: the longest one of each second, if it exceeds `MIN_STALL`.
     """
 
     seconds: int
@@ -41,6 +46,7 @@ class ClientHealthSummary:
     lag_max: float | None
     late_max: float | None
     cpu: float | None
+    stalled: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +175,12 @@ def _summarize(lines: Sequence[Mapping[str, Any]]) -> ClientHealthSummary | None
         values = sorted(float(line[name]) for line in lines if isinstance(line.get(name), int | float))
         return values[min(len(values) - 1, int(share * len(values)))] if values else None
 
+    lags = [float(line["lag_ms_max"]) for line in lines if isinstance(line.get("lag_ms_max"), int | float)]
     return ClientHealthSummary(
         len(lines),
         of("lag_ms_p99", 0.95),
         of("lag_ms_max", 1.0),
         of("late_ms_max", 1.0),
         of("cpu_share", 0.95),
+        sum(stall for stall in lags if stall > MIN_STALL) / 1000 / len(lines),
     )
