@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aisb_analysis.options import complete_last, complete_runs
+from aisb_engine.command_options import complete_last, complete_runs
 
 if TYPE_CHECKING:
     import click

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aisb import UsageError
-from aisb_analysis.options import (
+from aisb_cli.completing import complete_models
+from aisb_engine.command_options import (
     OBJECTIVES,
     WORK_DIR,
     api_key_env,
@@ -21,7 +22,6 @@ from aisb_analysis.options import (
     which_run,
     work_dir_option,
 )
-from aisb_cli.completing import complete_models
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins

@@ -7,7 +7,8 @@ import pytest
 
 import aisb_engine
 from aisb import Backend, Counters, DataFile, DataFiles, Gauge, HttpBackend, Result, ServedModel
-from aisb_engine import Catalog, Plugins, Resolver, RunCommand, RunInput
+from aisb_analysis import options
+from aisb_engine import Catalog, Plugins, Resolver, RunCommand, RunInput, command_options
 from aisb_engine._readback import Answers
 from aisb_engine._record.predictions import LoggedSamples
 from aisb_engine._record.runfolder import RunFolder
@@ -36,6 +37,13 @@ def test_an_old_name_of_the_engine_is_the_new_one_and_warns(old, new):
     with pytest.warns(DeprecationWarning, match=f"aisb_engine.{old} is now {new}; 0.4 removes it"):
         assert getattr(aisb_engine, old) is getattr(aisb_engine, new)
     assert old not in aisb_engine.__all__
+
+
+@pytest.mark.parametrize("name", command_options.__all__)
+def test_the_old_place_of_shared_options_warns(name):
+    match = rf"aisb_analysis.options.{name} is now aisb_engine.command_options.{name}; 0.4 removes it"
+    with pytest.warns(DeprecationWarning, match=match):
+        assert getattr(options, name) is getattr(command_options, name)
 
 
 def test_old_names_of_attributes_have_the_values_of_the_new_ones(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import aisb_engine
+from aisb_engine import command_options
 
 ROOT = Path(__file__).parents[2]
 SCANNED = (
@@ -46,6 +47,13 @@ def test_the_command_and_its_tools_import_public_names_of_core_and_engine():
 
 def test_the_names_of_the_engine_are_these():
     assert sorted(aisb_engine.__all__) == sorted(NAMES.split())
+
+
+def test_the_options_that_commands_share_are_these():
+    assert sorted(command_options.__all__) == [
+        "OBJECTIVES", "WORK_DIR", "api_key_env", "as_json", "complete_last", "complete_runs", "model_name",
+        "objectives", "only_models", "only_tasks", "which_run", "work_dir", "work_dir_option",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", aisb_engine.__all__)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from aisb_analysis import options as shared
+from aisb_engine import command_options as shared
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aisb_analysis import options as shared
+from aisb_engine import command_options as shared
 
 if TYPE_CHECKING:
     from aisb import CommandContext
