@@ -31,7 +31,8 @@ def finish(backend: HttpBackend, exchange: Exchange, failure: Failure | None) ->
     rest = reader.end()
     if reader.status and not 200 <= reader.status < 300:
         return refusal(backend, exchange)
-    failure = failure or _unpacked(reader)
+    if failure is None and reader.decoder is not None:
+        failure = _unpacked(reader)
     if failure is not None:  # after [DONE], a failure of the connection no longer matters
         whole = reader.done and reader.columns.holds_answer()
         return reader.failure or (None if whole else failure)

@@ -75,16 +75,12 @@ class Columns:
         """
         kind, text, reasoning, tokens, finish_reason, usage, calls, _, whole = chunk
         if whole is not None:
-            before = self.all_text()
-            self._old_text = None
-            self.text[:] = [_checked_text(whole)]
-            chunk = chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
-            text = ""
+            chunk, text = self._take_whole(chunk), ""
         self.stamps.append(stamp)
         if kind == self._kind:
             self.run_length += 1
         else:
-            self.add_run(kind, 1)
+            self._begin_run(kind, 1)
         if text:
             self.text.append(text if text.__class__ is str else _checked_text(text))
         if reasoning:
@@ -105,6 +101,13 @@ class Columns:
             self.fold()
         return chunk
 
+    def _take_whole(self, chunk: Chunk) -> Chunk:
+        """Replace the text by that of a chunk that repeats it; return the chunk with what it adds."""
+        before, whole = self.all_text(), _checked_text(chunk.whole)
+        self._old_text = None
+        self.text[:] = [whole]
+        return chunk._replace(text=whole[len(before) :] if whole.startswith(before) else "")
+
     def add_run(self, kind: ChunkKind, count: int, counted: bool = False) -> None:
         """Count further chunks of one kind.
 
@@ -113,14 +116,19 @@ class Columns:
         if kind == self._kind:
             self.run_length += count
         else:
-            if self.run_length:
-                self._runs.append((self._kind, self.run_length))
-                self._before += self.run_length
-            self._kind, self.run_length = kind, count
+            self._begin_run(kind, count)
         if counted:
             end = self._before + self.run_length
             self._places.extend(range(end - count, end))
             self.usage = replace(self.usage or Usage(), output_tokens=self.counts[-1])
+
+    def _begin_run(self, kind: ChunkKind, count: int) -> None:
+        """Count the first chunks of another kind."""
+        if self.run_length:
+            self._runs.append((self._kind, self.run_length))
+            self._before += self.run_length
+        self._kind = kind
+        self.run_length = count
 
     def _add_tokens(self, tokens: int) -> None:
         """Add the number of tokens in the latest chunk."""

@@ -323,7 +323,8 @@ class StreamReader(ReaderState):
         """Add the chunk of an event. Return whether to learn from it: not from the first of its kind."""
         self._had_event = True
         self._add(stamp, chunk)
-        self.done = self.done or (self._last_is_final and chunk.finish_reason is not None)
+        if self._last_is_final and chunk.finish_reason is not None:
+            self.done = True
         self._misses += 1
         return self._learns and (self.columns.run_length > 1 or self._misses > MISSES)
 
@@ -358,6 +359,8 @@ class StreamReader(ReaderState):
             self._decide_kind()
         self._count_matches()
         self.streamed = self._kind != DOCUMENT
+        if self._kind == EVENTS and not (self._line or self._data):  # true for nearly every complete stream
+            return b""
         line = b"".join(self._line)
         if self._kind == EVENTS and line:
             self._end_line(line, self.body_ns or 0)
