@@ -344,6 +344,13 @@ def test_the_rate_of_a_pressure_run_is_that_of_its_clients(tmp_path):
     assert reasons(half)["concurrency"][1] == "4 requests could be in flight, but the peak was 2"
 
 
+def test_a_pressure_run_that_slows_down_because_requests_fail_lacks_no_concurrency(tmp_path):
+    load = {"requested": {"concurrency": 4, "pressure_time": 9}}
+    assert "concurrency" in reasons(run(tmp_path / "answered", alternating(), load=load))
+    failed = [replace(one, failure=Failure("status", "HTTP 503", 503)) for one in alternating()]
+    assert "concurrency" not in reasons(run(tmp_path / "failed", failed, load=load))
+
+
 def test_a_ramp_has_the_stage_total_only_and_is_not_suspect_for_it(tmp_path):
     load = {"requested": {"ramp_up": "linear:1:50"}}
     found = run(tmp_path, closed(), load=load)

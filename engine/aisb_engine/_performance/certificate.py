@@ -241,6 +241,8 @@ def _concurrency(
         reason = f"{possible} {what} could be in flight, but the peak was {flight.peak}"
         yield Signal("concurrency", _grade(shortfall, LOAD_TOLERANCE), reason)
         return
+    if pressure and len(columns.failures) > FAILED_SHARE * len(columns):
+        return  # the brake slows clients down while requests fail
     average = _average_in_flight(columns, flight, window)
     shortfall = 0.0 if average is None else 1 - average / possible
     if shortfall > LOAD_TOLERANCE[0]:
