@@ -142,8 +142,13 @@ async def graded(language, answers, **fields):
     return await asyncio.gather(*(run.score(answer, row) for answer in answers))
 
 
-# Each program is compiled twice; JavaScript needs no compiler, and stays in the quick tests.
+# Each program is compiled twice, in two to four seconds of a core. JavaScript needs no compiler. The quick tests compile
+# one right and one wrong program of each language.
 SLOWLY = [pytest.param(one, marks=() if one == "js" else pytest.mark.slow) for one in ROWS]
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("language", SLOWLY)
@@ -161,7 +166,7 @@ async def test_what_deceives_its_tests_is_wrong(language):
     assert [(one.value, one.outcome) for one in scores] == [(0, None)] * len(scores)
 
 
-@pytest.mark.parametrize("language", ROWS)
+@pytest.mark.parametrize("language", ["cpp", slow("java"), "js"])
 async def test_the_tests_are_nowhere_in_the_box_of_the_program(language):
     needs(language)
     search = "grep -rq 4242 /box /proc/self/environ /proc/self/cmdline /proc/1/cmdline"
@@ -183,11 +188,11 @@ async def test_the_tests_are_nowhere_in_the_box_of_the_program(language):
 @pytest.mark.parametrize(
     ("language", "answer", "problem"),
     [
-        ("cpp", "vector<int> grow(vector<int> all, int by){ return all }", "the program does not compile: main.cpp:"),
+        slow("cpp", "vector<int> grow(vector<int> all, int by){ return all }", "the program does not compile: main.cpp:"),
         ("cpp", CPP_WRONG, "AssertionError"),
-        ("cpp", '#include<stdexcept>\nvector<int> grow(vector<int> all, int by){ throw runtime_error("no"); }', "exception: no"),
-        ("cpp", "vector<int> grow(vector<int> all, int by){ *(volatile int *)0 = 1; return all; }", "the program ended before its tests did (SIGSEGV)"),
-        ("java", f"class Solution {{ {JAVA_METHOD} {{ return 1; }} }}", "the program does not compile: Solution.java:"),
+        slow("cpp", '#include<stdexcept>\nvector<int> grow(vector<int> all, int by){ throw runtime_error("no"); }', "exception: no"),
+        slow("cpp", "vector<int> grow(vector<int> all, int by){ *(volatile int *)0 = 1; return all; }", "the program ended before its tests did (SIGSEGV)"),
+        slow("java", f"class Solution {{ {JAVA_METHOD} {{ return 1; }} }}", "the program does not compile: Solution.java:"),
         ("java", f"class Solution {{\n    {JAVA_METHOD} {{\n        return all.subList(0, 99);\n    }}\n}}", "IndexOutOfBoundsException: toIndex = 99 (line 3 of the program)"),
         ("js", "const grow = (all, by) => {", "SyntaxError: "),
         ("js", "const grow = (all, by) =>\n  missing\n", "ReferenceError: missing is not defined (line 2 of the program)"),
@@ -202,7 +207,7 @@ async def test_why_a_program_failed_is_said(language, answer, problem):
 @pytest.mark.parametrize(
     ("language", "fields", "words"),
     [
-        ("cpp", {"declaration": "struct Odd {};\nOdd grow(int n){\n"}, "the tests do not compile: "),
+        slow("cpp", {"declaration": "struct Odd {};\nOdd grow(int n){\n"}, "the tests do not compile: "),
         ("js", {"test": " "}, "the row lacks its tests (`test`) or its function's name (`entry_point`)"),
     ],
 )
@@ -271,6 +276,7 @@ async def test_values_reach_the_tests_of_java_as_they_were():
     assert score.value == 1, dict(score.details)
 
 
+@pytest.mark.slow
 async def test_values_reach_the_tests_of_cpp_as_they_were():
     needs("cpp")
     kind = "map<string, vector<pair<int, double>>>"
