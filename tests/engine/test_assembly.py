@@ -310,7 +310,7 @@ class Plain(Chat):
 
 
 @given(stream=streams, crlf=st.booleans(), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 async def test_any_split_of_any_stream_gives_the_same_prediction(stream, crlf, data):
     wanted = await answer(stream, backend=Plain())
     if crlf:

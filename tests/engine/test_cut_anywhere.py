@@ -120,7 +120,7 @@ def read(form, reply, cuts, *, stamps=False):
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(
     chunks=bodies(),
     size=st.sampled_from([b"%x", b"%X", b"0%x"]),

@@ -48,7 +48,7 @@ one_chunk = st.tuples(st.sampled_from(CHUNK_KINDS), st.integers(0, 10**7), st.in
 chunks = st.lists(one_chunk, max_size=12) | st.lists(one_chunk, min_size=30, max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(chunks, min_size=1, max_size=4), st.booleans(), st.booleans())
 def test_columns_hold_what_the_records_hold_whatever_the_chunks(tmp_path_factory, replies, streamed, wide):
     predictions = [

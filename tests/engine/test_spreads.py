@@ -26,7 +26,7 @@ def same(found, expected):
     assert found.average == pytest.approx(expected.mean() / 1e6, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(values, min_size=1, max_size=30), min_size=1, max_size=5))
 def test_pooled_percentiles_are_exactly_those_of_all_values_together(parts):
     arrays = [np.array(part, np.int64) for part in parts]

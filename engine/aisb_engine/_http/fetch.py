@@ -6,6 +6,7 @@ for the user when a connection fails.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ async def fetch(
         content = orjson.dumps(body)
     try:
         async with httpx.AsyncClient(
-            verify=tls_context(backend) or True,
+            verify=httpx_tls_context(backend),
             proxy=proxy_for(backend.url),
             trust_env=False,
             timeout=timeout,
@@ -158,6 +159,22 @@ def tls_context(backend: HttpBackend) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def httpx_tls_context(backend: HttpBackend) -> ssl.SSLContext:
+    """Return the TLS context for a client of httpx, which wants one for plain HTTP, too.
+
+    Raises:
+        UsageError: as `tls_context`.
+    """
+    return tls_context(backend) or _unused_tls_context()
+
+
+@functools.cache  # reading the certificates of this machine takes 50 ms
+def _unused_tls_context() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def proxy_for(url: str) -> str | None:

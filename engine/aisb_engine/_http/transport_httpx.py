@@ -21,7 +21,7 @@ import httpx
 from aisb._backend import HttpBackend, host_and_port
 from aisb._errors import AttemptFailed, ServiceError
 from aisb._types import Failure
-from aisb_engine._http.fetch import tls_context, why_unreachable
+from aisb_engine._http.fetch import httpx_tls_context, why_unreachable
 from aisb_engine._http.transport import (
     END_WAIT,
     OUT_OF_STEP,
@@ -58,7 +58,7 @@ class HttpxTransport:
 
         def client(kept: int) -> httpx.AsyncClient:
             return httpx.AsyncClient(
-                verify=tls_context(backend) or True,
+                verify=httpx_tls_context(backend),
                 http2=importlib.util.find_spec("h2") is not None,
                 proxy=proxy,
                 trust_env=False,
