@@ -10,7 +10,6 @@ processors.
 import json
 import os
 import random
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,11 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from ray_nodes import start_cluster
+
 from aisb_mock import MockOptions, start_mock
 
 SAMPLES, WORKERS, REQUESTS = 1_319, 3, 1_000
-NODE = {"object_store_memory": 150 << 20, "num_cpus": 2}
 TASK = """
 version = 1
 summary = "Word problems of our own making"
@@ -83,15 +83,7 @@ def main() -> int:
     if find_spec("ray") is None:
         print("skipped: ray is not installed (make test-ray installs it)")
         return 0
-    os.environ |= {
-        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0",
-    }  # fmt: skip
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(**NODE)
+    cluster = start_cluster(3)
     launchers = {
         "local": (),
         "ray": ("--launcher", "ray", "--set", f"launcher.address={cluster.address}"),

@@ -14,7 +14,6 @@ must be equal; those of a real one can differ where two tokens are almost equall
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from ray_nodes import start_cluster
+
 from aisb_engine._record.log import read_file
 
-NODE = {"object_store_memory": 150 << 20, "num_cpus": 2}
 SHAPE = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 6}
 BATCH = 8
 
@@ -82,15 +82,10 @@ def main(samples: int = 64, tokens: int = 32, model: str = "") -> int:
     if find_spec("ray") is None or find_spec("torch") is None:
         print("skipped: ray or torch is not installed (make test-ray installs ray)")
         return 0
-    os.environ |= {
-        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "120", "RAY_worker_niceness": "0",
-    }  # fmt: skip
     sys.path.append(str(Path(__file__).parents[1] / "plugins/backends/hf/tests"))
     from hf_small import build, write_task
-    from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    cluster = start_cluster()
     found = []
     try:
         with tempfile.TemporaryDirectory() as folder:

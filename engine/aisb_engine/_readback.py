@@ -17,9 +17,9 @@ from aisb_engine._record.scores import read_scores
 from aisb_engine._resolve.rules import own_spec
 from aisb_engine._scoring.judges import is_judged
 from aisb_engine._scoring.judging import judging_of
-from aisb_engine._scoring.results import distributions, remade
 from aisb_engine._scoring.scoring import score
 from aisb_engine._scoring.sent_prompts import with_sent_prompts
+from aisb_engine._scoring.subtask_results import distributions, remade
 from aisb_engine._spec import RunSpec, Subtask, Task
 
 if TYPE_CHECKING:

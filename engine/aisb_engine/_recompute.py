@@ -23,8 +23,8 @@ from aisb_engine._scoring.evaluators import evaluator_uses
 from aisb_engine._scoring.graders import Graders, make_graders
 from aisb_engine._scoring.judges import is_judged
 from aisb_engine._scoring.judging import judging_of
-from aisb_engine._scoring.results import Graded, grade_subtask
 from aisb_engine._scoring.steps import Steps
+from aisb_engine._scoring.subtask_results import Graded, grade_subtask
 
 if TYPE_CHECKING:
     from aisb._plugins import Plugins
