@@ -171,6 +171,9 @@ UNSTEADY = {
         10, 120, draw, seed, slower=lambda at, took: took + 1000 if 100 < at < 550 else took
     ),
     "a stall": lambda draw, seed: closed(10, 200, draw, seed, slower=stalled(3000, 3000)),
+    "a stall of two clients": lambda draw, seed: closed(
+        2, 40, draw, seed, slower=lambda at, took: took + 3000 if 2500 < at < 2850 else took
+    ),
     "a short stall of few clients": lambda draw, seed: closed(4, 120, draw, seed, slower=stalled(4500, 1500)),
     "a slow end": lambda draw, seed: closed(
         10, 200, draw, seed, slower=lambda at, took: took + 2500 if at > 5500 else took

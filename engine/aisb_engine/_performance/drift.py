@@ -25,6 +25,10 @@ HALVES = 0.12
 CHANCE = 0.001
 """A difference is significant if at most this share of the shuffled orders has one as large."""
 SHUFFLES = 1000
+EVEN = 0.1
+"""The spread of the time per work, by quartiles, up to which requests count as equally fast."""
+STALLED = 2.0
+"""A request that takes more than this many times the median, also per work, stalled."""
 MAX_POINTS = 500
 """Longer series are summed to this number of points before they are shuffled."""
 
@@ -75,6 +79,32 @@ def find_change(work: Work, *, misplaced: float = MISPLACED, halves: float = HAL
     inside = _speed(time[first:last], done[first:last])
     rest = _speed(np.delete(time, slice(first, last)), np.delete(done, slice(first, last)))
     return DriftChange(work.what, *((inside, rest) if first == 0 else (rest, inside)))
+
+
+def is_even(time: Floats, done: Floats) -> bool:
+    """Return whether most requests take nearly the same time for the same work, by quartiles."""
+    import numpy as np
+
+    low, median, high = np.percentile(time / done, [25, 50, 75])
+    return bool(high - low <= EVEN * median)
+
+
+def find_stalls(time: Floats, done: Floats) -> str:
+    """Return a reason if a few requests stalled, and took too much of the time; otherwise an empty text.
+
+    If nearly all requests are equally fast, chance does not explain a much slower one, even if there are too
+    few for the shuffled orders to show it, as with one or two clients.
+    """
+    import numpy as np
+
+    if len(time) < 2 or not (done > 0).all() or not is_even(time, done):
+        return ""
+    each = time / done
+    stalled = (each > STALLED * np.median(each)) & (time > STALLED * np.median(time))
+    lost = float((time - np.median(each) * done)[stalled].sum() / time.sum())
+    if lost <= MISPLACED:
+        return ""
+    return f"{stalled.sum()} of {len(time)} requests stalled, which took {100 * lost:.0f} % of the time"
 
 
 def _distances(time: Floats, done: Floats) -> Floats:

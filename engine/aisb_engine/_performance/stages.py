@@ -31,7 +31,14 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from aisb import Window
-from aisb_engine._performance.drift import MISPLACED, DriftChange, Work, find_change
+from aisb_engine._performance.drift import (
+    MISPLACED,
+    DriftChange,
+    Work,
+    find_change,
+    find_stalls,
+    is_even,
+)
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import Floats
@@ -47,8 +54,6 @@ KNOWN_TO = 0.15
 """The maximum standard error of the average number in flight of an open loop, as a share of it."""
 HARDLY = 0.25
 """A number in flight that stays this close to its average is steady, however short the window is."""
-EVEN = 0.1
-"""The spread of the time per work, by quartiles, up to which replies count as equally long."""
 BEFORE, AFTER = 0.25, 0.1
 """The shares of the requests of an open loop that may take another time before its window, and after it."""
 OPEN_MISPLACED = 3 * MISPLACED
@@ -211,6 +216,8 @@ def _objections(run: _Run, window: Window) -> Iterator[str]:
         yield from _swings(window, run)
     if change := _changes(window, run):
         yield str(change)
+    elif run.closed and (reason := _stalls(window, run)):
+        yield reason
 
 
 def first_wave_end(sent: Floats, end: Floats) -> float:
@@ -390,15 +397,18 @@ def _changes(window: Window, run: _Run) -> DriftChange | None:
     for work in works:
         if change := find_change(work, misplaced=misplaced):
             return change
-    return find_change(parts, misplaced=misplaced if _is_even(parts) else 2 * misplaced, halves=2)
+    allowed = misplaced if is_even(parts.time, parts.done) else 2 * misplaced
+    return find_change(parts, misplaced=allowed, halves=2)
 
 
-def _is_even(work: Work) -> bool:
-    """Return whether most requests take nearly the same time for the same work, by quartiles."""
+def _stalls(window: Window, run: _Run) -> str:
+    """Return a reason if requests of a closed loop stalled; only tokens tell a stall from a long reply."""
     import numpy as np
 
-    low, median, high = np.percentile(work.time / work.done, [25, 50, 75])
-    return bool(high - low <= EVEN * median)
+    began = (run.sent >= window.start) & (run.sent < window.end) & ~np.isnan(run.e2el) & (run.end > run.sent)
+    if run.tokens is None or np.isnan(run.tokens[began]).any():
+        return ""
+    return find_stalls((run.end - run.sent)[began], run.tokens[began])
 
 
 def _tells_time(tokens: Floats, time: Floats) -> bool:
