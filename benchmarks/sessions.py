@@ -3,8 +3,8 @@
     python benchmarks/sessions.py [SESSIONS [TOKENS]]
 
 2,000 sessions of 50 turns grow to contexts of 100,000 tokens each, in the form of a Mooncake trace with
-session ids; a smaller number of sessions scales it down. A reply has 20 tokens, each a chunk: most of the
-time goes to the prompts, 100,000 with 35 GB in all. The server is `mockllm.c`, compiled with `gcc -O2`.
+session ids; a smaller number of sessions scales it down. A reply has 100 tokens, each a chunk; the 100,000
+prompts have 35 GB in all. The server is `mockllm.c`, compiled with `gcc -O2`.
 The single turns are ready texts of the same 50 lengths, read from a file, so that they cost nothing to
 make; 5,000 are enough for a cost per chunk. CPU is that of the whole command, less that of the same
 command with one session (one turn): what remains is the cost of sending, reading and measuring, per
@@ -27,7 +27,7 @@ from pressed import compiled, served
 SESSIONS, TURNS = 2_000, 50
 LONGEST = 100_000
 BLOCK = 512
-TOKENS = 20
+TOKENS = 100
 MOST_SINGLE_TURNS = 5_000
 IN_FLIGHT = 64
 MOST_RATIO, MOST_GB = 1.5, 1.0

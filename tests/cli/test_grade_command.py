@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def aisb(*words: str, cwd: Path, given: str = "") -> subprocess.CompletedProcess
     ended = run_forked(
         [sys.executable, "-m", "aisb_cli.main", *words],
         cwd=cwd, input=given, capture_output=True, text=True, check=False, timeout=120,
+        env={name: value for name, value in os.environ.items() if not name.startswith("AISB_ALLOW")},
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended

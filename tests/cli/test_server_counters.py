@@ -119,7 +119,7 @@ def test_speculative_decoding_and_what_runs_at_the_server_are_shown(tmp_path: Pa
     kept = load(tmp_path)["counters"]
     assert kept["after"]['vllm:spec_decode_num_accepted_tokens_per_pos_total{position="1"}'] == 26
     assert kept["after"]["accepted_tokens_at_1"] == 26
-    assert kept["during"]["running"]["most"] == 3
+    assert kept["during"]["running"]["maximum"] == 3
 
 
 def test_a_server_that_does_not_speculate_says_so_where_it_was_asked(tmp_path: Path) -> None:
