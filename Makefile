@@ -32,7 +32,12 @@ lint: ready-test  ## Check style, types, and who imports whom
 	@$(BIN)/python tools/api_check.py
 
 bench: ready-test  ## Print every number that has a limit, next to its limit
-	@failed=; for file in $(filter-out benchmarks/local.py,$(wildcard benchmarks/[a-z]*.py)); do echo "$$file"; $(BIN)/python $$file || failed=yes; done; test -z "$$failed"
+	@over=; for file in $(filter-out benchmarks/local.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	  echo "$$file"; began=$$(date +%s); $(BIN)/python $$file || over="$$over $$file"; \
+	  echo "($$(( $$(date +%s) - began )) s)"; echo; \
+	done; \
+	if test -n "$$over"; then echo "over a limit, or failed:$$over"; exit 1; fi; \
+	echo "every limit held"
 
 bench-local: ready-test  ## Compare a local model with two others ($AISB_HF_MODEL)
 	@$(BIN)/python benchmarks/local.py

@@ -52,8 +52,7 @@ class UnknownName(UsageError):  # noqa: N818 - the cause reads better than NameE
         lines = [f"no {what} named {name!r}{did_you_mean(name, known)}"]
         near = [*get_close_matches(name.lower(), known, 5, 0), f"and {len(known) - 5} more"]
         lines += [f"  known: {', '.join(near if len(known) > 30 else known)}"] if known else []
-        lines += [f"  {note}" for note in notes]
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join([*lines, *(f"  {note}" for note in notes)]))
         self.name = name
 
 
@@ -100,9 +99,10 @@ class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is expected und
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the known name nearest to `name`, or an empty string."""
-    near = get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Return `"; did you mean 'x'?"` for a name that is near, or that `name` begins with; else ""."""
+    known, name = list(known), name.lower()
+    near = get_close_matches(name, known, 1) or [one for one in known if name.startswith(f"{one}_")]
+    return f"; did you mean {max(near, key=len)!r}?" if near else ""
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

@@ -1,5 +1,6 @@
 """A run of sessions: the examples of its page, its header, its report, and what it refuses."""
 
+import base64
 import json
 import re
 import shlex
@@ -12,6 +13,7 @@ import pytest
 from command_line import aisb_without_settings
 
 from aisb_mock import MockOptions, start_mock
+from aisb_testing import make_png
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sessions.md").read_text("utf-8")
@@ -102,6 +104,37 @@ async def test_a_header_carries_the_session_of_each_turn(tmp_path, serve, header
     names = [found[1] for head in heads if (found := re.search(r"\r\nx-session-id: ([^\r]*)\r\n", head))]
     expected = ["rename-a-function"] * 4 + ["repair-a-test"] * 6 if header else []
     assert sorted(names) == expected
+
+
+async def test_an_image_of_a_span_is_sent_and_a_part_that_cannot_be_sent_is_counted(tmp_path, serve):
+    import asyncio
+
+    events = b'data: {"choices":[{"index":0,"delta":{"content":"red"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(events)
+    server = await serve([[head, events]])
+    picture = base64.b64encode(make_png()).decode()
+    parts = [
+        {"type": "text", "content": "which color?"},
+        {"type": "blob", "modality": "image", "mime_type": "image/png", "content": picture},
+        {"type": "file", "modality": "image", "file_id": "file-1"},
+    ]
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps([{"role": "user", "parts": parts}])}  # fmt: skip
+    span = {
+        "traceId": "a", "spanId": "b", "name": "chat", "startTimeUnixNano": "1", "endTimeUnixNano": "2",
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()],
+    }  # fmt: skip
+    (tmp_path / "spans.jsonl").write_text(
+        json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    )
+    words = ("--datasets", "otel_sessions", "--set", f"task.dataset.path={tmp_path}/spans.jsonl",
+             "--set", "load.num_warmups=0", "--model-name", "m", "--concurrency", "1")  # fmt: skip
+    done = await asyncio.to_thread(run, tmp_path, server.url, *words)
+    (body,) = [json.loads(body) for _, body in server.requests if body]
+    *_, question, image = body["messages"][0]["content"]  # before them, the mark of the run
+    assert (question, image["type"]) == ({"type": "text", "text": "which color?"}, "image_url")
+    assert image["image_url"]["url"] == f"data:image/png;base64,{picture}"
+    left = "left out of the recorded messages: 1 part (image files at the provider, of which the trace has the id only)"
+    assert left in done.stdout + done.stderr
 
 
 def test_turns_after_a_failed_one_are_counted_as_not_sent(tmp_path):

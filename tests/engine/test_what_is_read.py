@@ -18,7 +18,7 @@ from aisb_engine._resolve.params import fit_params
 from aisb_engine._scoring.evaluators import make_evaluators
 from aisb_engine._scoring.grading import outcome
 from aisb_engine._scoring.scoring import score
-from aisb_engine._scoring.second_readings import disputed
+from aisb_engine._scoring.second_readings import Dispute, disputed
 from aisb_engine._scoring.steps import Steps, reads_tool_calls, reply_turns_of
 from aisb_engine._spec import MarksTable, ThoughtMarks
 
@@ -416,6 +416,22 @@ async def test_where_another_extractor_could_move_the_headline_is_said(plugins, 
     if found:
         assert (found.by, found.up, found.down, found.read) == ("math-answer", odd, 0, 400)
         assert found.move == 100 * odd / 400
+
+
+def test_an_extractor_is_given_up_early_exactly_where_it_could_not_become_usual():
+    draw = Random(20261130)
+    for _ in range(300):
+        count, agreement, gap = draw.randint(1, 60), draw.random(), draw.random()
+        tally, possible = Dispute("x"), []
+        for at in range(count):
+            possible.append(tally.can_be_usual(count - at))
+            found = draw.random() > gap
+            tally.found += found
+            tally.same += found and draw.random() < agreement
+        assert all(possible) or not tally.can_be_usual()
+        assert sorted(possible, reverse=True) == possible
+    never = [Dispute("x", found=at).can_be_usual(60 - at) for at in range(60)]
+    assert never.index(False) == 16
 
 
 PARTS = (

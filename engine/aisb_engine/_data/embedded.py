@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from aisb._errors import DataError
 from aisb._templates import Template
 from aisb._types import Row
-from aisb_engine._data.media_types import TruncatedMediaError, inspect, suffix_of
+from aisb_engine._data.media_ends import TruncatedMediaError
+from aisb_engine._data.media_types import inspect, suffix_of
 
 if TYPE_CHECKING:
     from aisb_engine._spec import Task

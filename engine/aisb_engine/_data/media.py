@@ -20,7 +20,8 @@ from aisb._media import MEDIA_TYPES, address_path
 from aisb._templates import Template, as_text
 from aisb._types import Part, PartKind, Sample
 from aisb_engine._data.embedded import Embedded, begins_as_base64, from_base64
-from aisb_engine._data.media_types import Content, TruncatedMediaError, fits, inspect
+from aisb_engine._data.media_ends import TruncatedMediaError
+from aisb_engine._data.media_types import Content, fits, inspect
 
 if TYPE_CHECKING:
     from aisb_engine._spec import MediaTable
@@ -127,8 +128,7 @@ class Media:
         if source.startswith(("http://", "https://")):
             return source
         if source.startswith("data:"):
-            self._check_data_url(source, kind)
-            return source
+            return self._data_url(source, kind)
         return self._file_address(source, kind)
 
     def _file_address(self, text: str, kind: PartKind) -> str:
@@ -169,8 +169,11 @@ class Media:
             raise DataError(f"{self.where}: {path} cannot be read: {error.strerror}") from error
         return path.resolve().as_uri()
 
-    def _check_data_url(self, url: str, kind: PartKind) -> None:
-        """Check the content of a data URL. Of an image, the type must be known or one of `types`."""
+    def _data_url(self, url: str, kind: PartKind) -> str:
+        """Return a data URL after checks, with the type of its content instead of a wrong one.
+
+        Of an image, the type must be known or one of `types`.
+        """
         what = "the data URL"
         self._check_size(what, len(url))
         head, comma, data = url.partition(",")
@@ -181,7 +184,7 @@ class Media:
         if not content:
             raise DataError(f"{self.where}: {what} is empty")
         if declared in self._table.types:
-            return
+            return url
         found = self._inspected(what, BytesIO(content), len(content))
         if (
             found is None
@@ -194,6 +197,10 @@ class Media:
                 "of prompt.media if the service reads it"
             )
         self._check(what, kind, found, len(content))
+        if found is None or declared == found.type or not found.type.startswith(f"{kind}/"):
+            return url
+        _, semicolon, options = head.partition(";")
+        return f"data:{found.type}{semicolon}{options},{data}"
 
     def _decoded(self, what: str, text: str) -> bytes:
         try:

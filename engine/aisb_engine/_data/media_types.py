@@ -1,16 +1,17 @@
 """Determine the type of a file from its first bytes: image, audio or video, and the size of an image.
 
-Headers, lengths and the end of a JPEG are read. Nothing is decoded, so a small file that claims to be huge
-does no harm.
+Headers, lengths and end marks are read. Nothing is decoded, so a small file that claims to be huge does no
+harm.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, NamedTuple
 
 from aisb._media import MEDIA_TYPES
+from aisb_engine._data.media_ends import TruncatedMediaError, check_complete
 
 SIGNATURE_BYTES = 64
 """The number of bytes that determine the type."""
@@ -27,18 +28,11 @@ class Content(NamedTuple):
     height: int | None = None
 
 
+MOST_PAGES = 1_000
+"""The pages of a TIFF that are looked at."""
+
 END_BYTES = 65_536
 """The end mark of a JPEG is looked for in pieces of so many bytes, from the end of the file."""
-
-LENGTH_UNKNOWN = 0x7FFFFF00
-"""A program that writes a WAV to a pipe gives a length from this one on, or 0."""
-
-WRONG_BY = 16
-"""Some programs count the header of a WAV in its length, others do not."""
-
-
-class TruncatedMediaError(ValueError):
-    """The bytes begin like a known type, but are incomplete."""
 
 
 def inspect(stream: BinaryIO, size: int) -> Content | None:
@@ -51,14 +45,11 @@ def inspect(stream: BinaryIO, size: int) -> Content | None:
     if kind is None:
         return None
     measure = _SIZES.get(kind)
-    stream.seek(0)
     try:
-        if kind in _BOXED:
-            _check_boxes(kind, stream, size)
-        elif kind == "audio/wav":
-            _check_wav(stream, size)
+        check_complete(kind, stream, size)
         if measure is None:
             return Content(kind)
+        stream.seek(0)
         width, height = measure(stream, size)
     except (struct.error, IndexError) as error:
         raise TruncatedMediaError(f"the {kind} is cut off") from error
@@ -173,18 +164,53 @@ def _has_end(stream: BinaryIO, start: int, size: int) -> bool:
     return False
 
 
-def _gif(stream: BinaryIO, _: int) -> tuple[int, int]:
-    width, height = struct.unpack("<6xHH", stream.read(10))
+def _gif(stream: BinaryIO, size: int) -> tuple[int, int]:
+    width, height, flags = struct.unpack("<6xHHB2x", stream.read(13))
+    at = 13 + _color_table(flags)
+    images = 0
+    while at < size:
+        stream.seek(at)
+        mark = stream.read(1)
+        if mark == b"\x21":
+            at += 2
+        elif mark == b"\x2c":
+            (flags,) = struct.unpack("<8xB", stream.read(9))
+            at += 11 + _color_table(flags)
+            images += 1
+        else:  # the end mark, or other data after the last image
+            break
+        at = _after_blocks(stream, at)
+    if at > size or not images:
+        raise TruncatedMediaError("the image/gif is cut off")
     return width, height
 
 
+def _color_table(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _after_blocks(stream: BinaryIO, at: int) -> int:
+    """Return the position after the blocks of data that begin at a position; an empty one ends them."""
+    stream.seek(at)
+    while True:
+        (length,) = struct.unpack("B", stream.read(1))
+        at += 1 + length
+        if not length:
+            return at
+        stream.seek(at)
+
+
 def _bmp(stream: BinaryIO, size: int) -> tuple[int, int]:
-    head = stream.read(34)
+    head = stream.read(38)
     at, header = struct.unpack("<10xII", head[:18])
+    packed = length = 0
     if header == 12:
-        return struct.unpack("<HH", head[18:22])
-    width, height, bits, packed = struct.unpack("<ii2xHI", head[18:34])
-    if not packed and at + (abs(width) * bits + 31) // 32 * 4 * abs(height) > size:
+        width, height, bits = struct.unpack("<HH2xH", head[18:26])
+    else:
+        width, height, bits, packed, length = struct.unpack("<ii2xHII", head[18:38])
+    if packed in {0, 3, 6}:  # colors as they are, with or without masks
+        length = (abs(width) * bits + 31) // 32 * 4 * abs(height)
+    if at + length > size:
         raise TruncatedMediaError("the image/bmp is cut off")
     return abs(width), abs(height)
 
@@ -192,8 +218,13 @@ def _bmp(stream: BinaryIO, size: int) -> tuple[int, int]:
 def _webp(stream: BinaryIO, size: int) -> tuple[int, int]:
     head = stream.read(30)
     (length,) = struct.unpack("<I", head[4:8])
-    if length + 8 > size + 1:  # one byte of padding may be missing
-        raise TruncatedMediaError("the image/webp is cut off")
+    at = 12
+    while at < length + 8:
+        stream.seek(at + 4)
+        (chunk,) = struct.unpack("<I", stream.read(4))
+        if at + 8 + chunk > size:
+            raise TruncatedMediaError("the image/webp is cut off")
+        at += 8 + chunk + chunk % 2
     if head[12:16] == b"VP8X":
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
     if head[12:16] == b"VP8L":
@@ -203,46 +234,46 @@ def _webp(stream: BinaryIO, size: int) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def _tiff(stream: BinaryIO, _: int) -> tuple[int, int]:
+def _tiff(stream: BinaryIO, size: int) -> tuple[int, int]:
     order = "<" if stream.read(2) == b"II" else ">"
     (at,) = struct.unpack(f"{order}2xI", stream.read(6))
+    first: dict[int, Sequence[int]] = {}
+    seen: set[int] = set()
+    while at and at not in seen and len(seen) < MOST_PAGES:
+        seen.add(at)
+        found, at = _tiff_page(stream, order, at, size)
+        first = first or found
+    return next(iter(first.get(256, ())), 0), next(iter(first.get(257, ())), 0)
+
+
+def _tiff_page(stream: BinaryIO, order: str, at: int, size: int) -> tuple[dict[int, Sequence[int]], int]:
+    """Return the sizes and places in the directory of a page, and the place of the next one."""
     stream.seek(at)
     (count,) = struct.unpack(f"{order}H", stream.read(2))
-    found: dict[int, int] = {}
-    for _entry in range(count):
-        tag, kind, _count = struct.unpack(f"{order}HHI", stream.read(8))
-        value = stream.read(4)
-        if tag in {256, 257}:
-            (found[tag],) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", value)
-    return found.get(256, 0), found.get(257, 0)
+    entries = stream.read(12 * count)
+    (after,) = struct.unpack(f"{order}I", stream.read(4).ljust(4, b"\0"))
+    found: dict[int, Sequence[int]] = {}
+    for place in range(0, 12 * count, 12):
+        tag, kind, number = struct.unpack_from(f"{order}HHI", entries, place)
+        if tag not in _TIFF_TAGS or kind not in {3, 4}:
+            continue
+        width = 2 if kind == 3 else 4
+        if number * width > size:
+            raise TruncatedMediaError("the image/tiff is cut off")
+        content = entries[place + 8 : place + 12]
+        if number * width > 4:
+            stream.seek(struct.unpack(f"{order}I", content)[0])
+            content = stream.read(number * width)
+        found[tag] = struct.unpack_from(f"{order}{number}{'H' if kind == 3 else 'I'}", content)
+    for places, lengths in ((273, 279), (324, 325)):
+        for begin, length in zip(found.get(places, ()), found.get(lengths, ()), strict=False):
+            if begin + length > size:
+                raise TruncatedMediaError("the image/tiff is cut off")
+    return found, after
 
 
-def _check_boxes(kind: str, stream: BinaryIO, size: int) -> None:
-    """Check that no box of an MP4 file or its kin reaches past the end of the file."""
-    at = 0
-    while size - at >= 8:
-        stream.seek(at)
-        length, name = struct.unpack(">I4s", stream.read(8))
-        if length == 1:
-            (length,) = struct.unpack(">Q", stream.read(8))
-        if length < 8 or not name.isalnum():  # to the end of the file, or no box
-            return
-        at += length
-    if at > size:
-        raise TruncatedMediaError(
-            f"the {kind} is cut off: {at:,} bytes are announced, and there are {size:,}"
-        )
-
-
-def _check_wav(stream: BinaryIO, size: int) -> None:
-    name, length = struct.unpack("<4sI", stream.read(8))
-    if name == b"RIFF" and 0 < length < LENGTH_UNKNOWN and length > size + WRONG_BY:
-        raise TruncatedMediaError(
-            f"the audio/wav is cut off: {length:,} bytes are announced, and there are {size:,}"
-        )
-
-
-_BOXED = frozenset({"video/mp4", "audio/mp4", "video/quicktime"})
+_TIFF_TAGS = {256, 257, 273, 279, 324, 325}
+"""Width, height, and the places and lengths of strips and of tiles."""
 _SIZES: dict[str, Callable[[BinaryIO, int], tuple[int, int]]] = {
     "image/png": _png,
     "image/jpeg": _jpeg,

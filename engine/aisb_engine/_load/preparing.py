@@ -26,6 +26,7 @@ from aisb_engine._http.likelihood import check_scores, scores_texts
 from aisb_engine._load.loads import ends_by_time, rows_to_send, worker_count
 from aisb_engine._load.prepared import PreparedSubtask
 from aisb_engine._load.selecting import select_rows
+from aisb_engine._load.session_facts import left_out_line
 from aisb_engine._load.stage import InferenceStage
 from aisb_engine._progress import Progress
 from aisb_engine._record.manifest import now
@@ -144,6 +145,8 @@ def _subtask(
     if task.dataset.use == "custom" and (line := columns_line(task.dataset.options)):
         notes.append(line)
     if not stage.performance and (line := grading_line(task, samples, rows, judged=bool(stage.spec.judge))):
+        notes.append(line)
+    if task.prompt.turns and (line := left_out_line(rows)):
         notes.append(line)
     usable = len(rows) - len(broken)
     requests = max(usable, wanted or 0) * subtask.repeats if usable else 0

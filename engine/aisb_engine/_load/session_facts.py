@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,21 @@ def prefix_cache_share(samples: Iterable[Sample]) -> CacheShare | None:
             total = sum(row[size] for row in fields)
             return CacheShare(sum(row[shared] for row in fields) / total, unit) if total else None
     return None
+
+
+def left_out_line(rows: Iterable[object]) -> str | None:
+    """Return a sentence on the parts of recorded messages that are not sent; None if all are sent.
+
+    A row of a session states them as `left_out`: their number for each reason.
+    """
+    total: Counter[str] = Counter()
+    for row in rows:
+        if isinstance(row, Sample) and isinstance(found := row.fields.get("left_out"), Mapping):
+            total.update(found)
+    if not total:
+        return None
+    counts = (f"{n:,} part{'s' if n > 1 else ''} ({reason})" for reason, n in total.most_common())
+    return f"left out of the recorded messages: {', '.join(counts)}"
 
 
 def session_facts(one: PreparedSubtask) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from aisb_engine._replies.marks import Marks, known_marks
@@ -28,14 +29,7 @@ class VisibleText(NamedTuple):
     @classmethod
     def of(cls, raw: str, marks: Marks | None = None) -> VisibleText:
         """Remove the reasoning from a raw text, and the marks at the beginning of a reply."""
-        marks = marks or known_marks()
-        pieces = [_trimmed(raw, piece, marks) for piece in _pieces(raw, marks)]
-        pieces = [(a, b) for a, b in pieces if raw[a:b].strip()] or [(len(raw), len(raw))]
-        starts = [0]
-        for start, end in pieces[:-1]:
-            starts.append(starts[-1] + end - start + 1)
-        text = "\n".join(raw[start:end] for start, end in pieces)
-        return cls(text, tuple(starts), tuple(start for start, _ in pieces))
+        return _visible(raw, marks or known_marks())
 
     def raw(self, span: Span) -> Span:
         """Return the position of a span of the visible text in the raw text."""
@@ -45,6 +39,17 @@ class VisibleText(NamedTuple):
     def _at(self, position: int) -> int:
         piece = bisect_right(self.starts, position) - 1
         return self.raw_starts[piece] + position - self.starts[piece]
+
+
+@lru_cache(maxsize=4)  # several extractors read one reply, each after a step that removes reasoning
+def _visible(raw: str, marks: Marks) -> VisibleText:
+    pieces = [_trimmed(raw, piece, marks) for piece in _pieces(raw, marks)]
+    pieces = [(a, b) for a, b in pieces if raw[a:b].strip()] or [(len(raw), len(raw))]
+    starts = [0]
+    for start, end in pieces[:-1]:
+        starts.append(starts[-1] + end - start + 1)
+    text = "\n".join(raw[start:end] for start, end in pieces)
+    return VisibleText(text, tuple(starts), tuple(start for start, _ in pieces))
 
 
 def reasoning_spans(raw: str, marks: Marks | None = None) -> list[Span]:

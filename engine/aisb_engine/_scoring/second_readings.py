@@ -7,8 +7,9 @@ answer that is as explicit as theirs, one of the two is wrong, and only a person
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aisb._errors import AisbError, UsageError
@@ -60,10 +61,10 @@ class Dispute:
         """The largest possible change of the headline, in points."""
         return 100 * max(self.up, self.down) / self.read if self.read else 0.0
 
-    @property
-    def is_usual(self) -> bool:
-        """Whether the extractor agrees with the task's own steps often enough to be trusted."""
-        return bool(self.found) and self.same >= TRUSTED_AGREEMENT * self.found
+    def can_be_usual(self, left: int = 0) -> bool:
+        """Return whether it agrees often enough to be trusted, if it agrees on all the answers left."""
+        found = self.found + left
+        return bool(found) and self.same + left >= TRUSTED_AGREEMENT * found
 
     def summary(self) -> dict[str, Any]:
         """Return the dispute as a table of the results file."""
@@ -165,21 +166,24 @@ async def disputed(
         places[summary.sample_id, summary.repeat] = number
     tallies = {name: Dispute(name) for name in others}
     step = max(1, -(-len(scores) // MAX_ANSWERS))
-    for position, score in enumerate(scores[::step]):
+    chosen = scores[::step]
+    for position, score in enumerate(chosen):
+        # An extractor that no further answer can make usual is not read again.
+        end = TRIAL if position <= TRIAL < len(chosen) else len(chosen)
+        tallies = {name: tally for name, tally in tallies.items() if tally.can_be_usual(end - position)}
         prediction = predictions[places[score.sample_id, score.repeat]]
-        if position == TRIAL:
-            tallies = {name: tally for name, tally in tallies.items() if tally.is_usual}
         is_long = len(prediction.text) > LONGEST_TEXT
         if score.outcome == "error" or prediction.logprobs or prediction.tool_calls or is_long:
             for tally in tallies.values():
                 tally.read += 1
             continue
         sample = samples[score.sample_id]
-        own_answer = _read(own, prediction, sample)
+        own_answer = partial(_read, own, prediction, sample)
         for name, tally in tallies.items():
             other = _read(others[name], prediction, sample)
             await _compare(tally, score, own=own_answer, other=other, judge=judge, sample=sample)
-    worst = max((tally for tally in tallies.values() if tally.is_usual), key=lambda t: t.move, default=None)
+    usual = (tally for tally in tallies.values() if tally.can_be_usual())
+    worst = max(usual, key=lambda tally: tally.move, default=None)
     return worst if worst and worst.move > MIN_MOVE else None
 
 
@@ -187,12 +191,15 @@ async def _compare(
     tally: Dispute,
     score: Score,
     *,
-    own: Extract | None,
+    own: Callable[[], Extract | None],
     other: Extract | None,
     judge: Evaluator,
     sample: Sample,
 ) -> None:
-    """Compare one answer of an extractor with the one that was graded, and count the result."""
+    """Compare one answer of an extractor with the one that was graded, and count the result.
+
+    `own` reads the graded answer again, with its position: few comparisons need that.
+    """
     tally.read += 1
     if other is None:
         return
@@ -210,7 +217,7 @@ async def _compare(
     vote = score.details.get("vote")
     if (is_right and was_right) or (vote is not None and score_of_other.details.get("vote") == vote):
         tally.same += 1
-    elif is_contested(own, other, own_is_right=was_right, other_is_right=is_right):
+    elif is_contested(own(), other, own_is_right=was_right, other_is_right=is_right):
         tally.up += is_right
         tally.down += was_right
         tally.ids.append(score.sample_id)

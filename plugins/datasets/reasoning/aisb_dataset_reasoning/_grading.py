@@ -19,6 +19,7 @@ from aisb_evaluator_text import (
 _BRACKETS = re.compile(r"[\s()\[\]{}<>]+")
 _ROW = re.compile(r"[()\[\]{}<>](?:[\s,\"'`]*[()\[\]{}<>])*")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_ITEM = re.compile(r"\s*(?:\d{1,3}[.)]|[-*•])\s+|(?=\s*[^\W_]+(?:['’-][^\W_]+)*\s*$)")
 _OPTION = re.compile(r"\([A-R]\)")
 _LABELS = re.compile(r"\b(?:yes|no|true|false|valid|invalid)\b", re.IGNORECASE)
 _KINDS = ({"yes", "no"}, {"true", "false"}, {"valid", "invalid"})
@@ -61,11 +62,30 @@ def _bare(text: str, target: str) -> Extract | None:
             return None
         last = found[-1]
         return Extract(last[0], "last-word", last.span(), explicit=len(text.strip()) < 20)
+    if " " in target and (words := _last_list(text)):
+        return words
     line = text.strip()
     if not line or "\n" in line:
         return None
     start = text.index(line)
     return Extract(line, "bare", (start, start + len(line)), explicit=True)
+
+
+def _last_list(text: str) -> Extract | None:
+    """Return the words that end a text: the items of a list, or the line behind a colon."""
+    lines = text.rstrip().split("\n")
+    first = len(lines)
+    while first and _ITEM.match(lines[first - 1]):
+        first -= 1
+    end = len(text.rstrip())
+    items = [line[found.end() :] for line in lines[first:] if (found := _ITEM.match(line))]
+    if len(items) > 1:
+        return Extract(" ".join(items), "list", (end - len("\n".join(lines[first:])), end))
+    headed = [line for line in lines[:-1] if line.strip()][-1:]
+    is_headed = bool(headed) and headed[0].rstrip(" *").endswith(":")
+    last = lines[-1] if is_headed else lines[-1].partition(":")[2]
+    words = last.strip(" *`")
+    return Extract(words, "last-words", (end - len(last), end)) if " " in words else None
 
 
 class BbhMatch(Evaluator):

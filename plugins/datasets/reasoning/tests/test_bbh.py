@@ -135,6 +135,26 @@ def test_free_answers_are_graded_by_their_kind(text, target, value):
     assert (found and BbhMatch().score(found.text, sample).value) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The sorted words: apple banana cherry", 1),
+        ("1. apple\n2. banana\n3. cherry", 1),
+        ("Sorted:\n\n- apple\n- banana\n- cherry\n", 1),
+        ("apple\nbanana\ncherry", 1),
+        ("Here is the sorted list:\n\napple banana cherry", 1),
+        ("**Sorted list:** apple, banana, cherry", 1),
+        ("1. cherry\n2. apple\n3. banana", 0),
+        ("Sorted: cherry apple banana", 0),
+        ("By first letters: a, b, c.\nSo I am done.", 0),
+    ],
+)
+def test_sorted_words_are_found_at_the_end_of_a_text(text, value):
+    sample = Sample("0", {}, "apple banana cherry")
+    found = bbh_answer()(text, sample)
+    assert BbhMatch().score(found.text if found else None, sample).value == value
+
+
 def test_a_task_without_its_examples_is_named(make_task, tmp_path):
     root = write_rows(tmp_path)
     (root / "BBH/lib_prompt/navigate.txt").unlink()

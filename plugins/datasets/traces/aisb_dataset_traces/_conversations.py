@@ -105,9 +105,10 @@ def message_key(before: Hashable, message: Message) -> int:
 
 
 def message_size(message: Message) -> int:
-    """Return the number of characters of a message."""
-    text = message.content if isinstance(message.content, str) else ""
-    return len(text) + sum(len(str(call.get("arguments", ""))) for call in message.tool_calls)
+    """Return the number of characters of a message; images, audio and video count as none."""
+    content = message.content
+    parts = [content] if isinstance(content, str) else [one.value for one in content if one.kind == "text"]
+    return sum(map(len, parts)) + sum(len(str(call.get("arguments", ""))) for call in message.tool_calls)
 
 
 class _Conversation:

@@ -9,7 +9,7 @@ begin alike.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from aisb import Message
@@ -67,13 +67,14 @@ class Session:
     """The turns of one session in the order in which they were sent, and the name of the session.
 
     `block` is the number of tokens in a part, 0 if parts are messages. `tools` are the functions that the
-    model may call.
+    model may call. `left_out` counts the parts of messages that are not sent, by reason.
     """
 
     name: str
     turns: list[Turn]
     block: int = 0
     tools: Sequence[Mapping[str, Any]] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def link(calls: Iterable[Call], *, longest_delay: float | None = None) -> list[Turn]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aisb import DataFile, DataFiles, Message
 from aisb_dataset_traces._conversations import message_key, message_size
 from aisb_dataset_traces._fields import json_documents, listed_objects
 from aisb_dataset_traces._graph import Call, Session, link
+from aisb_dataset_traces._otel_messages import LeftOut, MessageReader
 
 CHATS = frozenset(("chat", "generate_content", "text_completion"))
 """The operations that are requests to a model."""
@@ -41,7 +43,8 @@ def otel_sessions(files: DataFiles, *, longest_delay: float | None = None) -> It
     A span with `gen_ai.operation.name` chat, generate_content or text_completion is a turn. Its session is
     `gen_ai.conversation.id`, otherwise its trace; its agent is the path of the `invoke_agent` spans above it.
     If all spans of a session have `gen_ai.input.messages`, these texts are sent. Otherwise prompts are
-    generated from `gen_ai.usage.input_tokens`: those of an agent begin alike, as long as they grow.
+    generated from `gen_ai.usage.input_tokens`: those of an agent begin alike, as long as they grow. Parts of
+    messages that cannot be sent are counted in `Session.left_out`.
     """
     spans: dict[tuple[str, str], _Span] = {}
     for file, document in json_documents(files):
@@ -64,7 +67,9 @@ def otel_sessions(files: DataFiles, *, longest_delay: float | None = None) -> It
         has_texts = all("gen_ai.input.messages" in one.attributes for one in own)
         made = _TextCalls() if has_texts else _LengthCalls(name)
         calls = [made.call(one, _agents(one, spans), one.start - begin) for one in own]
-        yield Session(name, link(calls, longest_delay=longest_delay), 0 if has_texts else BLOCK)
+        left_out = made.left_out.counts() if isinstance(made, _TextCalls) else {}
+        turns = link(calls, longest_delay=longest_delay)
+        yield Session(name, turns, 0 if has_texts else BLOCK, left_out=left_out)
 
 
 def _span(file: DataFile, table: Mapping[str, Any]) -> _Span:
@@ -167,16 +172,19 @@ class _LengthCalls:
 class _TextCalls:
     """Makes calls whose prompts are messages."""
 
+    def __init__(self) -> None:
+        self.left_out = LeftOut()
+
     def call(self, span: _Span, agent: tuple[str, ...], at: float) -> Call:
         """Return the call of a span."""
+        reader = MessageReader(partial(_error, span), self.left_out)
         messages = []
         if system := span.attributes.get("gen_ai.system_instructions"):
-            messages.append(
-                Message("system", _joined(span, _parsed(span, "gen_ai.system_instructions", system)))
-            )
+            instructions = _parsed(span, "gen_ai.system_instructions", system)
+            messages.append(Message("system", reader.content(instructions, "system")))
         given = _parsed(span, "gen_ai.input.messages", span.attributes["gen_ai.input.messages"])
-        for one in given:
-            messages += _messages(span, one)
+        for position, one in enumerate(given):
+            messages += reader.messages(one, position)
         if not messages:
             raise _error(span, "gen_ai.input.messages is empty")
         keys: list[Hashable] = []
@@ -202,46 +210,3 @@ def _parsed(span: _Span, name: str, value: Any) -> list[Any]:
     if not isinstance(found, list):
         raise _error(span, f"{name} is {str(value)[:60]!r}, not a list in JSON")
     return found
-
-
-def _messages(span: _Span, one: Any) -> Iterator[Message]:
-    """Yield the messages of an entry of gen_ai.input.messages: each result of a tool is its own."""
-    parts = one.get("parts") if isinstance(one, Mapping) else None
-    if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
-        raise _error(span, f"a message has a role and a list of parts, and this one is {str(one)[:60]}")
-    role = one.get("role")
-    if role not in ("system", "user", "assistant", "tool"):
-        raise _error(span, f"the role of a message is {role!r}")
-    for part in parts:
-        if part.get("type") == "tool_call_response":
-            response = part.get("response", part.get("result", ""))
-            text = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
-            yield Message("tool", text, (), str(part.get("id") or "") or None)
-    calls = tuple(
-        {
-            "id": str(part.get("id") or ""),
-            "name": str(part.get("name") or ""),
-            "arguments": part["arguments"]
-            if isinstance(part.get("arguments"), str)
-            else json.dumps(part.get("arguments") or {}, ensure_ascii=False),
-        }
-        for part in parts
-        if part.get("type") == "tool_call"
-    )
-    text = _joined(span, parts)
-    if text or calls or not any(part.get("type") == "tool_call_response" for part in parts):
-        yield Message(role, text, calls)
-
-
-def _joined(span: _Span, parts: Sequence[Any]) -> str:
-    texts = [
-        part.get("content") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"
-    ]
-    if not all(isinstance(text, str) for text in texts):
-        raise _error(span, "the content of a text part is not a text")
-    text = "\n".join(map(str, texts))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _error(span, "a text has half of a surrogate pair, which is not a character") from None
-    return text

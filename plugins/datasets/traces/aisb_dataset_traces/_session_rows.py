@@ -28,11 +28,18 @@ def session_rows(sessions: Iterable[Session], filler: Filler | None) -> Iterator
     for session in sessions:
         held, total = seen.add(session)
         turns = Turns(session, texts)
-        row = {"session": session.name, "at": turns.start, "turns": turns, "tools": list(session.tools)}
+        row: dict[str, Any] = {
+            "session": session.name,
+            "at": turns.start,
+            "turns": turns,
+            "tools": list(session.tools),
+        }
         if session.block and texts:
             row |= {"shared_tokens": held, "input_tokens_asked": total, "input_exact": texts.exact}
         else:
             row |= {"shared_characters": held, "input_characters": total}
+        if session.left_out:
+            row["left_out"] = dict(session.left_out)
         yield row
 
 

@@ -1,5 +1,6 @@
 """Traces of sessions become one graph of turns: who waits for whom, how long, and what their prompts share."""
 
+import base64
 import gzip
 import json
 import os
@@ -7,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from aisb import DataError, DataFile, DataFiles, UsageError
+from aisb import DataError, DataFile, DataFiles, Part, Sample, UsageError
 from aisb_dataset_traces._conversations import endpoints_sessions, sharegpt_sessions
 from aisb_dataset_traces._graph import SeenParts
 from aisb_dataset_traces._mooncake_sessions import mooncake_sessions
 from aisb_dataset_traces._otel import otel_sessions
+from aisb_dataset_traces._session_rows import session_rows
 from aisb_dataset_traces._weka import weka_sessions
 from aisb_engine._data.datafiles import DataFolders
 from aisb_engine._data.loading import load_samples
 from aisb_engine._data.prompts import Renderer
-from aisb_engine._load.session_facts import prefix_cache_share
+from aisb_engine._load.session_facts import left_out_line, prefix_cache_share
 from aisb_engine._resolve.config import RunInput, resolve
+from aisb_testing import make_png
 
 
 @pytest.fixture
@@ -291,9 +294,76 @@ def test_messages_of_spans_are_sent_with_their_calls_of_tools(files):
     assert (answered.role, answered.content, answered.tool_call_id) == ("tool", "a.py", "c1")
 
 
+PICTURE = make_png(3, 2)
+OTHERS = [
+    {"type": "uri", "modality": "image", "uri": "gs://bucket/a.png"},
+    {"type": "uri", "modality": "image", "uri": "file:///etc/passwd"},
+    {"type": "file", "modality": "image", "mime_type": "image/png", "file_id": "file-7"},
+    {"type": "blob", "modality": "image", "mime_type": "image/png", "content": ""},
+    {"type": "blob", "modality": "audio", "content": base64.b64encode(b"unknown").decode()},
+    {"type": "blob", "mime_type": "application/pdf", "content": base64.b64encode(b"%PDF").decode()},
+    {"type": "reasoning", "content": "hm"},
+    {"type": "reasoning", "content": "hm, hm"},
+    {"type": "robot", "content": "x"},
+]
+
+
+def seen(*more):
+    blob = {
+        "type": "blob",
+        "modality": "image",
+        "mime_type": "image/jpeg",
+        "content": base64.b64encode(PICTURE).decode(),
+    }
+    text = [{"type": "text", "content": one} for one in ("what is", "this,", "and this?")]
+    return {"role": "user", "parts": [*text[:2], blob, text[2], {"type": "uri", "modality": "image", "uri": "https://x/y.png"}, *more]}  # fmt: skip
+
+
+def test_images_of_spans_are_sent_in_their_place_with_the_type_of_their_bytes(files):
+    sound = {"type": "blob", "modality": "audio", "mime_type": "audio/mpeg", "content": base64.b64encode(b"ID3").decode()}  # fmt: skip
+    messages = json.dumps([seen(), said("assistant", "no"), {"role": "user", "parts": [sound]}])
+    (session,) = otel_sessions(files([otlp(chat("c1", 0, 1, gen_ai__input__messages=messages))]))
+    first, _, last = session.turns[0].messages
+    assert first.content == (
+        Part("text", "what is\nthis,"),
+        Part("image", f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"),
+        Part("text", "and this?"),
+        Part("image", "https://x/y.png"),
+    )
+    assert last.content == (Part("audio", "data:audio/mpeg;base64,SUQz"),)
+    assert (session.left_out, session.turns[0].sizes) == ({}, (22, 2, 0))
+
+
+def test_parts_of_spans_that_cannot_be_sent_are_counted_once_by_reason(files):
+    histories = [[seen(*OTHERS)], [seen(*OTHERS), said("assistant", "no"), said("user", "look again")]]
+    spans = [
+        chat(f"c{at}", at, at + 1, gen_ai__input__messages=json.dumps(history))
+        for at, history in enumerate(histories)
+    ]
+    (session,) = otel_sessions(files([otlp(*spans)]))
+    assert edges(session) == [(None, (), 0.0, False), (0, (), 0.0, True)]
+    assert session.left_out == {
+        "image addresses that begin with gs:, which a service cannot open": 1,
+        "image addresses that begin with file:, which a service cannot open": 1,
+        "image files at the provider, of which the trace has the id only": 1,
+        "image content whose bytes are not in the trace": 1,
+        "audio content without a mime_type": 1,
+        "content of the kind 'application'": 1,
+        "reasoning": 2,
+        "parts of the type 'robot'": 1,
+    }
+    (row,) = session_rows([session], None)
+    assert left_out_line([Sample("0", row)]) == (
+        "left out of the recorded messages: 2 parts (reasoning), "
+        + ", ".join(f"1 part ({reason})" for reason in session.left_out if reason != "reasoning")
+    )
+    assert left_out_line([Sample("0", {"turns": []})]) is None
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
+        (otlp(chat("c", 0, 1, gen_ai__input__messages=json.dumps([{"role": "user", "parts": [{"type": "blob", "modality": "image", "content": "iVBOR*"}]}]))), "the content of a blob is not base64: 'iVBOR.'"),
         ({"spans": []}, "a document of traces has the key 'resourceSpans'"),
         (otlp(), "no span is a request to a model: gen_ai.operation.name is one of chat"),
         (otlp(chat("c", 2, 1, **lengths(5))), "span 'c' ends before it begins"),

@@ -60,6 +60,7 @@ _UNDERLINED = re.compile(r"\\underline\s*\{([^{}]*)\}")
 _SCIENTIFIC = re.compile(
     r"(?<![\w.\\])(\d+(?:\.\d+)?)(?:E([-+]?\d{1,3})|(?<=\.\d)e([-+]\d{1,3})|(?<=\.\d\d)e([-+]\d{1,3}))(?!\w)"
 )
+_ONLY_SCIENTIFIC = re.compile(r"(-?\d+(?:\.\d+)?)e([-+]?\d{1,3})")
 _BIG = re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])")
 _SPACE = re.compile(r"(?<!\\)\\[,;: ]|\\q?quad(?![a-zA-Z])|\\hspace\s*\{[^{}]*\}|(?<!\\)~")
 _OLD_ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it)(?![a-zA-Z])\s*([^{}]*)\}")
@@ -108,6 +109,7 @@ def tidy(text: str) -> str:
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
     text = _UNDERLINED.sub(r"\1", _SIZE.sub("", text))
     text = _SCIENTIFIC.sub(lambda m: rf"{m[1]}\times 10^{{{int(m[2] or m[3] or m[4])}}}", text)
+    text = _ONLY_SCIENTIFIC.sub(r"\1\\times 10^{\2}", text) if _ONLY_SCIENTIFIC.fullmatch(text) else text
     text = _roots(_fonts(text))
     text = re.sub(r"\*\*", "^", text)
     text = re.sub(r"(?<![\\a-zA-Z])pi\b", r"\\pi ", text)

@@ -22,8 +22,11 @@ _END = re.compile(r"(?:\s|(?<!\\)\\(?:[,;:! ]|q?quad(?![a-zA-Z])|\\)|~|(?<![.])[
 _ARGUMENT = re.compile(r"\s*(\\(?!sqrt|frac|text|math|left)[a-zA-Z]+|[0-9a-zA-Z])")
 _TWO_ARGUMENTS = re.compile(r"\\(?:[dtc]?frac|[dt]?binom)(?![a-zA-Z])")
 _ANGLE = re.compile(
-    r"(\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])(?:\s*\^\s*\{?\d\}?)?)\s*(?:\\left)?[({]?\s*(\d+(?:\.\d+)?)"
-    r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)\s*(?:\\right)?[)}]?"
+    r"(\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])(?:\s*\^\s*\{?\d\}?)?)\s*(?:(?:\\left)?([({])\s*)?(\d+(?:\.\d+)?)"
+    r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ)(?(2)\s*(?:\\right)?[)}])"
+)
+_CIS = re.compile(
+    r"(?:\\(?:text|mathrm|operatorname)\s*\{\s*cis\s*\}|\\?(?<![a-zA-Z])cis(?![a-zA-Z]))\s*([^+=,;]+)$"
 )
 _VECTOR = re.compile(r"\\langle(?![a-zA-Z])(.*)\\rangle(?![a-zA-Z])", re.DOTALL)
 _SCALED = re.compile(
@@ -50,9 +53,10 @@ def without_layout(text: str) -> str:
 
 def completed_forms(text: str) -> str:
     """Return a normalized answer with braces around arguments, and with words and degrees as numbers."""
+    text = _CIS.sub(r"(\\cos \1+i\\sin \1)", text)
     if "\\" in text:
         text = _with_braces(text)
-        text = _ANGLE.sub(r"\1\\left(\\frac{\2\\pi}{180}\\right)", text)
+        text = _ANGLE.sub(r"\1\\left(\\frac{\3\\pi}{180}\\right)", text)
         text = _VECTOR.sub(r"(\1)", text)
         text = _NAMED_LETTER.sub(r"\1\2", text)
     if scaled := _SCALED.match(text):

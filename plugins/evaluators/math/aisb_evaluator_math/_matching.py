@@ -19,6 +19,7 @@ MAX_ANSWER_LENGTH = 2000
 
 _VECTOR = re.compile(r"\\begin\s*\{[pb]?matrix\}(.*)\\end\s*\{[pb]?matrix\}", re.DOTALL)
 _FUNCTION = re.compile(r"\s*[a-zA-Z](?:_\{?\w{1,3}\}?)?\s*\([^()=]*\)\s*=")
+_NAMED_BEHIND = re.compile(r"\s*(-?[\d.,/]+|-?\\frac\{\d+\}\{\d+\})\s*=\s*([a-zA-Z])\s*")
 _NAMED = re.compile(r"\s*([a-zA-Z](?:_\{?\w{1,3}\}?)?)\s*=\s*([^=<>,;]+)")
 
 
@@ -122,6 +123,8 @@ class MathVerify(Evaluator):
 def _settled(gold: MathReading, answer: MathReading) -> bool | None:
     """Compare labels, units, bases and moduli of two answers; None if the values decide."""
     letters = [reading.label.casefold() or forms.normalize_math(reading.value) for reading in (gold, answer)]
+    if re.fullmatch("[a-j](?:,[a-j])+", letters[0]) and re.fullmatch("[a-j]{2,}", letters[1]):
+        return letters[0].replace(",", "") == letters[1]
     if (gold.label or answer.label) and all(re.fullmatch("[a-j]", letter) for letter in letters):
         return letters[0] == letters[1]
     bases = forms.base(gold.value), forms.base(answer.value)
@@ -143,7 +146,8 @@ def _hundredfold(value: str) -> str:
 
 
 def _without_names(gold: str, answer: str) -> tuple[str, str]:
-    """Return two values without their names (`x = 5` as `5`), unless the names differ."""
+    """Return two values without their names (`x = 5` and `5 = x` as `5`), unless the names differ."""
+    gold, answer = (_NAMED_BEHIND.sub(r"\2=\1", side) for side in (gold, answer))
     names = [_NAMED.fullmatch(side) for side in (gold, answer)]
     if all(names) and len({name[1] for name in names if name}) > 1:
         return gold, answer

@@ -51,13 +51,24 @@ def _same(one: Any, other: Any) -> bool:
 def _equal(one: Any, other: Any) -> bool:
     from sympy import Rational
 
-    one, other = _worked_out(one), _worked_out(other)
+    one, other = _with_imaginary_unit(_worked_out(one), _worked_out(other))
     sides = (one, other)
     if all(isinstance(side, Rational) for side in sides) or any(
         side.free_symbols or side.is_finite is False for side in sides
     ):
         return bool(one == other)
     return _close(one, other)
+
+
+def _with_imaginary_unit(one: Any, other: Any) -> tuple[Any, Any]:
+    """Return both sides with the symbol `i` as the imaginary unit, if neither side has another symbol."""
+    from sympy import I
+
+    letters = {symbol for side in (one, other) for symbol in side.free_symbols}
+    if {symbol.name for symbol in letters} != {"i"}:
+        return one, other
+    unit = dict.fromkeys(letters, I)
+    return _worked_out(one.xreplace(unit)), _worked_out(other.xreplace(unit))
 
 
 def _close(one: Any, other: Any) -> bool:

@@ -23,7 +23,7 @@ _WORDS = re.compile(
     rf"(?<=[\d}})])(?:\s+|(?<=\d)(?=[a-z]{{2}}))((?:[A-Za-z]+\.?{_POWER}(?:\s*/\s*|\s+)?){{1,4}})$"
 )
 _HAN = re.compile(r"(?<=[\d})%])\s*([\u4e00-\u9fff]{1,6})$")
-_ONLY_UNIT = re.compile(r"[A-Za-z\u4e00-\u9fff\s./*^{}\-\d()（）·\\]*")
+_ONLY_UNIT = re.compile(r"[A-Za-z'’\u4e00-\u9fff\s./*^{}\-\d()（）·\\]*")
 _JOINS = re.compile(r"(?:\\cdot|/|\*|\s)+$")
 _OPERATOR = re.compile(r"(?:[-+=<>,(\[{^_&|/]|\\(?:cdot|times|pm|le|ge|in|cup|cap|or|and))\s*$")
 _TRIGONOMETRY = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)\b")
