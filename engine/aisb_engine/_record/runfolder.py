@@ -103,7 +103,9 @@ class RunFolder:
         ours = [run.timestamp for run in reversed(runs) if not run.is_of_another_tool]
         shown = ", ".join(ours[:5])
         hint = f"the latest in {work_dir}: {shown}" if ours else f"there is no run in {work_dir} yet"
-        near = did_you_mean(name, ["latest", *ours])
+        # Any two times are alike as texts: only one of the same day may be meant.
+        meant = [one for one in ours if not TIMESTAMP.fullmatch(name) or one[:8] == name[:8]]
+        near = did_you_mean(name, ["latest", *meant])
         raise RunError(f"no run {name!r}{near}\n  {hint}" if near else f"no run {name!r}; {hint}")
 
     @classmethod
