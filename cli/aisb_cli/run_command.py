@@ -13,7 +13,6 @@ from aisb_cli.completing import complete_models, complete_runs, complete_tasks
 from aisb_cli.ending import show_ending
 from aisb_cli.gates import GATE_FLAGS, Gates, gate_options, read_gates, show_checks
 from aisb_cli.grouped_help import Grouped, help_all
-from aisb_cli.judge_options import allow_options, judge_options
 from aisb_cli.load_options import LOAD_FLAGS, load_options
 from aisb_cli.own_data_options import OWN_DATA_FLAGS, own_data_options
 from aisb_cli.run_flags import run_command
@@ -21,6 +20,7 @@ from aisb_cli.spread import SpreadOptions
 from aisb_cli.sweep_line import sweep_line
 from aisb_cli.terminal import held_output
 from aisb_cli.under_load import show_under_load, under_load_option
+from aisb_engine.command_options import allow_options, judge_options
 
 if TYPE_CHECKING:
     from aisb_engine import Plugins, RunCommand

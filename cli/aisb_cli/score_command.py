@@ -8,8 +8,9 @@ import click
 
 from aisb_cli import shared_options as shared
 from aisb_cli.ending import show_ending
-from aisb_cli.judge_options import allow_options, judge_options, judge_table
+from aisb_cli.judge_options import judge_table
 from aisb_cli.terminal import held_output
+from aisb_engine.command_options import allow_options, judge_options
 
 
 @click.command()

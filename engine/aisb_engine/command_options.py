@@ -5,6 +5,7 @@ Install click with the extra `commands` of aisb-engine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 import click
 
 __all__ = [
-    "OBJECTIVES", "WORK_DIR", "api_key_env", "as_json", "complete_last", "complete_runs", "model_name",
-    "objectives", "only_models", "only_tasks", "which_run", "work_dir", "work_dir_option",
+    "OBJECTIVES", "WORK_DIR", "allow_options", "api_key_env", "as_json", "complete_last", "complete_runs",
+    "judge_options", "model_name", "objectives", "only_models", "only_tasks", "which_run", "work_dir",
+    "work_dir_option",
 ]  # fmt: skip
 
 WORK_DIR = Path("outputs/default")
@@ -79,3 +81,36 @@ def work_dir_option(words: str, default: Path = WORK_DIR) -> Callable[[Any], Any
 
 
 work_dir = work_dir_option("Work folder, which contains the run folders.")
+
+
+def judge_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--judge` and `--judge-url` to a command."""
+    for option in (
+        click.option("--judge-url", metavar="URL", help="Address of the judge's service."),
+        click.option("--judge", metavar="NAME", help="Judge model, for tasks that need one."),
+    ):
+        command = option(command)
+    return command
+
+
+def allow_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--allow-code-execution` and `--allow-uncontained` to a command."""
+    for option in (
+        _allowing("--allow-uncontained", "Run them even if no sandbox is available here."),
+        _allowing("--allow-code-execution", "Run programs written by models, each in a sandbox."),
+    ):
+        command = option(command)
+    return command
+
+
+def _allowing(flag: str, words: str) -> Callable[[Any], Any]:
+    """Return a flag that allows something to evaluators: they read the environment variable of its name."""
+
+    def allow(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        del parameter
+        if value and not context.resilient_parsing:
+            os.environ[f"AISB_{flag.strip('-').replace('-', '_').upper()}"] = "1"
+            if (allowed := getattr(context.obj, "allowed", None)) is not None:  # of the command `aisb`
+                allowed.append(flag)
+
+    return click.option(flag, is_flag=True, expose_value=False, callback=allow, help=words)

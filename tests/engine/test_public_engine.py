@@ -51,8 +51,9 @@ def test_the_names_of_the_engine_are_these():
 
 def test_the_options_that_commands_share_are_these():
     assert sorted(command_options.__all__) == [
-        "OBJECTIVES", "WORK_DIR", "api_key_env", "as_json", "complete_last", "complete_runs", "model_name",
-        "objectives", "only_models", "only_tasks", "which_run", "work_dir", "work_dir_option",
+        "OBJECTIVES", "WORK_DIR", "allow_options", "api_key_env", "as_json", "complete_last", "complete_runs",
+        "judge_options", "model_name", "objectives", "only_models", "only_tasks", "which_run", "work_dir",
+        "work_dir_option",
     ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from aisb_engine.command_options import allow_options, judge_options
+
 if TYPE_CHECKING:
     from aisb_analysis._grading import GradingTally
     from aisb_engine import Judging, Resolver
@@ -32,12 +34,8 @@ if TYPE_CHECKING:
     metavar="PATH=VALUE",
     help="Grade by other rules, e.g. task.postprocess=[…].",
 )
-@click.option("--judge", metavar="NAME", help="Judge model, for tasks that need one.")
-@click.option("--judge-url", metavar="URL", help="Address of the judge's service.")
-@click.option(
-    "--allow-code-execution", is_flag=True, help="Run programs written by models, each in a sandbox."
-)
-@click.option("--allow-uncontained", is_flag=True, help="Run them even if no sandbox is available here.")
+@judge_options
+@allow_options
 @click.pass_context
 def grade(
     context: click.Context,
@@ -48,8 +46,6 @@ def grade(
     sets: tuple[str, ...],
     judge: str | None,
     judge_url: str | None,
-    allow_code_execution: bool,
-    allow_uncontained: bool,
 ) -> int:
     """Grade outputs from any source as a run of TASK would grade them.
 
@@ -65,17 +61,12 @@ def grade(
       echo '{"output": "So it is 18.", "reference": "18"}' | aisb grade gsm8k -
     """  # noqa: D301 - \b is for click
     import asyncio
-    import os
 
     from aisb import DataError
     from aisb_analysis._grading import check_task
     from aisb_analysis._grading import grade_lines as graded
     from aisb_engine import Catalog, Resolver, RunInput
 
-    if allow_code_execution:
-        os.environ["AISB_ALLOW_CODE_EXECUTION"] = "1"
-    if allow_uncontained:
-        os.environ["AISB_ALLOW_UNCONTAINED"] = "1"
     plugins = context.obj.load_plugins()
     own = Path("aisb.toml") if Path("aisb.toml").is_file() else None
     table = {key: value for key, value in (("base", judge), ("url", judge_url)) if value}
