@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from aisb_engine.command_options import allow_options, judge_options
+from aisb_engine import command_options as shared
 
 if TYPE_CHECKING:
     from aisb_analysis._grading import GradingTally
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     metavar="PATH=VALUE",
     help="Grade by other rules, e.g. task.postprocess=[…].",
 )
-@judge_options
-@allow_options
+@shared.judge_options
+@shared.allow_options
 @click.pass_context
 def grade(
     context: click.Context,
