@@ -66,11 +66,14 @@ def test_the_tables_are_printed_where_they_are_wanted(work: Path) -> None:
     assert "Performance" in wanted
 
 
-def test_goodput_is_counted_by_the_limits_of_a_flag(work: Path) -> None:
-    again = ("run", "--mode", "perf_viz", "--reuse", "latest", "-w", str(work))
-    assert "good requests/s" in aisb(*again, "--goodput", "ttft=10s,tpot:10s")
-    found = figures(aisb("runs", "show", "--json", "-w", str(work)))["goodput"]
-    assert (found["objectives"], found["good"], found["share"]) == ({"ttft": 10_000, "tpot": 10_000}, 64, 1)
+def test_goodput_is_counted_by_the_limits_of_a_flag(work: Path, tmp_path: Path) -> None:
+    own = tmp_path / "work"  # the limits stay with the run: other tests read the one without
+    shutil.copytree(work, own)
+    again = ("run", "--mode", "perf_viz", "--reuse", "latest", "-w", str(own))
+    # No TPOT here: a busy machine delivers a whole reply at once, and its TPOT is then unknown.
+    assert "good requests/s" in aisb(*again, "--goodput", "ttft=10s,e2el:10s")
+    found = figures(aisb("runs", "show", "--json", "-w", str(own)))["goodput"]
+    assert (found["objectives"], found["good"], found["share"]) == ({"ttft": 10_000, "e2el": 10_000}, 64, 1)
     told = aisb(*again, "--goodput", "e2el=0.001us", "--tables")  # it replaces the limits before
     assert "goodput: 0 requests/s, 0.00 % of those offered, with e2el ≤ 1e-06 ms" in told
     assert "good requests/s" not in aisb(*again)
