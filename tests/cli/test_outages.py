@@ -144,6 +144,17 @@ def test_a_probe_that_is_never_answered_does_not_keep_the_next_one_waiting(servi
     assert float(re.search(r"resumed: the service answers again after (\d+) s", said)[1]) < 5
 
 
+def test_a_probe_that_fails_after_the_outage_uses_no_retry(service: Any, aisb: Any) -> None:
+    # At most 9 requests begin before the pause, so that the 13th is a probe. It fails a second after the others succeed.
+    service.status = lambda number: SILENT if number == 12 else 503 if number < 12 else 200
+    settings = (*SOON, "load.retries=0", "load.brake.patience=0.2", "load.timeouts.first_byte=1")
+    code, said = aisb(*asked(service), settings=settings)
+    assert code == 0, said
+    assert "64/64" in said
+    assert "0 failed" in said
+    assert service.statuses.count(200) == 64
+
+
 def test_an_outage_under_two_workers_ends_with_3_too(service: Any, aisb: Any) -> None:
     service.status = lambda number: 503
     settings = (*SOON, "load.retries=0", "load.outage=0.3")

@@ -56,6 +56,7 @@ class LoadBrake:
         self._failed = 0
         self._since_ns: int | None = None
         self._on_ns = 0
+        self._off_ns = 0
         self._last = ""
         self._is_slow = share.on_outage == "slow"
         self._released = asyncio.Event()
@@ -93,6 +94,15 @@ class LoadBrake:
             self._since_ns = now
         if not self.is_on and self._failed >= self._failure_limit and now - self._since_ns >= self._after_ns:
             self._brake(now)
+
+    def excuses(self, began_ns: int, failure: Failure) -> bool:
+        """Return whether an attempt that began then failed because of an outage, and so uses no retry.
+
+        An attempt may begin during an outage and fail after it, as a probe that is never answered does.
+        """
+        if self._is_slow:
+            return False
+        return self.is_on or (began_ns < self._off_ns and is_outage(failure))
 
     def record_exhausted(self, request: Request, failure: Failure) -> None:
         """Record a request with no attempts left; it is sent again after the outage, if there is one."""
@@ -169,6 +179,7 @@ class LoadBrake:
 
     def _release(self, now: int) -> None:
         self._released.set()
+        self._off_ns = now
         if not self._is_slow:
             passed = (now - (self._since_ns or 0)) / 1e9
             self._say(f"resumed: the service answers again after {passed:.0f} s")

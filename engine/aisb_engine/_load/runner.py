@@ -327,6 +327,7 @@ class SubtaskRunner:
         attempt, sent = 1, 0
         while True:
             progress.sent += 1
+            began_ns = self.clock() if brake is not None else 0
             if brake is not None and brake.is_paused:
                 prediction = await self._attempt_after_pause(brake, request, sent + 1)
             else:
@@ -334,11 +335,11 @@ class SubtaskRunner:
             sent = prediction.attempts  # the transport may have sent it twice
             if prediction.failure is not None:
                 prediction = replace(prediction, failure=mask_failure(prediction.failure))
-            failure, is_paused = prediction.failure, False
+            failure, is_excused = prediction.failure, False
             if brake is not None:
                 brake.record_end(failure, prediction.timing.sent_ns)
-                is_paused = brake.is_paused
-            final = failure is None or not is_retryable(failure) or (attempt > retries and not is_paused)
+                is_excused = failure is not None and brake.excuses(began_ns, failure)
+            final = failure is None or not is_retryable(failure) or (attempt > retries and not is_excused)
             # A failed request was in flight until its failure, even if part of a reply had arrived.
             facts = extra if failure is None else {**extra, "failed_ns": self.clock()}
             self.log.append(prediction, final=final, extra=facts)
@@ -357,12 +358,12 @@ class SubtaskRunner:
                 return prediction
             progress.retried += 1
             draw = draw or random.Random(f"{load.seed}/{request.id}")
-            pause = 0.0 if is_paused else delay(attempt, failure, load.backoff, draw, load.longest_delay)
-            again = "paused" if is_paused else f"again in {pause:.1f} s"
+            pause = 0.0 if is_excused else delay(attempt, failure, load.backoff, draw, load.longest_delay)
+            again = "again after the outage" if is_excused else f"again in {pause:.1f} s"
             self.note(f"request {request.id}: attempt {attempt}: {failure.message}; {again}")
             self._say_once(long_wait_line(failure, load.longest_delay))
             await asyncio.sleep(pause)
-            attempt += not is_paused  # a pause uses no retries
+            attempt += not is_excused
             planned_ns = None
 
     async def _attempt_after_pause(self, brake: LoadBrake, request: Request, attempt: int) -> Prediction:
