@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
-SHARED_WORKERS = ("plugins/backends/hf/",)
-"""Folders whose files one worker runs: each worker that imports torch takes six seconds of a core for it."""
+SHARED_WORKERS = ("plugins/backends/hf/", "plugins/reporters/exchange/")
+"""Folders whose files one worker runs, since each worker would prepare the same.
+
+Importing torch takes six seconds of a core, and the runs that all exchange formats are written from take ten.
+"""
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
 gc.disable()  # until all tests are collected: of what that makes, nothing is freed
 

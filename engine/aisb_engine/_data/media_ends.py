@@ -178,10 +178,15 @@ def _check_flac(kind: str, stream: BinaryIO, size: int) -> None:
         tail = tail[:-128]
     if not tail and not total:
         return
-    place = len(tail)
+    place = following = len(tail)
     while (place := max(tail.rfind(b"\xff\xf8", 0, place), tail.rfind(b"\xff\xf9", 0, place))) >= 0:
         end = _last_sample(tail[place : place + 16], int.from_bytes(head[:2], "big"))
-        if end is None or _crc(tail[place:], 16, 0x8005):
+        if end is None:
+            continue
+        if _crc(tail[place:], 16, 0x8005):
+            if following < len(tail) and not _crc(tail[place:following], 16, 0x8005):
+                break  # a whole frame, and no whole one after it: neither is an earlier one the last
+            following = place
             continue
         if total and end < total:
             raise TruncatedMediaError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from aisb import Backend, BatchSize, Chunk, ReplyTokenizer, Request, ServiceInfo, TokenScores, UsageError
@@ -85,11 +86,12 @@ class LocalModel(Backend):
 
     def pin(self, worker: int, workers: int) -> Mapping[str, str]:
         """Return the environment variables that give one of several workers its devices or cores."""
+        from aisb_backend_hf import _device as device
         from aisb_backend_hf._libraries import need
 
-        need("torch", why="a local model")
-        from aisb_backend_hf import _device as device
-
+        # Cores are shared without torch: only the workers import it, which takes seconds.
+        if self.device != "cpu" or find_spec("torch") is None:
+            need("torch", why="a local model")
         kind, each = device.resolve_device(self.device), int(self.run_cfg.get("num_gpus", 1))
         there = device.count(kind)
         if kind in device.DEVICE_VARIABLES and each * workers > there:

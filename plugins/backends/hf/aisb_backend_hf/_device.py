@@ -18,10 +18,12 @@ def resolve_device(asked: str) -> str:
     Raises:
         UsageError: this machine has no such device.
     """
+    if asked == "cpu":  # known without torch, whose import takes seconds
+        return asked
     there = [kind for kind in ("cuda", "npu", "mps") if count(kind)]
     if asked == "auto":
         return there[0] if there else "cpu"
-    if asked == "cpu" or asked in there:
+    if asked in there:
         return asked
     raise UsageError(
         f"device = {asked!r}: torch finds no such device here; available: {', '.join([*there, 'cpu'])}\n"
@@ -31,6 +33,8 @@ def resolve_device(asked: str) -> str:
 
 def count(kind: str) -> int:
     """Return the number of devices of a kind that torch can use; CPUs are not counted."""
+    if kind == "cpu":
+        return 0
     import torch
 
     if kind == "cuda":

@@ -174,8 +174,8 @@ def test_more_devices_than_there_are_is_an_error_at_once(folder, place):
         HFBase(path=str(folder), device="cpu", run_cfg={"num_gpus": 2}).pin(0, 1)
 
 
-def test_workers_share_the_cores(folder):
-    backend = HFBase(path=str(folder), device="cpu")
+def test_workers_share_the_cores(tmp_path):
+    backend = HFBase(path=str(tmp_path), device="cpu")
     one, two = backend.pin(0, 1), backend.pin(1, 2)
     assert int(one["OMP_NUM_THREADS"]) >= int(two["OMP_NUM_THREADS"]) >= 1
 

@@ -12,12 +12,12 @@ import pytest
 
 
 @pytest.fixture
-def viewer(families):
+def viewer(request):
     """The address of `inspect view` on the logs of a run, and the names of these logs by task."""
     readers = os.environ.get("AISB_READERS")
     if not readers:
         pytest.skip("it needs Inspect: make test-readers")
-    logs = families[0] / "exchange/inspect"
+    logs = request.getfixturevalue("families")[0] / "exchange/inspect"  # made only where they are shown
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = ["view", "start", "--log-dir", logs, "--host", "127.0.0.1", "--port", str(port)]

@@ -29,6 +29,17 @@ def drawn(chromium, tmp_path_factory):
     return page
 
 
+@pytest.fixture(scope="module")
+def forty(chromium, tmp_path_factory):
+    """A page of 39 replies and a failure, for the tests that only read it."""
+    replies = [*(reply(n, 10 * n) for n in range(1, 40)), failed("x", 500, "HTTP 503: busy")]
+    page = chromium.page()
+    page.open(Plots().report(made_run(tmp_path_factory.mktemp("forty"), replies))[0])
+    yield page
+    page.close()
+    assert page.complaints == []
+
+
 @pytest.fixture
 def hundred(drawn):
     """That page, with the whole run in view."""
@@ -61,9 +72,8 @@ def plot_area(page, chart):
     return page.box(f"#{chart} .nsewdrag")
 
 
-def test_every_request_is_drawn_in_two_parts_and_failures_are_marked(pages, browser):
-    page = browser()
-    page.open(pages([*(reply(n, 10 * n) for n in range(1, 40)), failed("x", 500, "HTTP 503: busy")])[0])
+def test_every_request_is_drawn_in_two_parts_and_failures_are_marked(forty):
+    page = forty
     assert traces(page, "requests") == {
         "until the first token": 39,
         "from there to the last": 39,
@@ -76,11 +86,9 @@ def test_every_request_is_drawn_in_two_parts_and_failures_are_marked(pages, brow
     assert set(traces(page, "latencies")) >= {"TTFT", "TPOT", "E2EL", "E2EL from planned"}
 
 
-def test_latency_over_time_has_each_request_or_percentiles_of_parts(pages, browser):
-    page = browser()
-    page.open(pages([*(reply(n, 10 * n) for n in range(1, 40)), failed("x", 500, "HTTP 503: busy")])[0])
-    assert traces(page, "over-time") == {"TTFT": 39, "E2EL": 39}
-    sent, e2el = page.run(
+def test_latency_over_time_has_each_request_or_percentiles_of_parts(forty, pages, browser):
+    assert traces(forty, "over-time") == {"TTFT": 39, "E2EL": 39}
+    sent, e2el = forty.run(
         "(t => [Array.from(t.x), Array.from(t.y)])(document.getElementById('over-time').data[1])"
     )
     assert sent == sorted(sent)

@@ -3,8 +3,8 @@
 Pure functions. Shares and differences are fractions, not percent. Tests are at the
 5 % level; `holm` keeps this level over several comparisons.
 
-Student's t, Welch's test, the binomial test and the bootstrap are those of scipy, which the extra `[stats]`
-installs.
+Student's t, Welch's test, the binomial distribution and the bootstrap are those of scipy, which the extra
+`[stats]` installs.
 """
 
 from __future__ import annotations
@@ -67,8 +67,18 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
     Source: McNemar, Psychometrika 12 (1947) 153, with the binomial distribution instead of its approximation.
     """
-    flipped = only_a + only_b
-    return float(scipy_stats().binomtest(only_a, flipped).pvalue) if flipped else 1.0
+    if only_a == only_b:
+        return 1.0
+    # The distribution is symmetrical: both tails are twice one. scipy's binomtest searches for the second.
+    return min(1.0, 2 * _binomial_tail(min(only_a, only_b), only_a + only_b))
+
+
+def _binomial_tail(most: int, flips: int) -> float:
+    """Return the probability of at most `most` heads in `flips` of a fair coin."""
+    scipy_stats()  # its error says what to install
+    from scipy.special import bdtr
+
+    return float(bdtr(most, flips, 0.5))
 
 
 def bootstrap(
@@ -91,10 +101,12 @@ def bootstrap(
     mean = fsum(differences) / len(differences)
     if len(set(units)) == 1:
         return Resampled(mean, mean, mean, 1 / draws if mean else 1.0)
+    sums, sizes = zip(*units, strict=True)
+    alone = clusters is None
     found = scipy_stats().bootstrap(
-        tuple(zip(*units, strict=True)),
-        _mean_of_units,
-        paired=True,  # draw the sum and the size of a cluster together
+        (sums,) if alone else (sums, sizes),
+        _mean if alone else _mean_of_units,
+        paired=not alone,  # draw the sum and the size of a cluster together
         vectorized=True,
         n_resamples=draws,
         batch=max(1, _BATCH_VALUES // len(units)),
@@ -109,6 +121,11 @@ def bootstrap(
     p = 2 * min(below + ties / 2, above + ties / 2)
     low, high = found.confidence_interval
     return Resampled(mean, float(low), float(high), min(1.0, max(p, 1 / draws)))
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    means: np.ndarray = values.sum(axis=axis) / values.shape[axis]
+    return means
 
 
 def _mean_of_units(sums: np.ndarray, sizes: np.ndarray, axis: int) -> np.ndarray:

@@ -14,6 +14,8 @@ import pytest
 from aisb import UsageError
 from aisb_mock import MockOptions, start_mock
 
+CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+"""Opens a connection for each request, as `httpx.post` does, but reads the certificates of the machine once."""
 BODY = {"messages": [{"role": "user", "content": "Say."}], "stream": True}
 
 
@@ -25,7 +27,7 @@ def ask(url: str, count: int) -> list[tuple[int, float]]:
     began = time.monotonic()
 
     def one(_: int) -> tuple[int, float]:
-        status = httpx.post(url + "/v1/chat/completions", json=BODY, timeout=30).status_code
+        status = CLIENT.post(url + "/v1/chat/completions", json=BODY, timeout=30).status_code
         return status, time.monotonic() - began
 
     with ThreadPoolExecutor(count) as pool:
@@ -51,14 +53,14 @@ def test_a_client_that_goes_while_it_waits_leaves_its_place():
         first = pool.submit(ask, mock.url, 1)
         time.sleep(0.1)
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(mock.url + "/v1/chat/completions", json=BODY, timeout=0.1)
+            CLIENT.post(mock.url + "/v1/chat/completions", json=BODY, timeout=0.1)
         assert first.result()[0][0] == 200
         assert ask(mock.url, 1)[0][0] == 200
 
 
 def test_requests_beyond_the_rate_limit_are_refused_with_the_time_to_wait():
     with start_mock(MockOptions(tokens=2, rate_limit=0.01, rate_burst=3, retry_after=7)) as mock:
-        replies = [httpx.post(mock.url + "/v1/chat/completions", json=BODY) for _ in range(5)]
+        replies = [CLIENT.post(mock.url + "/v1/chat/completions", json=BODY) for _ in range(5)]
     assert [reply.status_code for reply in replies] == [200, 200, 200, 429, 429]
     assert replies[-1].headers["retry-after"] == "7"
 
@@ -95,7 +97,7 @@ def test_a_share_of_the_answers_is_corrupted_while_many_requests_are_in_flight()
 
     def answers(url: str, count: int) -> set[str]:
         def one(_: int) -> str:
-            reply = httpx.post(url + "/v1/chat/completions", json=question, timeout=30)
+            reply = CLIENT.post(url + "/v1/chat/completions", json=question, timeout=30)
             return str(reply.json()["choices"][0]["message"]["content"])
 
         with ThreadPoolExecutor(count) as pool:
@@ -118,6 +120,8 @@ def test_tool_calls_are_corrupted_too() -> None:
         "function": {"name": "f", "parameters": {"properties": {"x": {"type": "integer"}}}},
     }
     with start_mock(MockOptions(tool_calls="field", corrupt_share=1, corrupt_above=0)) as mock:
-        reply = httpx.post(mock.url + "/v1/chat/completions", json={**BODY, "stream": False, "tools": [tool]})
+        reply = CLIENT.post(
+            mock.url + "/v1/chat/completions", json={**BODY, "stream": False, "tools": [tool]}
+        )
     (call,) = reply.json()["choices"][0]["message"]["tool_calls"]
     assert call["function"]["arguments"] == '{"x":1'

@@ -27,6 +27,8 @@ QUESTIONS = [
     f"Ann has {n} apples and buys {n + 3} more on day {n}. How many apples are there?" for n in range(400)
 ]
 GOLD = {question: str(2 * n + 3) for n, question in enumerate(QUESTIONS)}
+CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+"""Opens a connection for each request, as `httpx.post` does, but reads the certificates of the machine once."""
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
 
@@ -47,7 +49,7 @@ def mock(answers):
 
 def chat(mock, question, path=CHAT, **more):
     prompt = {"prompt": question} if path == TEXT else {"messages": [{"role": "user", "content": question}]}
-    return httpx.post(mock.url + path, json=prompt | more, timeout=10)
+    return CLIENT.post(mock.url + path, json=prompt | more, timeout=10)
 
 
 def said(reply):
@@ -109,9 +111,9 @@ def test_the_last_known_question_of_a_prompt_is_the_one_that_is_answered(answers
         text = chat(mock, f"{shots}\n\nQuestion:{QUESTIONS[9]}\nLet's think step by step\nAnswer:", TEXT)
         assert last_number(said(text)) == GOLD[QUESTIONS[9]]
         messages = [{"role": "user", "content": question} for question in QUESTIONS[:3]]
-        turns = httpx.post(mock.url + CHAT, json={"messages": messages})
+        turns = CLIENT.post(mock.url + CHAT, json={"messages": messages})
         assert last_number(said(turns)) == GOLD[QUESTIONS[2]]
-        requests = httpx.get(mock.url + "/record").json()["requests"]
+        requests = CLIENT.get(mock.url + "/record").json()["requests"]
         assert [request["question"] is not None for request in requests] == [True, True]
 
 
@@ -219,7 +221,7 @@ def test_latency_is_waited_for_and_recorded():
     with start_mock(MockOptions(ttft_ms=60, tpot_ms=10, tokens_per_chunk=2)) as mock:
         chat(mock, "hi", stream=True, max_tokens=6, ignore_eos=True)
         chat(mock, "hi", max_tokens=6, ignore_eos=True)
-        record = httpx.get(mock.url + "/record").json()
+        record = CLIENT.get(mock.url + "/record").json()
         stream, whole = record["requests"]
         assert stream["first_ns"] - stream["arrival_ns"] >= 60e6
         assert stream["last_ns"] - stream["arrival_ns"] >= 100e6
@@ -327,11 +329,11 @@ def test_unknown_models_and_bad_requests_are_refused_in_the_words_of_a_service(m
             "stop must be a text or a list of texts",
         ),
     ):
-        reply = httpx.post(mock.url + CHAT, content=body)
+        reply = CLIENT.post(mock.url + CHAT, content=body)
         assert reply.status_code == 400
         assert words in reply.json()["error"]["message"]
-    assert httpx.get(mock.url + "/nothing").status_code == 404
-    assert httpx.get(mock.url + CHAT).status_code == 405
+    assert CLIENT.get(mock.url + "/nothing").status_code == 404
+    assert CLIENT.get(mock.url + CHAT).status_code == 405
 
 
 def test_a_prompt_that_is_too_long_is_refused():
@@ -346,13 +348,13 @@ def test_a_prompt_that_is_too_long_is_refused():
 
 def test_models_health_and_metrics_are_there():
     with start_mock(MockOptions(models=("first", "second"))) as mock:
-        assert [card["id"] for card in httpx.get(mock.url + "/v1/models").json()["data"]] == [
+        assert [card["id"] for card in CLIENT.get(mock.url + "/v1/models").json()["data"]] == [
             "first",
             "second",
         ]
-        assert httpx.get(mock.url + "/health").status_code == 200
+        assert CLIENT.get(mock.url + "/health").status_code == 200
         chat(mock, "one two three", max_tokens=4, ignore_eos=True, model="second")
-        metrics = httpx.get(mock.url + "/metrics").text.splitlines()
+        metrics = CLIENT.get(mock.url + "/metrics").text.splitlines()
         for line in (
             'vllm:num_requests_running{model_name="first"} 0.0',
             'vllm:prompt_tokens_total{model_name="first"} 3.0',
@@ -367,12 +369,12 @@ def test_a_key_is_wanted_where_one_is_set():
         refused = chat(mock, "hi")
         assert (refused.status_code, refused.json()) == (401, {"error": "Unauthorized"})
         assert (
-            httpx.get(mock.url + "/v1/models", headers={"Authorization": "Bearer wrong"}).status_code == 401
+            CLIENT.get(mock.url + "/v1/models", headers={"Authorization": "Bearer wrong"}).status_code == 401
         )
         assert (
-            httpx.get(mock.url + "/v1/models", headers={"Authorization": "Bearer s3cret"}).status_code == 200
+            CLIENT.get(mock.url + "/v1/models", headers={"Authorization": "Bearer s3cret"}).status_code == 200
         )
-        assert httpx.get(mock.url + "/health").status_code == 200
+        assert CLIENT.get(mock.url + "/health").status_code == 200
 
 
 DONE = b"data: [DONE]\n\n"
@@ -413,14 +415,14 @@ def test_each_fault_breaks_a_reply_in_its_own_way(stream):
         assert chat(mock, "hi", stream=stream).content == b""
         for _ in ("stall", "hang"):
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(
+                CLIENT.post(
                     mock.url + CHAT,
                     json={"messages": [{"role": "user", "content": "hi"}], "stream": stream},
                     timeout=httpx.Timeout(10, read=0.3),
                 )
         slow = chat(mock, "hi", stream=stream)
         assert (streamed_text(slow) if stream else said(slow)) == text
-        requests = httpx.get(mock.url + "/record").json()["requests"]
+        requests = CLIENT.get(mock.url + "/record").json()["requests"]
         assert [request["fault"] for request in requests] == list(order)
         ends = {request["fault"]: request["closed"] for request in requests}
         assert ends["refuse"] == ends["cut"] == "server"
@@ -480,32 +482,32 @@ def test_faults_by_rate_depend_on_the_attempt_and_not_on_the_order(answers):
 def test_the_record_keeps_the_latest_and_can_be_reset():
     with start_mock(MockOptions(record_size=3)) as mock:
         for number in range(5):
-            httpx.post(
+            CLIENT.post(
                 mock.url + TEXT,
                 json={"prompt": "a b", "max_tokens": 2},
                 headers={"X-Request-Id": f"r{number}"},
             )
-        record = httpx.get(mock.url + "/record").json()
+        record = CLIENT.get(mock.url + "/record").json()
         assert [request["request_id"] for request in record["requests"]] == ["r2", "r3", "r4"]
         assert (record["received"], record["dropped"], record["prompt_tokens"]) == (5, 2, 10)
         assert all(
             r["arrival_ns"] <= r["first_ns"] <= r["last_ns"] <= time.monotonic_ns()
             for r in record["requests"]
         )
-        httpx.post(mock.url + "/reset")
-        assert httpx.get(mock.url + "/record").json()["received"] == 0
+        CLIENT.post(mock.url + "/reset")
+        assert CLIENT.get(mock.url + "/record").json()["received"] == 0
 
 
 def test_several_processes_answer_alike_and_keep_one_record(answers):
     with start_mock(MockOptions(answers=answers, processes=3)) as mock:
         texts = {said(chat(mock, QUESTIONS[1])) for _ in range(24)}  # each on a connection of its own
         assert len(texts) == 1
-        record = httpx.get(mock.url + "/record").json()
+        record = CLIENT.get(mock.url + "/record").json()
         assert record["received"] == len(record["requests"]) == 24
-        metrics = httpx.get(mock.url + "/metrics").text
+        metrics = CLIENT.get(mock.url + "/metrics").text
         assert f'vllm:prompt_tokens_total{{model_name="mock"}} {float(record["prompt_tokens"])}' in metrics
-        httpx.post(mock.url + "/reset")
-        assert httpx.get(mock.url + "/record").json()["received"] == 0
+        CLIENT.post(mock.url + "/reset")
+        assert CLIENT.get(mock.url + "/record").json()["received"] == 0
 
 
 def test_pipelined_requests_are_answered_one_after_the_other(mock):
@@ -540,7 +542,7 @@ def test_the_child_ends_when_its_parent_is_killed():
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid, url = parent.stdout.readline().split()
-    assert httpx.get(url + "/health").status_code == 200
+    assert CLIENT.get(url + "/health").status_code == 200
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
@@ -551,7 +553,7 @@ def test_the_child_ends_when_its_parent_is_killed():
     until = time.monotonic() + 10
     while time.monotonic() < until:
         try:
-            httpx.get(url + "/health")
+            CLIENT.get(url + "/health")
         except httpx.TransportError:
             return
     pytest.fail("a process of the server still answers")
@@ -578,7 +580,7 @@ def test_a_signal_ends_it_quietly(number):
 
 def test_stopping_ends_the_child_even_with_requests_on_their_way():
     with start_mock(MockOptions(faults=("hang@1",))) as mock, pytest.raises(httpx.ReadTimeout):
-        httpx.post(mock.url + TEXT, json={"prompt": "x"}, timeout=httpx.Timeout(5, read=0.2))
+        CLIENT.post(mock.url + TEXT, json={"prompt": "x"}, timeout=httpx.Timeout(5, read=0.2))
     assert not mock.running
     mock.stop()
 
@@ -604,7 +606,7 @@ def test_it_runs_on_the_stock_event_loop_where_uvloop_is_absent():
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
         url = server.stdout.readline().strip().removeprefix("listening on ")
         body = {"prompt": "hi", "stream": True, "max_tokens": 20, "ignore_eos": True}
-        assert len(streamed_text(httpx.post(url + TEXT, json=body)).split()) == 20
+        assert len(streamed_text(CLIENT.post(url + TEXT, json=body)).split()) == 20
         server.terminate()
     assert server.returncode == 0
 
@@ -663,5 +665,5 @@ def test_a_request_that_comes_again_gets_the_same_reply_under_its_own_id(path):
 def test_a_fault_meets_the_request_that_it_is_for_also_where_all_are_the_same():
     with start_mock(MockOptions(tokens=6, faults=("status-500@3",))) as mock:
         body = {"messages": [{"role": "user", "content": "Say."}], "stream": True}
-        statuses = [httpx.post(mock.url + CHAT, json=body).status_code for _ in range(4)]
+        statuses = [CLIENT.post(mock.url + CHAT, json=body).status_code for _ in range(4)]
     assert statuses == [200, 200, 500, 200]

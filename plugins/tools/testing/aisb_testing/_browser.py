@@ -27,6 +27,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 CHROMIUM_FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-component-update", "--disable-background-networking", "--disable-sync",
+    # The scripts that many pages share are compiled once if one process shows them all.
+    "--process-per-site", "--renderer-process-limit=1",
     "--remote-debugging-pipe",
 )  # fmt: skip
 IN_FILES = ("file:", "data:", "blob:", "about:")
