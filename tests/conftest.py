@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from forked import fork_services
 from scripted import Scripted
 
 SHARED_WORKERS = ("plugins/backends/hf/", "plugins/reporters/exchange/")
@@ -17,6 +18,7 @@ SHARED_WORKERS = ("plugins/backends/hf/", "plugins/reporters/exchange/")
 Importing torch takes six seconds of a core, and the runs that all exchange formats are written from take ten.
 """
 DISTRIBUTIONS = Path(__file__).parent / "distributions"
+fork_services()
 gc.disable()  # until all tests are collected: of what that makes, nothing is freed
 
 

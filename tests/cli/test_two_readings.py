@@ -84,8 +84,18 @@ def test_answers_under_load_are_scored_as_those_of_a_plain_run(
 
 
 def test_only_the_first_round_of_a_run_under_pressure_is_scored(tmp_path: Path) -> None:
-    # Few rows, so that a busy machine also begins a second round.
-    words = ("run", "--models", "sim", "--datasets", "demo_gsm8k", "--num-prompts", "3")
+    # Few rows, so that a busy machine also begins a second round; slow replies, so that a fast one asks few of them.
+    words = (
+        "run",
+        "--models",
+        "sim",
+        "--datasets",
+        "demo_gsm8k",
+        "--num-prompts",
+        "3",
+        "--set",
+        "model.ttft_ms=50",
+    )
     aisb(tmp_path / "plain", *words)
     aisb(tmp_path / "pressed", *words, "--mode", "perf", "--pressure", "--pressure-time", "2",
          "--concurrency", "2", "--set", "load.nonce=false")  # fmt: skip

@@ -34,9 +34,9 @@ import tomllib
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
-from forked_children import start_by_fork
+from forked_children import MODULES, start_by_fork
 
 PACKAGES = ("aisb", "aisb_engine", "aisb_cli", "aisb_analysis", "aisb_mock", "aisb_backend_openai", "aisb_evaluator_text",
             "aisb_evaluator_math", "aisb_reporter_summary", "aisb_reporter_performance")  # fmt: skip
@@ -118,7 +118,8 @@ class Forked(subprocess.Popen):  # type: ignore[type-arg]
         stdin, _, _, stdout, _, stderr = ends
         files = [own if own != -1 else number for number, own in enumerate((stdin, stdout, stderr))]
         self._ending, self.pid = _started(
-            {**_request(args, cwd, env), "session": session, "terminal": bool(before)}, files
+            {**_request(args, cwd, env), "session": session, "group": given[21], "terminal": bool(before)},
+            files,
         )
         self._child_created = True
         self._close_pipe_fds(*ends)  # type: ignore[attr-defined]
@@ -143,14 +144,47 @@ class Forked(subprocess.Popen):  # type: ignore[type-arg]
         return self.returncode
 
 
+def fork_services() -> None:
+    """Let `Popen` in this process fork mock servers and the like, as `Forked` does.
+
+    To execute Python for a mock server takes 0.2 s of a core. Before the first forked command of this process it is
+    still executed: a few mock servers take less than the start of what forks.
+    """
+    execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+
+    def fork_or_execute(self: subprocess.Popen[Any], args: Any, *given: Any) -> None:
+        words = list(map(os.fsdecode, args)) if isinstance(args, list) else []
+        begins = words[:3] == [sys.executable, "-P", "-m"] and words[3] in MODULES
+        if not begins or given[1] or given[3] or _control is None or _changed(_environment(given[5])):
+            return execute(self, args, *given)
+        self.__class__ = Forked
+        return Forked._execute_child(cast("Forked", self), words, *given)
+
+    subprocess.Popen._execute_child = fork_or_execute  # type: ignore[attr-defined]
+
+
+def _environment(given: Mapping[str, str] | None) -> dict[str, str]:
+    return dict(os.environ if given is None else given)
+
+
+def _changed(environment: Mapping[str, str]) -> list[str]:
+    return [name for name in FROM_THE_START if environment.get(name) != os.environ.get(name)]
+
+
 def _request(command: Sequence[Any], cwd: str | Path | None, env: Mapping[str, str] | None) -> dict[str, Any]:
-    python, option, *words = map(str, command)
-    environment = dict(os.environ if env is None else env)
-    if (python, option) != (sys.executable, "-m"):
+    python, *words = map(str, command)
+    environment = _environment(env)
+    own_path = words[:1] == ["-P"]
+    if python != sys.executable or words[own_path : own_path + 1] != ["-m"]:
         raise ValueError(f"only modules of this Python can be forked: {command}")
-    if changed := [name for name in FROM_THE_START if environment.get(name) != os.environ.get(name)]:
+    if changed := _changed(environment):
         raise ValueError(f"{changed} act when Python starts: use subprocess")
-    return {"words": words, "cwd": str(cwd or Path.cwd()), "env": environment}
+    return {
+        "words": words[own_path + 1 :],
+        "path": not own_path,
+        "cwd": str(cwd or Path.cwd()),
+        "env": environment,
+    }
 
 
 def _target(stack: contextlib.ExitStack, wanted: int | IO[Any] | None, inherited: IO[Any]) -> IO[Any]:
@@ -264,6 +298,8 @@ def _become(request: dict[str, Any], files: list[int]) -> dict[str, Any]:
         os.close(file)
     if request.get("session"):
         os.setsid()
+    if request.get("group", -1) >= 0:
+        os.setpgid(0, request["group"])
     if request.get("terminal"):
         own_terminal()
     for kind, value in request.get("limits", ()):
@@ -272,7 +308,7 @@ def _become(request: dict[str, Any], files: list[int]) -> dict[str, Any]:
     os.environ.clear()
     os.environ.update(request["env"])
     own = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:1] = [request["cwd"], *own]
+    sys.path[:1] = [request["cwd"], *own] if request.get("path", True) else own
     first = {
         file.name.partition(".")[0] for path in own if Path(path).is_dir() for file in Path(path).iterdir()
     }
