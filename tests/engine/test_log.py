@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from aisb._types import Failure, Logprob, Prediction, Timing, Usage
 from aisb_engine._record.log import LogWriter, decode, encode, read_file, read_folder, rewrite_log
 from aisb_engine._record.records import counts_of
+from aisb_engine._record.stored import summary_for
 
 KINDS = ("role", "content", "content", "finish", "usage")
 
@@ -181,3 +182,24 @@ def test_a_write_that_does_not_fit_is_said_and_leaves_nothing_half_written(tmp_p
     assert f"the log {path} cannot be written: No space left on device" in ended.stdout
     assert "all finished requests are kept; make room, then resume the run" in ended.stdout
     assert [record and record.prediction.sample_id for record in read_file(path)] == ["0", "2"]
+
+
+def test_a_log_read_for_its_outcomes_has_the_same_ends_and_reads_answers_from_the_file(tmp_path: Path):
+    usage = Usage(1, 2, None, 0)
+    with LogWriter(tmp_path / "worker-0") as log:
+        log.append(
+            Prediction("a", text="18", reasoning="6 * 3", usage=usage, finish_reason="stop"), final=True
+        )
+        log.append(Prediction("b", failure=Failure("timeout", "10 s")), final=True)
+        log.append(Prediction("c", failure=Failure("timeout", "10 s")), final=False)
+        log.append(Prediction("c", 0, 0, "9", attempts=2), final=True)
+    whole, light = read_folder(tmp_path), read_folder(tmp_path, keep_answers=False)
+    assert light.finished == whole.finished == {("a", 0, 0), ("c", 0, 0)}
+    assert (light.attempts, light.damaged) == (whole.attempts, whole.damaged)
+    assert dict(light.latest) == dict(whole.latest)
+    short = summary_for(light.latest, ("a", 0, 0))
+    assert short is not None
+    assert (short.text, short.usage, short.finish_reason) == ("", usage, "stop")
+    assert summary_for(light.latest, ("b", 0, 0)) == whole.latest["b", 0, 0]
+    assert summary_for(light.latest, ("d", 0, 0)) is None
+    assert summary_for(dict(whole.latest), ("a", 0, 0)) == whole.latest["a", 0, 0]

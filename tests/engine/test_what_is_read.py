@@ -11,6 +11,7 @@ from aisb import ConfigError
 from aisb._plugins import Plugins
 from aisb._types import Prediction, Sample
 from aisb_engine._replies.marks import known_marks
+from aisb_engine._replies.patterns import first_characters, is_at_start
 from aisb_engine._replies.thoughts import VisibleText
 from aisb_engine._replies.turns import ReplyTurns
 from aisb_engine._resolve.config import RunInput, resolve
@@ -449,3 +450,31 @@ def test_marks_that_are_looked_for_where_they_can_begin_are_those_of_a_whole_sea
         text = "".join(draw.choices(PARTS, k=draw.randint(0, 14)))
         whole = [(match.span(), match.lastgroup) for match in marks.thought.finditer(text)]
         assert [(match.span(), match.lastgroup) for match in marks.find_thoughts(text)] == whole
+
+
+@pytest.mark.parametrize(
+    ("pattern", "first"),
+    [
+        ("<think>", "<think>"),
+        (r"<\|end\|>", "<|end|>"),
+        ("(?i:</details>)", "</"),
+        ("<(?:a|b)>", "<"),
+        ("<a[|]b", "<a"),
+        ("<a|b>", ""),
+        ("(?i:<a>|b)", ""),
+        ("(?i:<a>)?b", ""),
+        ("(?#<)<", ""),
+        ("<?a", ""),
+        (r"<\|{2}", "<"),
+        (r"\d<", ""),
+        ("(?x) <", ""),
+    ],
+)
+def test_the_first_characters_of_a_pattern_are_those_of_all_its_matches(pattern: str, first: str):
+    assert first_characters(pattern) == first
+
+
+def test_a_pattern_with_alternatives_is_searched_in_the_whole_text():
+    assert is_at_start(r"\Aanalysis(?:a|b)")
+    assert not is_at_start(r"\Aanalysis|b")
+    assert not is_at_start("analysis")

@@ -111,7 +111,7 @@ async def run_subtask(
         folder = stage.folder.log(one.subtask.model, one.subtask.task)
         progress, load = stage.progress[one.subtask.key], one.subtask.load
         with _subtask_log(stage, one, progress) as note:
-            log = read_folder(folder)
+            log = read_folder(folder, keep_answers=False)
             episodes = episodes_of(one, log.latest, folder, stage.plugins)
             answers = _resume(stage, one, progress, log, note)
             source, count = plan_requests(one, progress, answers, episodes)

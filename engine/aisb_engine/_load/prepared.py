@@ -19,6 +19,7 @@ from aisb_engine._faults import ComponentError, PluginFaults
 from aisb_engine._load.loads import ends_by_time
 from aisb_engine._load.prefix_cache import PrefixCacheBuster, in_round, pool_of, with_mark
 from aisb_engine._progress import Progress
+from aisb_engine._record.stored import summary_for
 from aisb_engine._resolve.params import sends
 from aisb_engine._spec import Model, Subtask, Task
 
@@ -227,5 +228,5 @@ def _without_answered_turns(request: Request, answers: AnswerFunction) -> Reques
 
 
 def _is_answered(answers: AnswerFunction, key: tuple[str, int, int]) -> bool:
-    answer = answers.get(key)
+    answer = summary_for(answers, key)
     return answer is not None and answer.failure is None

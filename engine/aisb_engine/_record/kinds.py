@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
 from typing import overload
 
 from aisb._types import ChunkKind
@@ -40,3 +40,10 @@ class Kinds(Sequence[ChunkKind]):
 
     def __repr__(self) -> str:
         return f"Kinds({self.runs})"
+
+
+def runs_of(kinds: Sequence[ChunkKind]) -> Sequence[tuple[ChunkKind, int]]:
+    """Return the kinds in order as runs: each kind with its number of consecutive chunks."""
+    if isinstance(kinds, Kinds):
+        return kinds.runs
+    return [(kind, len([*run])) for kind, run in groupby(kinds)]

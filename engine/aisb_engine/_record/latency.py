@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from aisb._types import TOKEN_KINDS, ChunkKind, Timing
+from aisb_engine._record.kinds import runs_of
 
 VISIBLE_KINDS: frozenset[ChunkKind] = frozenset(("content", "tool"))
 """The kinds of chunks that users see."""
@@ -30,18 +31,25 @@ def latency(timing: Timing) -> Latency:
     sent = timing.sent_ns
     if sent is None:
         return Latency(None, None, None, None)
-    stamps = list(zip(timing.chunk_ns, timing.chunk_kinds, strict=True))
-    tokens = [stamp for stamp, kind in stamps if kind in TOKEN_KINDS]
-    visible = next((stamp for stamp, kind in stamps if kind in VISIBLE_KINDS), None)
+    stamps = timing.chunk_ns
+    first = last = visible = None
+    at = 0
+    for kind, count in runs_of(timing.chunk_kinds):
+        if kind in TOKEN_KINDS:
+            first = stamps[at] if first is None else first
+            last = stamps[at + count - 1]
+        if kind in VISIBLE_KINDS and visible is None:
+            visible = stamps[at]
+        at += count
 
     def since(stamp: int | None) -> float | None:
         return None if stamp is None else (stamp - sent) / 1e6
 
     if not timing.streamed:
-        return Latency(None, None, None, since(tokens[-1] if tokens else timing.done_ns))
+        return Latency(None, None, None, since(timing.done_ns if last is None else last))
     return Latency(
-        ttfb=since(stamps[0][0] if stamps else None),
-        ttft=since(tokens[0] if tokens else None),
+        ttfb=since(stamps[0] if stamps else None),
+        ttft=since(first),
         ttfc=since(visible),
-        e2el=since(tokens[-1] if tokens else None),
+        e2el=since(last),
     )

@@ -22,8 +22,24 @@ import orjson
 
 from aisb._errors import StorageError
 from aisb._types import Prediction, request_id
-from aisb_engine._record.records import LENGTH, RECORD_HEADER, RECORD_MARK, LogRecord, decode, encode
-from aisb_engine._record.stored import Key, LatestAttempts, StoredRecord, entry_of, map_file, summary_of
+from aisb_engine._record.records import (
+    LENGTH,
+    RECORD_HEADER,
+    RECORD_MARK,
+    LogRecord,
+    decode,
+    decode_outcome,
+    encode,
+)
+from aisb_engine._record.stored import (
+    Key,
+    LatestAttempts,
+    Stored,
+    StoredRecord,
+    entry_of,
+    map_file,
+    summary_of,
+)
 
 
 class LogWriter:
@@ -85,15 +101,16 @@ class Log(NamedTuple):
         return {key for key, entry in self.latest.entries.items() if summary_of(entry).failure is None}
 
 
-def read_folder(folder: Path) -> Log:
+def read_folder(folder: Path, *, keep_answers: bool = True) -> Log:
     """Read the files of all workers in a folder; the last attempt for each key wins.
 
+    Without `keep_answers`, answers stay in the files like large ones: a resumed run needs few of them.
     In one session, a request of a lost worker may have attempts in two files; then the final one wins.
     """
     latest: dict[Key, tuple[tuple[int, bool], StoredRecord]] = {}
     attempts = damaged = 0
     for path in sorted(folder.glob("worker-*")):
-        for start, end, record in _records(path):
+        for start, end, record in _records(path, decode if keep_answers else decode_outcome):
             if record is None:
                 damaged += 1
                 continue
@@ -101,7 +118,9 @@ def read_folder(folder: Path) -> Log:
             key = record.prediction.key
             rank = (record.session, record.final)
             if key not in latest or latest[key][0] <= rank:
-                latest[key] = (rank, entry_of(path, start, end, record.prediction))
+                found = record.prediction
+                entry = entry_of(path, start, end, found) if keep_answers else Stored(path, start, end, found)
+                latest[key] = (rank, entry)
     return Log(LatestAttempts({key: entry for key, (_, entry) in latest.items()}), attempts, damaged)
 
 
@@ -111,11 +130,14 @@ def read_file(path: Path) -> Iterator[LogRecord | None]:
         yield record
 
 
-def _records(path: Path) -> Iterator[tuple[int, int, LogRecord | None]]:
+def _records(
+    path: Path, read: Callable[[memoryview], LogRecord] = decode
+) -> Iterator[tuple[int, int, LogRecord | None]]:
     """Yield the records of a file with the start and end of their payloads."""
     data = map_file(path)
+    view = memoryview(data)
     for start, end in extents(data):
-        yield start, end, decode(memoryview(data)[start:end]) if start >= 0 else None
+        yield start, end, read(view[start:end]) if start >= 0 else None
 
 
 def rewrite_log(path: Path, change: Callable[[dict[str, Any]], bool]) -> Iterator[bytes | None]:

@@ -89,7 +89,7 @@ class Predictions(Sequence[Prediction]):
 
 
 class LatestAttempts(Mapping[Key, Prediction]):
-    """The latest attempt for each key. A large value is read at each access, and not kept."""
+    """The latest attempt for each key. A value that is not in memory is read at each access."""
 
     def __init__(self, entries: Mapping[Key, StoredRecord]) -> None:
         self.entries = entries
@@ -110,6 +110,14 @@ class LatestAttempts(Mapping[Key, Prediction]):
 def summaries(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     """Yield predictions; large ones without the answer and the times."""
     return predictions.summaries() if isinstance(predictions, Predictions) else iter(predictions)
+
+
+def summary_for(attempts: Mapping[Key, Prediction], key: Key) -> Prediction | None:
+    """Return the latest attempt for a key, if there is one; a large one without the answer and the times."""
+    if not isinstance(attempts, LatestAttempts):
+        return attempts.get(key)
+    entry = attempts.entries.get(key)
+    return None if entry is None else summary_of(entry)
 
 
 def map_file(path: Path) -> mmap.mmap | bytes:

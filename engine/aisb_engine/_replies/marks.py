@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aisb._errors import ConfigError
+from aisb_engine._replies.patterns import first_characters, is_at_start
 from aisb_engine._spec import MarksTable
 
 if TYPE_CHECKING:
@@ -44,21 +46,26 @@ class Marks:
         return re.compile("|".join(kinds))
 
     @cached_property
-    def _each_thought(self) -> tuple[re.Pattern[str], ...]:
-        """A pattern for each mark around reasoning: patterns that begin with a literal are searched fast."""
-        return tuple(
-            re.compile(_pattern(text, is_pattern=one.pattern))
-            for one in self.thoughts
-            for text in (one.answer, one.open, one.close)
-            if text
-        )
+    def _each_thought(self) -> Mapping[str, Sequence[re.Pattern[str]]]:
+        """A pattern for each mark around reasoning, by the characters with which its matches begin.
+
+        Most begin with "<": a text without this character needs one look for all of them.
+        """
+        patterns: dict[str, list[re.Pattern[str]]] = {}
+        for one in self.thoughts:
+            for mark in filter(None, (one.answer, one.open, one.close)):
+                text = _pattern(mark, is_pattern=one.pattern)
+                patterns.setdefault(first_characters(text), []).append(re.compile(text))
+        return patterns
 
     def find_thoughts(self, text: str) -> list[re.Match[str]]:
         """Return the matches of `thought.finditer`, in a fifth of its time.
 
         It tries the alternatives only at the places where one of the marks matches.
         """
-        starts = sorted({start for pattern in self._each_thought for start in _starts(pattern, text)})
+        possible = (patterns for first, patterns in self._each_thought.items() if first in text)
+        each = chain.from_iterable(possible)
+        starts = sorted({start for pattern in each for start in _starts(pattern, text)})
         found: list[re.Match[str]] = []
         at = 0
         for start in starts:
@@ -132,7 +139,7 @@ def _read(file: Path) -> MarksTable:
 
 def _starts(pattern: re.Pattern[str], text: str) -> Iterator[int]:
     """Yield every position at which a pattern matches, also inside another match."""
-    match = pattern.search(text)
+    match = pattern.match(text) if is_at_start(pattern.pattern) else pattern.search(text)
     while match:
         yield match.start()
         at = match.start() + 1

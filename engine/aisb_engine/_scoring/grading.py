@@ -212,8 +212,8 @@ def _finished(
     own_outcome = score.outcome if score else None
     if own_outcome == "unparsed":  # the evaluator found no answer in the text
         own_outcome = outcome(prediction, None, 0.0)
-    return replace(
-        score or Score(0.0),
+    return Score(
+        value,
         outcome=own_outcome or outcome(prediction, answer, value),
         sample_id=sample.id,
         repeat=prediction.repeat,
@@ -223,4 +223,5 @@ def _finished(
         span=(score.span if score else None) or (answer.span if answer else None),
         group=sample.group,
         cluster=sample.cluster,
+        details=score.details if score else {},
     )

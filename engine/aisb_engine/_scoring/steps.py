@@ -34,6 +34,8 @@ class FoundAnswer(NamedTuple):
         """Return the prediction with the text that was read in place of the whole reply."""
         cut_off = prediction.finish_reason == "length"
         finish = "stop" if self.ended and cut_off else prediction.finish_reason
+        if self.text == prediction.text and finish == prediction.finish_reason:
+            return prediction
         return replace(prediction, text=self.text, finish_reason=finish)
 
 
@@ -89,9 +91,9 @@ class Steps:
         if found is None:
             found = self._without_another_turn(visible.text, sample, cut_off=cut_off)
         answer = found.answer
-        if answer and answer.span:
-            answer = replace(answer, span=visible.raw(answer.span))
-        return found._replace(answer=answer)
+        if answer and answer.span and (span := visible.raw(answer.span)) != answer.span:
+            return found._replace(answer=replace(answer, span=span))
+        return found
 
     def _before_another_turn(self, text: str, sample: Sample) -> FoundAnswer | None:
         """Return the answer before the first place where another turn begins after an answer."""

@@ -7,6 +7,7 @@ import string
 import unicodedata
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice
 from typing import Annotated
 
@@ -17,9 +18,21 @@ from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._groups import join_groups
 from aisb_evaluator_text._ranges import BOUND
 
+_SHORT = 200
+"""The length of the longest text whose numbers are remembered: a right answer often is its target."""
+
 
 def number_values(text: str) -> tuple[Fraction, ...]:
     """Return the possible values of the one number in a text, the most likely first; empty for several."""
+    return _short_values(text) if len(text) <= _SHORT else _values(text)
+
+
+@lru_cache(maxsize=1024)
+def _short_values(text: str) -> tuple[Fraction, ...]:
+    return _values(text)
+
+
+def _values(text: str) -> tuple[Fraction, ...]:
     text = join_groups(text)
     if BOUND.match(text):
         return ()

@@ -119,7 +119,7 @@ def _after_hashes(text: str) -> _Mark | None:
 def _after_words(text: str) -> _Mark | None:
     """Return the last number that is stated as a value after "the answer is", "Answer:" or the like."""
     marks = answer_marks(text)
-    last = next(find_last(text, 8), None)
+    last = next(find_last(text, 8), None) if marks else None
     for mark in reversed(marks[-20:]):
         start, clause = _clause(text, mark.end())
         clause = join_groups(clause)
@@ -127,7 +127,8 @@ def _after_words(text: str) -> _Mark | None:
         if found:
             # "答：9小时行360千米": of several numbers, the computed one.
             result = equals(text, mark.start()) if "=" not in clause else None
-            same = [n for n in islice(find_numbers(clause), 8) if result and n.readings == result.readings]
+            numbers = islice(find_numbers(clause), 8) if result else ()
+            same = [n for n in numbers if result and n.readings == result.readings]
             return _Mark(mark.start(), moved(same[0] if same else found, start), "answer-words")
     return None
 

@@ -13,8 +13,15 @@ from aisb._plugins import Plugins
 from aisb_evaluator_text import _numbers as numbers
 from aisb_evaluator_text import _spelled as spelled
 from aisb_evaluator_text._choices import choice
-from aisb_evaluator_text._languages import english_numbers
-from aisb_evaluator_text._marked import answer_line, answer_text, boxed, find_boxes
+from aisb_evaluator_text._languages import english_numbers, row_language
+from aisb_evaluator_text._marked import (
+    ANSWER_MARK,
+    answer_line,
+    answer_marks,
+    answer_text,
+    boxed,
+    find_boxes,
+)
 from aisb_evaluator_text._number_steps import last_number, number
 
 CITIES = Sample("0", {}, "B", ("Berlin", "Paris", "Rome", "Madrid"))
@@ -275,6 +282,34 @@ def test_an_answer_in_words_is_boxed_announced_or_the_first_line(text: str, answ
 )
 def test_numbers_of_a_language_are_written_as_english_does_in_the_same_places(text, language, written):
     assert english_numbers(text, language) == written
+
+
+@pytest.mark.parametrize("text", ["Richtig\tist 3,5", "Richtig ist 3,5", "RICHTIG\nIST: 3,5"])
+def test_an_answer_mark_names_its_language_with_any_space_in_it(text: str):
+    assert row_language(NONE, text) == "de"
+    assert number()(text, NONE).text == "3.5"
+
+
+def test_a_mark_of_no_single_language_names_none():
+    assert row_language(NONE, "正解 答案 X が 5") in ("", "ja")
+    assert row_language(NONE, "The answer is 5") == ""
+
+
+PARTS = (
+    "answer", "Answers", "ANSWER:", " is ", " are", "=", ":", "\n", "\nA: ", " # a : ", "A:", "*", "<answer>", "</answer>",
+    "an", "the answer would be ", "answer key: ", "_", "5", " ", "?", ".", "<", "antwort: ", "x",
+)  # fmt: skip
+
+
+def test_answer_marks_of_an_ascii_text_are_those_of_a_whole_search():
+    draw, found = random.Random(20261201), 0
+    for _ in range(3000):
+        text = "".join(draw.choices(PARTS, k=draw.randint(0, 12)))
+        whole = [match.span() for match in ANSWER_MARK.finditer(text)]
+        english = [mark.span() for mark in answer_marks(text) if mark.re.pattern == ANSWER_MARK.pattern]
+        assert english == whole
+        found += len(whole)
+    assert found > 1000
 
 
 def test_the_first_answer_line_can_be_asked_for():
