@@ -10,7 +10,7 @@ import pytest
 from aisb._errors import ConfigError, DataError
 from aisb._plugins import Plugins
 from aisb_engine._data.datafiles import DataFolders
-from aisb_engine._data.loading import load_samples
+from aisb_engine._data.loading import _row_bytes, load_samples
 from aisb_engine._data.samples import SampleMaker
 from aisb_engine._spec import Task
 
@@ -228,7 +228,7 @@ def test_a_dataset_without_files_is_hashed_by_its_rows_and_gets_path_as_an_optio
     code = """if True:
         from aisb_engine._data.datafiles import DataFolders
         from aisb._plugins import Plugins
-        from aisb_engine._data.loading import load_samples
+        from aisb_engine._data.loading import _row_bytes, load_samples
         from aisb_engine._spec import Task
         def load(**table):
             task = Task(name="toy", summary="", dataset={"use": "dice", "colour": "red", **table})
@@ -249,6 +249,28 @@ def test_a_dataset_without_files_is_hashed_by_its_rows_and_gets_path_as_an_optio
     assert first == "['0', '1', '2'] () None"
     assert second == "True False"
     assert third.startswith("task.dataset.path: no such option")
+
+
+class Text(str):
+    """A text of a class of its own, as generators yield."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "one two", "max_tokens": 1, "input_tokens": None, "input_exact": False},
+        {"b": Text('a"b\\c/\b\t\n\f\r\x00\x1f'), "a": "\x7f", "é": "é \ud800 \U0001f600"},
+        {"z": [1, {"y": 2, "x": "\x7f"}], "a": {"d": 1, "c": [True]}, "f": 1e16, "n": -(10**30)},
+        {"path": DataFolders, "empty": ""},
+        {2: "a", 1: "b"},
+        {},
+    ],
+    ids=["usual", "characters", "nested", "objects", "numbers_as_names", "empty"],
+)
+def test_a_row_is_hashed_as_json_with_sorted_keys(row):
+    assert _row_bytes(row) == json.dumps(row, sort_keys=True, default=str).encode()
 
 
 def test_no_path_and_no_rows_are_errors(load):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from aisb._data import DataFiles
 from aisb._errors import AisbError, ConfigError, DataError, did_you_mean
 from aisb._options import injected_types
@@ -153,13 +155,12 @@ def _counted(
         (name, Template(text, f"task.dataset.layouts.fields.{name}"))
         for name, text in (files.fields.items() if files else ())
     ]
-    encode = json.JSONEncoder(sort_keys=True, default=str).encode
     for position, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise TypeError(f"row {position}: expected a mapping with fields, found {row!r:.80}")
         if files is None:
             plain = _without_content(row, content, f"row {position}")
-            digest.update(encode({key: _hashed(value) for key, value in plain.items()}).encode())
+            digest.update(_row_bytes({key: _hashed(value) for key, value in plain.items()}))
             yield f"row {position}", plain
         else:
             current = files.current
@@ -168,6 +169,24 @@ def _counted(
             plain = _without_content({**complete, **more} if more else complete, content, files.position)
             refuse_surrogates(plain, files.position)
             yield files.position, plain
+
+
+_encode = json.JSONEncoder(sort_keys=True, default=str).encode
+
+
+def _row_bytes(row: Row) -> bytes:
+    """Return a row as `json.dumps` writes it with sorted keys; its long texts at a fraction of the cost."""
+    if not all(isinstance(key, str) for key in row):
+        return _encode(row).encode()
+    members = [_value_bytes(key) + b": " + _value_bytes(row[key]) for key in sorted(row)]
+    return b"{" + b", ".join(members) + b"}"
+
+
+def _value_bytes(value: Any) -> bytes:
+    # Both libraries write ASCII in the same way, except for the character 127.
+    if isinstance(value, str) and value.isascii() and "\x7f" not in value:
+        return orjson.dumps(value)
+    return b"%d" % value if type(value) is int else _encode(value).encode()
 
 
 def _hashed(value: Any) -> Any:

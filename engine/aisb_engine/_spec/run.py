@@ -38,7 +38,8 @@ class Subtask(Table):
     @property
     def repeats(self) -> int:
         """The number of requests per sample: `num_return_sequences`, which is never sent."""
-        return int(self.merged.get("num_return_sequences", 1))
+        name = "num_return_sequences"
+        return int(self.forced.get(name, self.params.get(name, 1)))
 
 
 class Judge(Table):

@@ -263,11 +263,14 @@ def draw_many(values: Sequence[str], requests: Iterable[tuple[str, int]]) -> Ite
     import numpy as np
 
     table = _table(tuple(values))
+    scale = len(table) / (1 << 53)  # exact, so that the product is rounded once, as in `choices`
     for block in _blocks(requests):
         drawn = (Random(seed).getrandbits(64 * count).to_bytes(8 * count, "little") for seed, count in block)
         numbers = np.frombuffer(b"".join(drawn), "<u4")
-        uniform = ((numbers[0::2] >> 5) * float(1 << 26) + (numbers[1::2] >> 6)) / float(1 << 53)
-        words = table.take((uniform * len(table)).astype(np.intp)).tolist()
+        places = (numbers[0::2] >> 5) * float(1 << 26)
+        places += numbers[1::2] >> 6
+        places *= scale
+        words = table.take(places.astype(np.intp)).tolist()
         end = 0
         for _, count in block:
             start, end = end, end + count

@@ -34,7 +34,7 @@ def write_files(
     """Write all files of one subtask into a run folder; return them."""
     base = folder / "performances" / result.model / result.task
     content = {
-        ".csv": _csv(parameters_rows(result)),
+        ".csv": _csv(map(csv_cell, row) for row in parameters_rows(result)),
         ".json": _json(common_metrics(result)),
         "_headline.txt": ("\n".join(headline(result)) + "\n").encode(),
         "_requests.csv": _csv(request_rows(result)),
@@ -83,7 +83,10 @@ def _chosen(result: PerformanceResult, stages: Collection[str] | None) -> list[S
 
 
 def request_rows(result: PerformanceResult) -> Iterator[Sequence[object]]:
-    """Yield a row a request, in the order of sending; times in milliseconds, unknown cells empty."""
+    """Yield a row a request, in the order of sending; times in milliseconds, unknown cells empty.
+
+    Only the three columns of texts can look like a formula; the other cells are numbers.
+    """
     columns = result.requests()
     yield REQUEST_COLUMNS
     times = [columns["planned_ns"] / 1e6, columns["sent_ns"] / 1e6]
@@ -92,10 +95,13 @@ def request_rows(result: PerformanceResult) -> Iterator[Sequence[object]]:
     def counts(*names: str) -> list[list[str]]:
         return [_counts(columns[name]) for name in names]
 
+    def texts(name: str) -> Iterator[object]:
+        return map(csv_cell, columns[name])
+
     yield from zip(
-        columns["id"], *counts("repeat", "turn"), ["true" if ok else "false" for ok in columns["ok"]],
-        *map(_times, times), *counts("input_tokens", "output_tokens"), columns["output_tokens_source"],
-        *counts("chunks", "attempts"), columns["failure"], strict=True,
+        texts("id"), *counts("repeat", "turn"), ["true" if ok else "false" for ok in columns["ok"]],
+        *map(_times, times), *counts("input_tokens", "output_tokens"), texts("output_tokens_source"),
+        *counts("chunks", "attempts"), texts("failure"), strict=True,
     )  # fmt: skip
 
 
@@ -167,9 +173,9 @@ def _counts(column: Any) -> list[str]:
     return ["" if value != value else str(int(value)) for value in column.tolist()]  # noqa: PLR0124 - NaN
 
 
-def _csv(rows: Iterable[Sequence[object]]) -> bytes:
+def _csv(rows: Iterable[Iterable[object]]) -> bytes:
     text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(map(csv_cell, row) for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
