@@ -115,6 +115,8 @@ CHAT = {
     "RFC 9457": (data({"type": "about:blank", "title": "boom", "status": 503}) + DONE, "status", 503),
     "a status alone": (data({"id": "boom", "code": "502"}) + DONE, "status", 502),
     "no success": (data({"success": False, "message": "boom"}) + DONE, "protocol", 200),
+    "FastChat": (data({"text": "boom", "error_code": 50001}) + DONE, "protocol", 200),
+    "a finish reason with its message": (data(ended("error: boom")) + DONE, "protocol", 200),
     "an exception": (data({"exception": "boom"}) + DONE, "protocol", 200),
     "a short name": (data({"err": "boom", "code": 500}) + DONE, "status", 500),
     "a text": (data({"error": "boom"}) + DONE, "protocol", 200),

@@ -32,7 +32,9 @@ def delta(
     text: str | None = None, *, finish: str | None = None, count: Any = "left out", **more: Any
 ) -> bytes:
     """One event of the chat API; `count` is its running count, None for a usage of null."""
-    parts = {name: more.pop(name) for name in ("reasoning_content", "tool_calls") if name in more}
+    parts = {
+        name: more.pop(name) for name in ("reasoning_content", "tool_calls", "function_call") if name in more
+    }
     choice = {
         "index": 0,
         "delta": ({} if text is None else {"content": text}) | parts,
@@ -100,6 +102,16 @@ STREAMS: dict[str, list[tuple[int, bytes]]] = {
     "a tool call with counts, its name held back": [
         *every_20_ms(*(delta("", count=place + 1) if place < 3 else arguments('{"', count=place + 1)
                        for place in range(9))), (260, delta(finish="tool_calls", count=9)), (260, total(9)),
+    ],
+    "a function call of the older form": [
+        *every_20_ms(
+            delta(function_call={"name": "f", "arguments": ""}),
+            *(delta(function_call={"arguments": "1"}) for _ in range(9)),
+        ), (280, delta(finish="function_call")), (280, total(10)),
+    ],
+    "the usage of Groq, with an end token": [
+        *every_20_ms(*(delta(" x") for _ in range(9))),
+        (280, delta(finish="stop", x_groq={"id": "r", "usage": usage(10)})),
     ],
     "half characters with log-probabilities": [
         *every_20_ms(*(delta(text, logprobs=logprobs(1)) for text in PIECES)), (280, total(10)),

@@ -155,7 +155,7 @@ def failed_finish(reason: str | None, status: int | None = None) -> Failure | No
     """
     if not reason or reason in _WHOLE_REASONS:
         return None
-    word = re.sub(r"[\s\-.]+", "_", reason.strip().lower())
+    word = re.sub(r"[\s\-.:]+", "_", reason.strip().lower())
     text = f"the service ended an incomplete reply with the finish reason {reason!r:.60}"
     if word in _CUT_REASONS:
         return Failure("cut", text, status)
@@ -197,6 +197,8 @@ def _is_flat_error(place: Mapping[str, Any]) -> bool:
     if place.get("object") == "error" or place.get("type") == "error" or place.get("success") is False:
         return True
     if any(_as_status(place.get(key)) is not None for key in _STATUS_KEYS):
+        return True
+    if _describes_error(place.get("error_code")):  # FastChat: 50001 beside a text
         return True
     has_message = any(
         isinstance(place.get(key), str) and _describes_error(place[key]) for key in _MESSAGE_KEYS

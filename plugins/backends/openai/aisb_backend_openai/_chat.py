@@ -85,8 +85,10 @@ class OpenAIChat(OpenAIService):
         text = delta.get("content") or ""
         reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
         finish = choice.get("finish_reason")
-        usage = usage_in(event) if "usage" in event or "timings" in event else None
+        usage = usage_in(event) if "usage" in event or "timings" in event or "x_groq" in event else None
         calls = delta.get("tool_calls")
+        if not calls and (call := delta.get("function_call")):
+            calls = [{"function": call}]  # the form before `tool_calls`, which some gateways still send
         refusal = delta.get("refusal")
         count = count_tokens(event, choice)
         if text.__class__ is not str:

@@ -161,8 +161,8 @@ class OpenAIService(EndpointPath, ServedModel, LoraAdapters):
         """Translate an event without choices: usage, an error, or no content."""
         if failure := failure_in(event):
             raise AttemptFailed(failure)
-        if usage := event.get("usage"):
-            return Chunk("usage", usage=read_usage(usage))
+        if usage := usage_in(event):
+            return Chunk("usage", usage=usage)
         if "choices" not in event and not self.stream:
             words = str(dict(event))[:200]
             raise AttemptFailed(
@@ -225,9 +225,13 @@ def failure_in(event: Mapping[str, Any]) -> Failure | None:
 def usage_in(event: Mapping[str, Any]) -> Usage | None:
     """Return the token counts of an event; some services give running counts in every event.
 
-    llama.cpp gives them under `timings` (`timings_per_token`), where `prompt_n` excludes cached tokens.
+    llama.cpp gives them under `timings` (`timings_per_token`), where `prompt_n` excludes cached tokens; Groq
+    under `x_groq`.
     """
     if usage := event.get("usage"):
+        return read_usage(usage)
+    groq = event.get("x_groq")
+    if isinstance(groq, Mapping) and isinstance(usage := groq.get("usage"), Mapping):
         return read_usage(usage)
     timings = event.get("timings")
     if not timings or not isinstance(timings, Mapping) or "predicted_n" not in timings:

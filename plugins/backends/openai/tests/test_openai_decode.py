@@ -188,6 +188,36 @@ def test_streamed_tool_calls_are_deltas():
     ]
 
 
+def test_a_function_call_of_the_older_form_is_a_tool_call():
+    assert decoded(
+        chat,
+        event({"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": ""}}),
+        event({"function_call": {"arguments": '{"x":'}}),
+        event({"content": "a", "function_call": None}),
+        event({}, "function_call"),
+    ) == [
+        Chunk("tool", tool_calls=({"index": 0, "name": "f", "arguments": ""},)),
+        Chunk("tool", tool_calls=({"index": 0, "arguments": '{"x":'},)),
+        Chunk("content", "a"),
+        Chunk("finish", finish_reason="tool_calls"),
+    ]
+    call = {"name": "f", "arguments": '{"x": 1}'}
+    assert chat(reply({"content": None, "function_call": call}, "function_call")) == Chunk(
+        "tool", finish_reason="tool_calls", tool_calls=({"index": 0, "name": "f", "arguments": '{"x": 1}'},)
+    )
+
+
+@pytest.mark.parametrize("decode", [chat, completion])
+def test_the_usage_of_groq_is_inside_an_object_of_its_own(decode):
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "queue_time": 0.1}
+    groq = {"id": "req_1", "usage": usage}
+    assert decode(event({}, "stop", x_groq=groq)) == Chunk("finish", finish_reason="stop", usage=Usage(5, 2))
+    assert decode({"choices": [], "x_groq": groq}) == Chunk("usage", usage=Usage(5, 2))
+    for other in ({"id": "req_1"}, {"usage": "none"}, None):
+        assert decode({"choices": [], "x_groq": other}) is None
+    assert chat(event({"content": "a"}, x_groq={"id": "req_1"})) == Chunk("content", "a")
+
+
 def test_whole_tool_calls_are_numbered_in_their_order():
     calls = [
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
