@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from forked import run_forked
 
-from aisb_engine._performance import certificate, objectives
+from aisb_engine._performance import certificate, limits, objectives
 from aisb_engine._performance.columns import CHUNK_KINDS
 from aisb_engine._performance.dialects import DIALECTS
 from aisb_mock import MockOptions, start_mock
@@ -44,12 +44,12 @@ def test_no_signal_is_explained_that_there_is_not() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     text = " ".join(section("The certificate").split())
-    lag, late, missed = certificate.LAG_MS, certificate.LATE_MS, certificate.LOAD_TOLERANCE
+    lag, late, missed = limits.LAG_MS, limits.LATE_MS, limits.LOAD_TOLERANCE
     for words in (
         f"loop lag | over {lag[0]:g} ms", f"| over {lag[1]:g} ms", f"lateness | P99 over {late[0]:g} ms",
         f"| over {late[1]:g} ms", f"rate 5 % away from the requested one | {100 * missed[1]:g} %",
-        f"over {100 * certificate.CPU_SHARE:g} % of a core", f"more than {100 * certificate.FAILED_SHARE:g} %",
-        f"over {100 * certificate.MAX_DIFFERING_SHARE:g} % of replies", f"over {100 * certificate.CACHE_POINTS:g} points",
+        f"over {100 * limits.CPU_SHARE:g} % of a core", f"more than {100 * limits.FAILED_SHARE:g} %",
+        f"over {100 * limits.MAX_DIFFERING_SHARE:g} % of replies", f"over {100 * limits.CACHE_POINTS:g} points",
     ):  # fmt: skip
         assert words in text
 

@@ -344,6 +344,41 @@ def test_the_rate_of_a_pressure_run_is_that_of_its_clients(tmp_path):
     assert reasons(half)["concurrency"][1] == "4 requests could be in flight, but the peak was 2"
 
 
+def test_the_rate_of_conversations_is_that_of_their_first_turns(tmp_path):
+    # 30 conversations of three turns, ten of them a second: 30 requests a second.
+    turns = [reply(n, 100 * n + 301 * turn, turn=turn) for n in range(30) for turn in range(3)]
+    turns.sort(key=lambda one: one.timing.sent_ns)
+    found = run(tmp_path / "held", turns, load={"requested": {"request_rate": 10}})
+    assert found.achieved.rate > 20
+    assert "rate" not in reasons(found)
+    missed = reasons(run(tmp_path / "missed", turns, load={"requested": {"request_rate": 20}}))["rate"]
+    assert missed == ("INVALID", "20 conversations/s requested, 10 achieved")
+
+
+def one_after_another(clients, per_second, seconds):
+    """Clients that begin at a rate and send one request after another, of 280 ms each, for some seconds."""
+    replies = []
+    for client in range(clients):
+        at = 1000 * client / per_second
+        while at < 1000 * seconds:
+            replies.append(reply(len(replies), at))
+            at += 281
+    return sorted(replies, key=lambda one: one.timing.sent_ns)
+
+
+@pytest.mark.parametrize(("clients", "per_second", "seconds"), [(6, 2, 4), (6, 2, 3), (40, 3, 4), (3, 1, 20)])
+def test_clients_that_begin_slowly_as_requested_lack_no_concurrency(tmp_path, clients, per_second, seconds):
+    load = {"requested": {"concurrency": clients, "request_rate": per_second, "pressure_time": seconds}}
+    found = run(tmp_path, one_after_another(clients, per_second, seconds), load=load)
+    assert "concurrency" not in reasons(found)
+
+
+def test_clients_that_begin_slower_than_requested_lack_concurrency(tmp_path):
+    load = {"requested": {"concurrency": 6, "request_rate": 4, "pressure_time": 6}}
+    found = run(tmp_path, one_after_another(6, 1, 6), load=load)
+    assert reasons(found)["concurrency"][0] == "INVALID"
+
+
 def test_a_pressure_run_that_slows_down_because_requests_fail_lacks_no_concurrency(tmp_path):
     load = {"requested": {"concurrency": 4, "pressure_time": 9}}
     assert "concurrency" in reasons(run(tmp_path / "answered", alternating(), load=load))

@@ -25,11 +25,11 @@ class InspectLogs(Importer):
         """Return what a log, or the logs in a folder, hold; None if they are no logs.
 
         Raises:
-            DataError: a log has no samples, one of them lacks something, or it is in Inspect's own form.
+            DataError: a log has no samples, one of them lacks something, or it is in Inspect's .eval format.
         """
         if path.suffix == ".eval":
             raise DataError(
-                f"{path} is a log of Inspect in its own form; make JSON of it first, with\n"
+                f"{path} is a log in Inspect's .eval format; convert it to JSON first, with\n"
                 f"  inspect log convert {path} --to json --output-dir json-logs"
             )
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]

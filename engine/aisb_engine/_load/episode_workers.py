@@ -48,12 +48,12 @@ def permissions() -> dict[str, str]:
 
 
 def reply_text(prediction: Prediction) -> str:
-    """Return a prediction as a record of the log, in characters."""
+    """Return a prediction as a record of the log, in base64."""
     return b64encode(encode(prediction, final=True, session=0)).decode("ascii")
 
 
 def reply_from(text: str) -> Prediction:
-    """Return the prediction in such a text."""
+    """Return the prediction that `reply_text` encoded."""
     return decode(memoryview(b64decode(text))[RECORD_HEADER.size :]).prediction
 
 
@@ -76,7 +76,7 @@ class EnvironmentRecipe:
 
 @dataclass(slots=True)
 class SharedEpisodes:
-    """The run's side: the episodes of one subtask while workers run them.
+    """The episodes of one subtask while workers run them, as the main process sees them.
 
     `ended` are the episodes that have ended in this command.
     """
@@ -147,7 +147,7 @@ class SharedEpisodes:
 
 
 class WorkerEpisodes:
-    """A worker's side: what it knows of the episodes that it was given."""
+    """The samples and earlier replies of the episodes that a worker was given."""
 
     def __init__(self, send: Callable[[Mapping[str, Any]], None]) -> None:
         self._send = send

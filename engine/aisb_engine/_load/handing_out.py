@@ -1,4 +1,4 @@
-"""The run's side of the queue that the workers of a closed loop share: it assigns requests to workers.
+"""Assign requests to the workers of a closed loop, which share a queue that the main process keeps.
 
 The requests of a lost worker are taken back and given to other workers, unless the load is measured. So a
 worker that finds the queue empty does not end at once: it waits until nothing is in flight on any worker.

@@ -50,10 +50,10 @@ class RequestSpan(NamedTuple):
 
 
 class WorkerQueue:
-    """A worker's side of the shared queue. At most one question to the run is pending at a time.
+    """The shared queue as a worker sees it. It has at most one pending question to the main process.
 
-    `ask` sends a message to the run. A request is read from the file when a client takes it; `read` gets what
-    is attached to it.
+    `ask` sends a message to the main process. A request is read from the file when a client takes it; `read`
+    gets what is attached to it.
     """
 
     def __init__(

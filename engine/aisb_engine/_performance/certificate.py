@@ -6,13 +6,27 @@ answer the user's question. INVALID means that they describe the client, or noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from aisb import AchievedLoad, Certificate, Counters, Signal, Stage, Window
 from aisb._performance import CertificateVerdict
-from aisb._types import ChunkKind
+from aisb_engine._performance.limits import (
+    CPU_SHARE,
+    FAILED_SHARE,
+    LAG_MS,
+    LATE_MS,
+    LOAD_TOLERANCE,
+    LOST_SHARE,
+    MAX_DIFFERING_SHARE,
+    RATE_REQUESTS,
+    STALLED_SHARE,
+    TRACE_GAPS,
+    TRACE_REQUESTS,
+)
 from aisb_engine._performance.sessions import SessionTable
+from aisb_engine._performance.token_signals import token_signals
 
 if TYPE_CHECKING:
     from aisb_engine._performance.columns import LogColumns
@@ -26,37 +40,6 @@ SignalName = Literal[
     "output lengths", "buffered streams", "cache hits", "not steady", "too few samples", "imported",
 ]  # fmt: skip
 _BY_SEVERITY: tuple[CertificateVerdict, ...] = ("VALID", "SUSPECT", "INVALID")
-
-LAG_MS = (5.0, 50.0)
-"""Event-loop lag that makes a result suspect, and invalid; in the stable stage, else in the whole run."""
-LATE_MS = (5.0, 100.0)
-"""The 99th percentile of lateness, unless the concurrency limit holds requests back."""
-STALLED_SHARE = 0.01
-"""The share of the time in which the event loop may stand still: that of the requests beyond P99."""
-CPU_SHARE = 0.9
-FAILED_SHARE = 0.1
-LOST_SHARE = 0.1
-"""The share of the planned requests that lost workers may have left unasked before a result is invalid."""
-MAX_DIFFERING_SHARE = 0.01
-"""The share of requests whose counts may disagree without a signal."""
-LOAD_TOLERANCE = (0.05, 0.2)
-"""The relative difference allowed between achieved and requested rate or concurrency."""
-CACHE_POINTS = 0.05
-MIN_STREAM_TOKENS = 4
-"""Replies with fewer tokens can arrive in one piece on any network."""
-END_TOKENS = 1
-"""Servers count the end token, which is in no chunk, so a difference of one token is no disagreement."""
-TEXT_KINDS: frozenset[ChunkKind] = frozenset(("content", "reasoning"))
-INPUT_TOLERANCE = {True: 0.05, False: 0.6}
-"""The relative difference allowed between the input tokens that the server counts and those requested: for
-prompts that a tokenizer made to an exact length, and for others."""
-INPUT_FEWER, INPUT_MORE = 2, 64
-"""The absolute difference that is always allowed: fewer tokens, and more, since a chat template adds some."""
-TRACE_REQUESTS = 20
-TRACE_GAPS = (0.002, 600.0)
-"""If the average seconds between the requests of a trace are outside of these limits, its times must be in
-another unit. Published traces have up to some tens of requests per second; read 1000 times too fast, most
-have more than 500."""
 
 
 def certify(
@@ -77,14 +60,10 @@ def certify(
         *_answers(columns, requests, achieved, load),
         *_loop_lag(load, window),
         *_client(requests, achieved, load),
-        *_rate(achieved, load),
+        *_rate(columns, load),
         *_concurrency(columns, flight, load, window),
         *_trace_times(columns, load),
-        *_token_counts(columns, requests),
-        *_input_lengths(columns, requests, load),
-        *_output_lengths(columns, requests, load),
-        *_buffered_streams(columns, requests, load),
-        *_cache(columns, requests, load, counters),
+        *token_signals(columns, requests, load, counters),
         *_size(stages, percentiles, unsteady),
     ]
     signals.sort(key=lambda signal: -_BY_SEVERITY.index(signal.verdict))
@@ -207,14 +186,26 @@ def _client(requests: Requests, achieved: AchievedLoad, load: LoadFiles) -> Iter
         yield Signal("subtasks", "SUSPECT", reason)
 
 
-def _rate(achieved: AchievedLoad, load: LoadFiles) -> Iterator[Signal]:
+def _rate(columns: LogColumns, load: LoadFiles) -> Iterator[Signal]:
+    """Compare the rate of the requests that were scheduled with the requested one.
+
+    Of a conversation or a session, only the first request is scheduled.
+    """
+    import numpy as np
+
     # In a pressure run the rate is that of new clients.
     if not load.rate or load.ramps or load.requested.get("pressure_time"):
         return
-    if achieved.rate is not None and achieved.sent > 20:
-        deviation = abs(achieved.rate - load.rate) / load.rate
+    begun = SessionTable.of(columns).starts
+    begun = np.sort(begun[~np.isnan(begun)])
+    if len(begun) > RATE_REQUESTS and begun[-1] > begun[0]:
+        rate = (len(begun) - 1) / float(begun[-1] - begun[0]) * 1e9
+        deviation = abs(rate - load.rate) / load.rate
         if deviation > LOAD_TOLERANCE[0]:
-            reason = f"{load.rate:g} requests/s requested, {achieved.rate:.4g} achieved"
+            what = "sessions" if load.sessions else "requests"
+            if not load.sessions and len(begun) < np.count_nonzero(~np.isnan(columns["sent"])):
+                what = "conversations"
+            reason = f"{load.rate:g} {what}/s requested, {rate:.4g} achieved"
             yield Signal("rate", _grade(deviation, LOAD_TOLERANCE), reason)
 
 
@@ -235,7 +226,10 @@ def _concurrency(
         return
     conversations = len(set(zip(columns.ids, columns["repeat"].tolist(), strict=True)))
     what = "requests" if conversations == len(columns) else "conversations"
-    possible = min(load.concurrency, conversations)
+    possible, delay = min(load.concurrency, conversations), 0.0
+    if pressure and load.rate:  # this many clients begin each second
+        possible = max(1, min(possible, math.ceil(load.rate * float(pressure))))
+        delay = (possible - 1) / load.rate * 1e9
     shortfall = 1 - flight.peak / possible
     if shortfall > LOAD_TOLERANCE[0]:
         reason = f"{possible} {what} could be in flight, but the peak was {flight.peak}"
@@ -243,7 +237,7 @@ def _concurrency(
         return
     if pressure and len(columns.failures) > FAILED_SHARE * len(columns):
         return  # the brake slows clients down while requests fail
-    average = _average_in_flight(columns, flight, window)
+    average = _average_in_flight(columns, flight, window, delay)
     shortfall = 0.0 if average is None else 1 - average / possible
     if shortfall > LOAD_TOLERANCE[0]:
         reason = f"{possible} {what} could be in flight, but the average was {average:.4g}"
@@ -260,11 +254,14 @@ def _sessions_in_flight(columns: LogColumns, concurrency: int) -> Iterator[Signa
         yield Signal("concurrency", _grade(shortfall, LOAD_TOLERANCE), reason)
 
 
-def _average_in_flight(columns: LogColumns, flight: InFlight, window: Window | None) -> float | None:
+def _average_in_flight(
+    columns: LogColumns, flight: InFlight, window: Window | None, delay: float
+) -> float | None:
     """Return the average number in flight while requests remained to be sent; None if there was no such time.
 
     That is the average of the stable stage. Without one, it is the average from the first time that the peak
-    was reached, if in the first half, until the last request began (of a conversation: its first turn).
+    was reached, if in the first half, until the last request began (of a conversation: its first turn). If
+    the clients begin one after another, it starts with the last one, `delay` ns after the first.
     """
     import numpy as np
 
@@ -274,6 +271,7 @@ def _average_in_flight(columns: LogColumns, flight: InFlight, window: Window | N
     first, last = float(np.nanmin(sent)), float(np.nanmax(sent[columns["turn"] == columns["turn"].min()]))
     reached = float(flight.times[(flight.levels >= (1 - LOAD_TOLERANCE[0]) * flight.peak).argmax()])
     start = reached if reached < (first + last) / 2 else first
+    start = first + delay if delay else start
     ends = int(((columns.end > start) & (columns.end <= last)).sum())
     # Wait for at least one wave: the first requests to end are not typical.
     return flight.mean(start, last) if ends >= flight.peak else None
@@ -295,119 +293,6 @@ def _trace_times(columns: LogColumns, load: LoadFiles) -> Iterator[Signal]:
     else:
         return
     yield Signal("trace times", "SUSPECT", f"the times of the trace imply {reason}")
-
-
-def _token_counts(columns: LogColumns, requests: Requests) -> Iterator[Signal]:
-    import numpy as np
-
-    ok = requests.ok
-    for name, column in (("the chunks", "counted_tokens"), ("the tokenizer", "retold_tokens")):
-        difference = np.abs(columns["usage_tokens"] - columns[column])[ok]
-        known = ~np.isnan(difference)
-        differ = int((difference[known] > END_TOKENS).sum())
-        if differ > MAX_DIFFERING_SHARE * known.sum():
-            reason = (
-                f"the server's count and {name} disagree on the output tokens of {differ} of {known.sum()}"
-            )
-            yield Signal("token counts", "SUSPECT", f"{reason} replies")
-    usage = columns["usage_tokens"]
-    # Tool calls may be sent in more chunks than they have tokens.
-    fewer = ok & (columns["streamed"] == 1) & (usage < columns.count(TEXT_KINDS) - END_TOKENS)
-    if fewer.sum() > MAX_DIFFERING_SHARE * (ok & ~np.isnan(usage)).sum():
-        row = int(fewer.argmax())
-        reason = (
-            f"the server counts fewer output tokens than chunks with text in {fewer.sum()} of {ok.sum()} "
-            f"replies (the first: {usage[row]:.0f} tokens in {columns.count(TEXT_KINDS)[row]:.0f} chunks)"
-        )
-        yield Signal("token counts", "SUSPECT", reason)
-    unknown = int((np.isnan(requests.output_tokens) & ok).sum())
-    if 0 < unknown < ok.sum():
-        reason = f"the output tokens of {unknown} of {ok.sum()} replies are unknown and not in any sum"
-        yield Signal("token counts", "SUSPECT", reason)
-
-
-def _input_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
-    """Yield a signal if generated prompts have another length by the server's count.
-
-    A chat template adds tokens, but removes none.
-    """
-    import numpy as np
-
-    requested, counted = columns["requested_input"], requests.input_tokens
-    # Later turns contain the conversation so far.
-    known = requests.ok & ~np.isnan(requested) & ~np.isnan(counted) & (columns["turn"] == 0)
-    if load.input_exact is None or not known.any():
-        return
-    tolerance = INPUT_TOLERANCE[load.input_exact] * requested
-    wrong = known & (
-        (counted < requested - tolerance - INPUT_FEWER) | (counted > requested + tolerance + INPUT_MORE)
-    )
-    if wrong.sum() > MAX_DIFFERING_SHARE * known.sum():
-        row = int(wrong.argmax())
-        reason = (
-            f"the server counts another length than requested for {wrong.sum()} of {known.sum()} prompts "
-            f"(the first: {counted[row]:.0f} of {requested[row]:.0f} tokens): "
-            "is the tokenizer that of the model?"
-        )
-        yield Signal("input lengths", "SUSPECT", reason)
-
-
-def _output_lengths(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
-    import numpy as np
-
-    requested, counted = columns["max_tokens"], requests.output_tokens
-    known = requests.ok & ~np.isnan(requested) & ~np.isnan(counted)
-    # A reply may end before its limit, unless ignore_eos is set; it may never be longer.
-    forced = bool(load.requested.get("ignore_eos"))
-    cut = np.array([reason == "length" for reason in columns.finish], bool)
-    wrong = known & ((counted > requested) | ((counted < requested) & (cut | forced)))
-    if wrong.sum() > MAX_DIFFERING_SHARE * known.sum():
-        counts, limits = counted[wrong], requested[wrong]
-        reason = (
-            f"{wrong.sum()} of {known.sum()} replies have another length than requested "
-            f"(the first: {counts[0]:.0f} of {limits[0]:.0f} tokens)"
-        )
-        yield Signal("output lengths", "SUSPECT", reason)
-
-
-def _buffered_streams(columns: LogColumns, requests: Requests, load: LoadFiles) -> Iterator[Signal]:
-    """Yield a signal for streams that arrived in one piece, held on the way or by a client that lagged."""
-    import numpy as np
-
-    long = requests.ok & (np.fmax(requests.output_tokens, columns.count()) >= MIN_STREAM_TOKENS)
-    at_once = int((long & requests.at_once).sum())
-    if at_once > MAX_DIFFERING_SHARE * long.sum():
-        lag = load.client_health.lag if load.client_health else None
-        remedy = "look for a proxy or gateway that buffers streams"
-        if lag is not None and lag > LAG_MS[0]:
-            remedy = "this client lagged, which may be the cause; otherwise " + remedy
-        reason = (
-            f"all chunks of {at_once} of {long.sum()} replies came at one moment, so TPOT, ITL and "
-            f"ICL leave these out: {remedy}"
-        )
-        yield Signal("buffered streams", "SUSPECT", reason)
-
-
-def _cache(
-    columns: LogColumns, requests: Requests, load: LoadFiles, counters: Counters | None
-) -> Iterator[Signal]:
-    import numpy as np
-
-    cached, inputs = columns["cached_tokens"], requests.input_tokens
-    known = requests.ok & ~np.isnan(cached) & ~np.isnan(inputs)
-    hits: float | None = None
-    if known.any() and inputs[known].sum() > 0:
-        hits = float(cached[known].sum() / inputs[known].sum())
-    elif counters is not None:
-        hits = counters.prefix_hit_rate
-    declared = load.number("cache_share") or 0.0
-    least = load.number("min_cache_share")
-    low = declared if least is None else least
-    if hits is not None and not low - CACHE_POINTS <= hits <= declared + CACHE_POINTS:
-        reason = f"{100 * hits:.0f} % of the input tokens came from the server's prefix cache, "
-        reason += f"{100 * declared:.0f} % were declared" if declared else "and none were declared"
-        reason += " (load.cache_share)"
-        yield Signal("cache hits", "SUSPECT", reason)
 
 
 def _size(stages: Sequence[Stage], percentiles: Sequence[float], unsteady: str) -> Iterator[Signal]:

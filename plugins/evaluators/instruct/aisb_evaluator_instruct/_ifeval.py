@@ -19,7 +19,7 @@ _YES_NO_MAYBE = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _FENCES = ("```json", "```Json", "```JSON", "```")
 
 
-def compared(count: int, relation: str | None, number: Any) -> bool:
+def relation_holds(count: int, relation: str | None, number: Any) -> bool:
     """Return whether a count is `less than` or `at least` a number."""
     return count < int(number) if relation == "less than" else count >= int(number)
 
@@ -32,7 +32,7 @@ def has_keywords(text: str, arguments: Mapping[str, Any]) -> bool:
 def keyword_frequency(text: str, arguments: Mapping[str, Any]) -> bool:
     """A keyword occurs `frequency` times."""
     found = re.findall(arguments["keyword"].strip(), text, re.IGNORECASE)
-    return compared(len(found), arguments.get("relation"), arguments["frequency"])
+    return relation_holds(len(found), arguments.get("relation"), arguments["frequency"])
 
 
 def no_forbidden_words(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -43,7 +43,7 @@ def no_forbidden_words(text: str, arguments: Mapping[str, Any]) -> bool:
 def letter_frequency(text: str, arguments: Mapping[str, Any]) -> bool:
     """A letter or another character occurs `let_frequency` times; capitals are included."""
     found = text.lower().count(arguments["letter"].strip().lower())
-    return compared(found, arguments.get("let_relation"), arguments["let_frequency"])
+    return relation_holds(found, arguments.get("let_relation"), arguments["let_frequency"])
 
 
 def response_language(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -53,7 +53,7 @@ def response_language(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def number_sentences(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of sentences matches."""
-    return compared(len(texts.sentences(text)), arguments.get("relation"), arguments["num_sentences"])
+    return relation_holds(len(texts.sentences(text)), arguments.get("relation"), arguments["num_sentences"])
 
 
 def number_paragraphs(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -66,7 +66,7 @@ def number_paragraphs(text: str, arguments: Mapping[str, Any]) -> bool:
 
 def number_words(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of words matches."""
-    return compared(len(texts.words(text)), arguments.get("relation"), arguments["num_words"])
+    return relation_holds(len(texts.words(text)), arguments.get("relation"), arguments["num_words"])
 
 
 def nth_paragraph_first_word(text: str, arguments: Mapping[str, Any]) -> bool:
@@ -164,7 +164,7 @@ def quotation(text: str, arguments: Mapping[str, Any]) -> bool:
 def capital_word_frequency(text: str, arguments: Mapping[str, Any]) -> bool:
     """The number of words in capitals matches."""
     found = sum(word.isupper() for word in texts.tokens(text))
-    return compared(found, arguments.get("capital_relation"), arguments["capital_frequency"])
+    return relation_holds(found, arguments.get("capital_relation"), arguments["capital_frequency"])
 
 
 def english_capital(text: str, arguments: Mapping[str, Any]) -> bool:

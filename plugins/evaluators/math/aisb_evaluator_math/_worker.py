@@ -1,4 +1,4 @@
-"""The process that compares answers: it reads a pair a line from standard input, and writes a verdict a line.
+"""The process that compares answers: it reads one pair from each line of its input, and writes its verdict.
 
 An exception ends a comparison at its deadline. If the exception is not raised, because a single instruction
 computes for long, the process exits soon after.
@@ -24,7 +24,7 @@ ELAPSED = 8
 """The limit of elapsed time, in multiples of the deadline, which is CPU time."""
 
 
-class _Late(BaseException):
+class _DeadlinePassed(BaseException):
     """The deadline has passed. Not an `Exception`, since libraries catch those."""
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # output of libraries must not mix with verdicts
-    _compare_relatively()
+    _use_relative_errors()
     _parsed("1")
     output.write(b"ready\n")
     for line in sys.stdin.buffer:
@@ -45,7 +45,7 @@ def main() -> None:
         try:
             with _within(deadline):
                 reply = compare_answers(gold, answer)
-        except _Late:
+        except _DeadlinePassed:
             reply = {"problem": f"no verdict on {answer[:60]!r} within {deadline:g} s"}
         except (Exception, RecursionError, MemoryError) as error:  # noqa: BLE001 - it is this answer's verdict
             reply = {"problem": f"{type(error).__name__} on {answer[:60]!r}"}
@@ -69,7 +69,7 @@ def compare_answers(gold: str, answer: str) -> dict[str, Any]:
     return {"right": False, "vote": vote[:200]}
 
 
-def _compare_relatively() -> None:
+def _use_relative_errors() -> None:
     """Make math-verify compare numbers with `numbers_equal` in this process.
 
     All its comparisons (of sets, intervals, matrices, relations) call this one function, and it has no
@@ -103,7 +103,7 @@ def _within(seconds: float) -> Iterator[None]:
         return
 
     def late(_number: int, _frame: object) -> None:
-        raise _Late
+        raise _DeadlinePassed
 
     # CPU time, so that a verdict does not depend on what else the machine does.
     timers = (

@@ -1,9 +1,10 @@
 """Extract the letter of the chosen option from a text, in English and Chinese, in all usual forms.
 
-Rules have three ranks. An announced answer (a box, "Answer:", 答案是, 选, a line that is the letter) takes
-precedence over a judgement or conclusion ("B is right", "so C"), and that over a likely answer (a letter at
-the very end, the words of one option). Within a rank the last one counts, so that a correction does. A letter
-that is denied ("not B", B错误) or only in a question never counts; in a refusal only the first rank does.
+Rules have three ranks. The first is an announced answer (a box, "Answer:", 答案是, 选, a line that is the
+letter), the second a judgement or conclusion ("B is right", "so C"), the third a likely answer (a letter at
+the very end, the words of one option). A higher rank takes precedence. Within a rank the last match counts,
+because a later one may be a correction. A letter that is denied ("not B", B错误) or stands only in a question
+never counts. In a refusal, only the first rank counts.
 """
 
 from __future__ import annotations

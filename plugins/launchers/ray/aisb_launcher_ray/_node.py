@@ -1,4 +1,4 @@
-"""The run's side of one node: pull the batches of its collector, and store their data."""
+"""Pull the batches of one node's collector into the main process, and store their data."""
 
 from __future__ import annotations
 

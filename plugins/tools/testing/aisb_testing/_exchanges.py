@@ -181,15 +181,15 @@ def streams(dialect: Dialect, ask: Ask, *, events: bool) -> Iterator[Case]:
         odd = b": ping\n\n" + data.replace(b"\n\n", b"\n\n: ping\n\n")
         reason = "gateways end lines with CRLF, and send comments to keep connections open"
         pieces = [odd.replace(b"\n", b"\r\n")]
-        yield from_bytes("CRLF and keep-alive comments", reason, dialect, plain, pieces)
+        yield case_from_bytes("CRLF and keep-alive comments", reason, dialect, plain, pieces)
     foreign = make(["你好", "🙂", " ä"])
     letters = b"".join(event.data for event in dialect.events(foreign))
     for size in (1, 7):
         split = [letters[at : at + size] for at in range(0, len(letters), size)]
         reason = "a network cuts bytes anywhere, also within a character"
-        yield from_bytes(f"cut into pieces of {size}", reason, dialect, foreign, split)
+        yield case_from_bytes(f"cut into pieces of {size}", reason, dialect, foreign, split)
     reason = "a proxy may collect a stream"
-    yield from_bytes("all events in one packet", reason, dialect, plain, [data])
+    yield case_from_bytes("all events in one packet", reason, dialect, plain, [data])
     reason = "an event can be longer than any buffer"
     yield stream_case("an event of 1 MB", reason, dialect, make(["a", "x" * 1_000_000, "b"]))
     yield stream_case("N = 1", "answers of one token are common: A, B, yes", dialect, make(["42"]))
@@ -208,7 +208,7 @@ def documents(dialect: Dialect, ask: Ask) -> Iterator[Case]:
         ("not streamed, cut by length", write_exchange(ask, WORDS, finish_reason="length")),
     ):
         reason = "gateways may answer a request for a stream with one document"
-        yield Case(name, reason, [document_case(200, dialect.whole(reply))], reply, streamed=False)
+        yield Case(name, reason, [http_reply(200, dialect.whole(reply))], reply, streamed=False)
 
 
 def failure_cases(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
@@ -225,14 +225,14 @@ def failure_cases(dialect: Dialect, ask: Ask, *, sse: bool) -> Iterator[Case]:
         body = dialect.error(Refused(status, text))
         said = "" if b"unknown model" in body else text
         reason = "the user needs the service's message"
-        script = [document_case(status, body)]
+        script = [http_reply(status, body)]
         yield Case(f"status {status}", reason, script, failures=("status",), words=said)
     page = b"<html><head><title>Welcome</title></head><body>It works</body></html>"
     protocol, reason = ("protocol",), "what cannot be read is a failure, never an answer"
-    yield Case("HTML", reason, [document_case(200, page, "text/html")], failures=protocol, words="web page")
-    yield Case("nothing at all", reason, [document_case(200, b"")], failures=protocol, words="empty")
-    yield Case("not JSON", reason, [document_case(200, b'{"a": ')], failures=protocol, words="JSON")
-    latin = [document_case(200, '{"ä": 1}'.encode("latin-1"))]
+    yield Case("HTML", reason, [http_reply(200, page, "text/html")], failures=protocol, words="web page")
+    yield Case("nothing at all", reason, [http_reply(200, b"")], failures=protocol, words="empty")
+    yield Case("not JSON", reason, [http_reply(200, b'{"a": ')], failures=protocol, words="JSON")
+    latin = [http_reply(200, '{"ä": 1}'.encode("latin-1"))]
     yield Case("another encoding", reason, latin, failures=protocol)
     yield Case("closed without a reply", "services restart", [SHUT], failures=("cut", "connect"))
     yield Case("never answered", "services hang", [HALT], failures=("timeout",))
@@ -283,7 +283,7 @@ def stream_case(name: str, reason: str, dialect: Dialect, reply: Reply, *, pause
     return Case(name, reason, [*steps, LAST_CHUNK], reply, tokens=tokens_of(dialect.events(reply)))
 
 
-def from_bytes(name: str, reason: str, dialect: Dialect, reply: Reply, pieces: Sequence[bytes]) -> Case:
+def case_from_bytes(name: str, reason: str, dialect: Dialect, reply: Reply, pieces: Sequence[bytes]) -> Case:
     """Return the case of a stream whose bytes arrive in these pieces."""
     script = [head(dialect), *(chunk(piece) for piece in pieces), LAST_CHUNK]
     return Case(name, reason, script, reply, tokens=tokens_of(dialect.events(reply)))
@@ -300,7 +300,7 @@ def head(dialect: Dialect) -> bytes:
     return b"HTTP/1.1 200 OK\r\n" + kind + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def document_case(status: int, body: bytes, kind: str = "application/json") -> bytes:
+def http_reply(status: int, body: bytes, kind: str = "application/json") -> bytes:
     """Return a whole HTTP reply."""
     return sized(body, status=status, content_type=kind)
 
