@@ -110,6 +110,7 @@ UNIFORM = by_tokens(lambda rng: rng.integers(10, 51))
 NO_TOKENS: Draw = lambda rng: (rng.uniform(100, 500), 10)  # noqa: E731
 EXPONENTIAL = by_tokens(lambda rng: rng.exponential(30))
 LOGNORMAL = by_tokens(lambda rng: rng.lognormal(3, 1))
+SOME_SLOW: Draw = lambda rng: ((3000 if rng.random() < 0.1 else 300) * (1 + 0.01 * rng.normal()), 10)  # noqa: E731
 PARETO = by_tokens(lambda rng: min(2000, 8 * (1 + rng.pareto(1.8))))
 
 STEADY = {
@@ -119,6 +120,7 @@ STEADY = {
     "exponential": lambda seed: closed(10, 200, EXPONENTIAL, seed),
     "lognormal": lambda seed: closed(10, 200, LOGNORMAL, seed),
     "pareto": lambda seed: closed(10, 200, PARETO, seed),
+    "some with long prompts": lambda seed: closed(10, 200, SOME_SLOW, seed),
     "many clients": lambda seed: closed(32, 400, EXPONENTIAL, seed),
     "one client": lambda seed: closed(1, 60, UNIFORM, seed),
     "batching": lambda seed: batching(10, 200, seed),

@@ -29,6 +29,9 @@ EVEN = 0.1
 """The spread of the time per work, by quartiles, up to which requests count as equally fast."""
 STALLED = 2.0
 """A request that takes more than this many times the median, also per work, stalled."""
+FEW_STALLS = (6, 0.05)
+"""The number, and the share, of requests up to which slower ones are stalls. More of them are a kind of
+request, such as those with long prompts; the shuffled orders test whether they are spread over the run."""
 MAX_POINTS = 500
 """Longer series are summed to this number of points before they are shuffled."""
 
@@ -102,7 +105,8 @@ def find_stalls(time: Floats, done: Floats) -> str:
     each = time / done
     stalled = (each > STALLED * np.median(each)) & (time > STALLED * np.median(time))
     lost = float((time - np.median(each) * done)[stalled].sum() / time.sum())
-    if lost <= MISPLACED:
+    number, share = FEW_STALLS
+    if lost <= MISPLACED or stalled.sum() > max(number, share * len(time)):
         return ""
     return f"{stalled.sum()} of {len(time)} requests stalled, which took {100 * lost:.0f} % of the time"
 
